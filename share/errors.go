@@ -1,0 +1,84 @@
+package share
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The errors that Stores and what is built on them return, wrapped with what was being done.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrCorrupt  = errors.New("corrupt")
+	ErrNoSpace  = errors.New("no space left")
+	ErrReadOnly = errors.New("read-only")
+	ErrDenied   = errors.New("refused")
+	ErrBusy     = errors.New("busy")
+	ErrTooLarge = errors.New("too large")
+	ErrClosed   = errors.New("closed")
+	// ErrUnavailable says that a server could not be reached or did not answer in time.
+	ErrUnavailable = errors.New("unavailable")
+	// ErrVersion says that a peer speaks another version of the protocol, or that data was written by a later
+	// version of this program.
+	ErrVersion = errors.New("unsupported version")
+)
+
+// An UnhappyError says that an upload could not be spread over enough servers.
+type UnhappyError struct {
+	Happiness int // distinct servers on which shares were or could be placed
+	Happy     int // how many were wanted
+	Servers   int // how many servers were asked
+	// Causes are the refusals, one per server that failed.
+	Causes []error
+}
+
+func (e *UnhappyError) Error() string {
+	text := fmt.Sprintf("shares could be placed on %d servers, %d are needed (%d servers known)", e.Happiness, e.Happy, e.Servers)
+	if len(e.Causes) > 0 {
+		text += ": " + errors.Join(e.Causes[:min(len(e.Causes), 3)]...).Error()
+	}
+	return text
+}
+
+// Unwrap gives access to the refusals.
+func (e *UnhappyError) Unwrap() []error { return e.Causes }
+
+// A NotEnoughSharesError says that a file exists but too few of its shares can be reached.
+type NotEnoughSharesError struct {
+	Index    StorageIndex
+	Found    int // distinct good shares found
+	Needed   int // k
+	Answered int // servers that answered
+	Asked    int // servers that were asked
+	Causes   []error
+}
+
+func (e *NotEnoughSharesError) Error() string {
+	text := fmt.Sprintf("%d of the %d shares needed were found (%d of %d servers answered)", e.Found, e.Needed, e.Answered, e.Asked)
+	if len(e.Causes) > 0 {
+		text += ": " + errors.Join(e.Causes[:min(len(e.Causes), 3)]...).Error()
+	}
+	return text
+}
+
+// Unwrap gives access to what went wrong with single shares.
+func (e *NotEnoughSharesError) Unwrap() []error { return e.Causes }
+
+// A CorruptShareError blames one server for one share that does not verify. It wraps ErrCorrupt.
+type CorruptShareError struct {
+	Server  ServerID
+	Index   StorageIndex
+	Number  Number
+	Segment int64 // the first segment affected, -1 when it is the index or the root
+	Reason  string
+}
+
+func (e *CorruptShareError) Error() string {
+	where := "index"
+	if e.Segment >= 0 {
+		where = fmt.Sprintf("segment %d", e.Segment)
+	}
+	return fmt.Sprintf("share %d on server %s: %s: %s", e.Number, e.Server.Short(), where, e.Reason)
+}
+
+// Unwrap returns ErrCorrupt.
+func (e *CorruptShareError) Unwrap() error { return ErrCorrupt }
