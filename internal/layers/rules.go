@@ -1,0 +1,89 @@
+package layers
+
+// An Arrow says which packages of this module the code in one folder may import.
+type Arrow struct {
+	From   string   // folder, with everything below it; the longest match decides
+	To     []string // folders; "x/..." is x with everything below it
+	Reason string
+}
+
+// Arrows are the arrows of docs/architecture.md. Test files may also import everything under internal, and tests
+// of cmd and internal everything.
+var Arrows = []Arrow{
+	{"share", nil, "package share is the vocabulary: it imports nothing of this module"},
+	{"share/capability", []string{"share", "share/keys"}, "capabilities are pure: parsing needs no store and no network"},
+	{"share/keys", []string{"share"}, "key derivation is pure"},
+	{"share/erasure", []string{"share"}, "the code is pure: blocks in, blocks out"},
+	{"share/encoding", []string{"share", "share/erasure", "share/keys"}, "the encoded file knows no store, no peer and no grid"},
+	{"share/column", []string{"share", "share/encoding"}, "a share in the making is checked the same way in every Store"},
+	{"share/disk", []string{"share", "share/encoding", "share/column"}, "a Store holds shares without understanding grids or peers"},
+	{"share/memory", []string{"share", "share/encoding", "share/column"}, "a Store holds shares without understanding grids or peers"},
+	{"share/storetest", []string{"share", "share/encoding", "share/keys"}, "the conformance suite sees a Store and the encoded file, nothing else"},
+
+	{"p2p", []string{"p2p/...", "share"}, "p2p moves shares between peers; who belongs to a grid (introducer) and where shares go (grid) are told to it through interfaces"},
+	{"p2p/wire", []string{"share"}, "the messages are pure data: no host, no stream, no store"},
+	{"p2p/discovery", []string{"p2p", "share"}, "discovery finds peers and shares and knows nothing of what is stored"},
+	{"p2p/storage", []string{"p2p", "p2p/wire", "share"}, "the storage protocol serves any Store and knows nothing of placement"},
+
+	{"introducer", []string{"introducer/...", "p2p", "share"}, "membership sits on p2p; it knows no grid operation and no node"},
+
+	{"grid", []string{"grid/...", "share/..."}, "grid and p2p never import each other: they meet only in share.Store"},
+	{"grid/placement", []string{"share"}, "placement is pure: servers in, plan out"},
+
+	{"node", []string{"node/...", "grid/...", "introducer/...", "p2p/...", "share/..."}, "node composes everything below it and is composed only by cmd"},
+	{"node/config", []string{"share"}, "the configuration is data; it starts nothing"},
+	{"node/vfs", []string{"grid/...", "share/..."}, "the file system is built on the grid's facade, not on peers"},
+	{"node/gateway", []string{"node/vfs", "share"}, "a gateway translates one protocol over vfs, nothing else"},
+
+	{"cmd", []string{"cmd/...", "node/...", "introducer/...", "share/...", "internal/localgrid"}, "the command line talks to a node; grid and p2p are behind it"},
+
+	{"internal", []string{"internal/...", "node/...", "grid/...", "introducer/...", "p2p/...", "share/..."}, "support of tests may use everything but the command line"},
+	{"internal/layers", nil, "the rules read the tree, they do not run it"},
+	{"internal/localgrid", nil, "starting processes needs no package of ours"},
+}
+
+// A Home says where one dependency may be imported outside of tests.
+type Home struct {
+	Import string   // import path, with everything below it
+	In     []string // folders
+	Reason string
+}
+
+// Homes are the "home of" column of docs/architecture.md. The longest match decides. Support for tests under internal is exempt.
+var Homes = []Home{
+	{"github.com/klauspost/reedsolomon", []string{"share/erasure"}, "the erasure code has one home"},
+	{"github.com/dgraph-io/badger", []string{"share/disk"}, "Badger holds the metadata of share/disk and nothing else"},
+	{"github.com/ipfs/go-cid", []string{"share"}, "CIDs are the text form of storage indexes and blocks"},
+	{"github.com/multiformats/go-multihash", []string{"share"}, "CIDs are the text form of storage indexes and blocks"},
+	{"github.com/libp2p/go-libp2p", []string{"p2p"}, "p2p owns the libp2p host; others see Stores, ids and addresses"},
+	{"github.com/libp2p/go-libp2p/core/crypto", []string{"p2p", "introducer", "node"}, "a node's key is a libp2p key; only its bearer and its checker need the type"},
+	{"github.com/libp2p/go-libp2p/core/peer", []string{"p2p", "introducer", "node"}, "peer ids are parsed where addresses are read"},
+	{"github.com/multiformats/go-multiaddr", []string{"p2p", "introducer"}, "addresses are parsed where peers are dialled and grid addresses read"},
+	{"github.com/libp2p/go-libp2p-kad-dht", []string{"p2p/discovery"}, "the DHT has one home, so that it can be replaced"},
+	{"github.com/ipfs/go-datastore", []string{"p2p/discovery"}, "only the DHT wants a datastore"},
+	{"github.com/fxamacker/cbor", []string{"share/encoding", "share/disk", "p2p/wire", "introducer"}, "CBOR is for formats with a specification"},
+	{"github.com/spf13/cobra", []string{"cmd"}, "the command line is parsed in cmd only"},
+	{"golang.org/x/term", []string{"cmd"}, "only the command line has a terminal"},
+	{"github.com/pelletier/go-toml", []string{"node/config"}, "the configuration file has one reader"},
+	{"github.com/gofrs/flock", []string{"node", "share/disk"}, "locks guard folders that belong to one process"},
+	{"github.com/google/renameio", []string{"node", "share/disk", "p2p", "introducer"}, "files that must survive a crash are written by their owner"},
+	{"pgregory.net/rapid", nil, "rapid is for tests"},
+	{"go.uber.org/goleak", nil, "goleak is for tests"},
+	{"github.com/google/go-cmp", nil, "go-cmp is for tests"},
+	{"github.com/rogpeppe/go-internal", nil, "testscript is for tests"},
+	{"log", nil, "loggers are log/slog and passed in"},
+	{"math/rand", nil, "randomness that matters comes from crypto/rand"},
+	{"math/rand/v2", []string{"p2p", "node", "grid"}, "jitter may be guessable, nothing else may"},
+}
+
+// TopLevel are the names that the root of the repository holds, beside files whose name starts with a dot.
+var TopLevel = []string{
+	"cmd", "docs", "grid", "internal", "introducer", "node", "p2p", "share",
+	"go.mod", "go.sum", "Makefile", "README.md", "LICENSE-APACHE", "LICENSE-MIT", "NOTICE", "bin",
+}
+
+// Limits on what a reader has to take in at once.
+const (
+	MaxFileLines     = 700
+	MaxFunctionLines = 70
+)
