@@ -42,8 +42,8 @@ var anyKnown = rapid.Custom(func(t *rapid.T) capability.Capability {
 	return c
 })
 
-// example returns one capability of each known kind, the same ones every time.
-func examples(t *testing.T) []capability.Capability {
+// examples returns one capability of each known kind, the same ones every time.
+func examples(t testing.TB) []capability.Capability {
 	t.Helper()
 	index := share.IndexOf([]byte("root"))
 	key := [keys.Size]byte([]byte("0123456789abcdef"))
