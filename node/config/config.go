@@ -1,0 +1,163 @@
+// Package config is the node's configuration: one struct, its TOML file, the environment and flags.
+//
+// A flag wins over the environment, the environment over the file, the file over the default; Origins tells which
+// one it was. The comments of the generated file, the environment names and the help come from the struct itself.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/multiformats/go-multiaddr"
+
+	"cairn/share"
+)
+
+// FileName is the name of the configuration file in a node's directory.
+const FileName = "config.toml"
+
+// A Config is everything that can be configured. Default returns the values that hold where nothing is said.
+type Config struct {
+	Nickname string  `toml:"nickname" doc:"What other members see beside this node's id."`
+	Storage  Storage `toml:"storage" doc:"The disk space that this node lends to the grid."`
+	Network  Network `toml:"network" doc:"How other nodes reach this one."`
+	Control  Control `toml:"control" doc:"The local interface that the command line uses."`
+	Grid     Grid    `toml:"grid" doc:"How files are encoded that this node stores. 0 everywhere: as the grid says, or by its size."`
+	Log      Log     `toml:"log" doc:"What the running node writes to standard error."`
+}
+
+// Storage configures the storage server.
+type Storage struct {
+	Enabled bool   `toml:"enabled" doc:"Whether this node takes shares. A node that does not is a gateway only."`
+	Path    string `toml:"path" doc:"Where shares are kept; relative to the node's directory."`
+	Offer   Size   `toml:"offer" doc:"How much space to lend (10GB, 1.5TiB). 0: all that is free on the disk, but the reserve."`
+	Reserve Size   `toml:"reserve" doc:"How much of the disk stays free whatever is offered."`
+}
+
+// Network configures the peer-to-peer side.
+type Network struct {
+	Listen    []string `toml:"listen" doc:"Multiaddrs to listen on. The port must stay the same for friends to find this node again."`
+	Bootstrap []string `toml:"bootstrap" doc:"More peers to start from, as multiaddrs that end in /p2p/ID, beside those in the grid's address."`
+	MDNS      bool     `toml:"mdns" doc:"Whether to look for members on the local network."`
+}
+
+// Control configures the local API.
+type Control struct {
+	Address string `toml:"address" doc:"Address of the local API, on loopback. Port 0 takes any free one; commands find it."`
+}
+
+// Grid overrides the grid's encoding parameters.
+type Grid struct {
+	Needed int `toml:"needed" doc:"k: how many shares give a file back."`
+	Happy  int `toml:"happy" doc:"On how many servers shares must be for an upload to succeed."`
+	Total  int `toml:"total" doc:"N: how many shares are made."`
+}
+
+// Log configures logging.
+type Log struct {
+	Level  string `toml:"level" doc:"debug, info, warn or error."`
+	Format string `toml:"format" doc:"text or json."`
+}
+
+// Default returns the configuration of a node about which nothing is said.
+func Default() Config {
+	return Config{
+		Storage: Storage{Enabled: true, Path: "storage", Reserve: 1 << 30},
+		Network: Network{
+			Listen: []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1", "/ip6/::/tcp/0", "/ip6/::/udp/0/quic-v1"},
+			MDNS:   true,
+		},
+		Control: Control{Address: "127.0.0.1:0"},
+		Log:     Log{Level: "info", Format: "text"},
+	}
+}
+
+// Params returns the encoding parameters that override the grid's; zero when there is no override.
+func (c Config) Params() share.Params {
+	return share.Params{Needed: c.Grid.Needed, Happy: c.Grid.Happy, Total: c.Grid.Total}
+}
+
+// Validate returns every problem of the configuration, each with the key it concerns, joined into one error.
+func (c Config) Validate() error {
+	var problems []error
+	problem := func(key, format string, args ...any) {
+		problems = append(problems, fmt.Errorf("%s: %w", key, fmt.Errorf(format, args...)))
+	}
+	if len(c.Nickname) > 64 || strings.ContainsFunc(c.Nickname, unprintable) {
+		problem("nickname", "%q: want at most 64 bytes of printable text", c.Nickname)
+	}
+	if c.Storage.Enabled && c.Storage.Path == "" {
+		problem("storage.path", "is empty")
+	}
+	if c.Storage.Offer < 0 {
+		problem("storage.offer", "%d is negative", int64(c.Storage.Offer))
+	}
+	if c.Storage.Reserve < 0 {
+		problem("storage.reserve", "%d is negative", int64(c.Storage.Reserve))
+	}
+	problems = append(problems, c.Network.problems()...)
+	if err := loopback(c.Control.Address); err != nil {
+		problem("control.address", "%w", err)
+	}
+	if p := c.Params(); !p.IsZero() {
+		if err := p.Validate(); err != nil {
+			problem("grid", "%w; set needed, happy and total together", err)
+		}
+	}
+	if !oneOf(c.Log.Level, "debug", "info", "warn", "error") {
+		problem("log.level", "%q: want debug, info, warn or error", c.Log.Level)
+	}
+	if !oneOf(c.Log.Format, "text", "json") {
+		problem("log.format", "%q: want text or json", c.Log.Format)
+	}
+	return errors.Join(problems...)
+}
+
+func (n Network) problems() []error {
+	var problems []error
+	if len(n.Listen) == 0 {
+		problems = append(problems, errors.New("network.listen: is empty: want at least one multiaddr"))
+	}
+	for i, text := range n.Listen {
+		if _, err := multiaddr.NewMultiaddr(text); err != nil {
+			problems = append(problems, fmt.Errorf("network.listen[%d]: %q: %w", i, text, err))
+		}
+	}
+	for i, text := range n.Bootstrap {
+		m, err := multiaddr.NewMultiaddr(text)
+		if err == nil {
+			if _, last := multiaddr.SplitLast(m); last == nil || last.Protocol().Code != multiaddr.P_P2P {
+				err = errors.New("want a multiaddr that ends in /p2p/ID")
+			}
+		}
+		if err != nil {
+			problems = append(problems, fmt.Errorf("network.bootstrap[%d]: %q: %w", i, text, err))
+		}
+	}
+	return problems
+}
+
+// loopback checks that an address cannot be reached from other machines.
+func loopback(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q: want host:port", address)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("%q: want an address on loopback, such as 127.0.0.1:0", address)
+	}
+	return nil
+}
+
+func oneOf(text string, allowed ...string) bool {
+	for _, a := range allowed {
+		if text == a {
+			return true
+		}
+	}
+	return false
+}
+
+func unprintable(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }
