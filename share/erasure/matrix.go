@@ -28,6 +28,9 @@ func inverse(a byte) byte { return exp[255-int(log[a])] }
 // parityRows returns rows k..N-1 of zfec's generator matrix V · inv(V[0..k-1]), where V[0] = [1,0,…,0] and
 // V[r][c] = 2^((r-1)·c) for r ≥ 1.
 func parityRows(needed, total int) [][]byte {
+	if needed == total {
+		return [][]byte{} // not worth an inversion
+	}
 	v := make([][]byte, total)
 	for r := range v {
 		v[r] = make([]byte, needed)
