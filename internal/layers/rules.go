@@ -58,7 +58,7 @@ var Homes = []Home{
 	{"github.com/libp2p/go-libp2p", []string{"p2p"}, "p2p owns the libp2p host; others see Stores, ids and addresses"},
 	{"github.com/libp2p/go-libp2p/core/crypto", []string{"p2p", "introducer", "node"}, "a node's key is a libp2p key; only its bearer and its checker need the type"},
 	{"github.com/libp2p/go-libp2p/core/peer", []string{"p2p", "introducer", "node"}, "peer ids are parsed where addresses are read"},
-	{"github.com/multiformats/go-multiaddr", []string{"p2p", "introducer"}, "addresses are parsed where peers are dialled and grid addresses read"},
+	{"github.com/multiformats/go-multiaddr", []string{"p2p", "introducer", "node/config"}, "addresses are parsed where peers are dialled, and where grid addresses and settings are read"},
 	{"github.com/libp2p/go-libp2p-kad-dht", []string{"p2p/discovery"}, "the DHT has one home, so that it can be replaced"},
 	{"github.com/ipfs/go-datastore", []string{"p2p/discovery"}, "only the DHT wants a datastore"},
 	{"github.com/fxamacker/cbor", []string{"share/encoding", "share/disk", "p2p/wire", "introducer"}, "CBOR is for formats with a specification"},
@@ -73,7 +73,7 @@ var Homes = []Home{
 	{"github.com/rogpeppe/go-internal", nil, "testscript is for tests"},
 	{"log", nil, "loggers are log/slog and passed in"},
 	{"math/rand", nil, "randomness that matters comes from crypto/rand"},
-	{"math/rand/v2", []string{"p2p", "node", "grid"}, "jitter may be guessable, nothing else may"},
+	{"math/rand/v2", []string{"p2p", "node", "grid", "share/storetest"}, "jitter and test data may be guessable, nothing else may"},
 }
 
 // TopLevel are the names that the root of the repository holds, beside files whose name starts with a dot.
