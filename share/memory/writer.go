@@ -1,0 +1,248 @@
+package memory
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"cairn/share"
+	"cairn/share/column"
+	"cairn/share/encoding"
+)
+
+// A session is an unfinished upload of one share. The writer that came last owns it. The store's mutex guards it.
+type session struct {
+	key    sessionKey
+	opened int64 // the store's clock
+	upload share.Upload
+	writer *writer // nil while nobody writes
+	column *column.Column
+	blocks []byte
+	rows   []byte
+}
+
+func (s *session) size() int64 { return int64(len(s.blocks) + len(s.rows)) }
+
+// reset empties the session.
+func (s *session) reset() { s.column, s.blocks, s.rows = column.New(s.upload), nil, nil }
+
+type writer struct {
+	store   *Store
+	session *session // nil once the writer is done
+	resumed bool     // Have was called, or a segment appended
+}
+
+// Create begins or resumes an upload. A second writer of the same upload takes over: the first gets ErrBusy from
+// then on.
+func (s *Store) Create(ctx context.Context, upload share.Upload) (share.Writer, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := column.CheckUpload(upload, time.Now()); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	session, err := s.session(upload)
+	if err != nil {
+		return nil, err
+	}
+	old := session.upload
+	session.upload = upload
+	session.column = column.Resume(upload, int64(len(session.blocks)))
+	if session.column.Blocks() == 0 || !column.SameShape(upload, old) {
+		s.used -= session.size()
+		session.reset()
+	}
+	session.writer = &writer{store: s, session: session}
+	return session.writer, nil
+}
+
+// session finds or makes the session of an upload.
+func (s *Store) session(upload share.Upload) (*session, error) {
+	key := sessionKey{upload.Lease.Owner, upload.ID, upload.Number}
+	if found := s.sessions[key]; found != nil {
+		return found, nil
+	}
+	if upload.Size >= 0 && column.ShareSize(upload) > s.offer-s.used {
+		return nil, fmt.Errorf("a share of %d bytes: %w", column.ShareSize(upload), share.ErrNoSpace)
+	}
+	if len(s.sessions) >= MaxSessions && !s.evict() {
+		return nil, fmt.Errorf("%w: %d uploads are open", share.ErrBusy, len(s.sessions))
+	}
+	s.clock++
+	made := &session{key: key, opened: s.clock, upload: upload}
+	made.reset()
+	s.sessions[key] = made
+	return made, nil
+}
+
+// evict forgets the oldest session that nobody writes, and reports whether there was one.
+func (s *Store) evict() bool {
+	var oldest *session
+	for _, candidate := range s.sessions {
+		if candidate.writer == nil && (oldest == nil || candidate.opened < oldest.opened) {
+			oldest = candidate
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	s.forget(oldest)
+	return true
+}
+
+// forget drops a session and what it holds.
+func (s *Store) forget(session *session) {
+	delete(s.sessions, session.key)
+	s.used -= session.size()
+}
+
+// take counts bytes as used, or returns ErrNoSpace.
+func (s *Store) take(n int64) error {
+	if n > s.offer-s.used {
+		return fmt.Errorf("%d bytes: %w", n, share.ErrNoSpace)
+	}
+	s.used += n
+	return nil
+}
+
+// begin says why the writer may not go on, if so. Its caller holds the store's mutex.
+func (w *writer) begin(ctx context.Context) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case w.session == nil:
+		return fmt.Errorf("upload: %w", share.ErrClosed)
+	case w.session.writer != w:
+		return fmt.Errorf("upload: %w: another writer of the same upload has taken over", share.ErrBusy)
+	}
+	return nil
+}
+
+// Have returns how many blocks the upload has.
+func (w *writer) Have(ctx context.Context) (int64, error) {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	if err := w.begin(ctx); err != nil {
+		return 0, err
+	}
+	w.resumed = true
+	return w.session.column.Blocks(), nil
+}
+
+// Append adds a segment.
+func (w *writer) Append(ctx context.Context, digests []share.Digest, block []byte) error {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	if err := w.begin(ctx); err != nil {
+		return err
+	}
+	s := w.session
+	if !w.resumed {
+		w.resumed = true
+		w.store.used -= s.size()
+		s.reset()
+	}
+	if err := s.column.Check(digests, block); err != nil {
+		return err
+	}
+	if err := w.store.take(int64(len(block) + len(digests)*encoding.DigestSize)); err != nil {
+		return err
+	}
+	s.blocks = append(s.blocks, block...)
+	s.rows = encoding.AppendDigests(s.rows, digests)
+	s.column.Add(block)
+	return nil
+}
+
+// Commit publishes the share.
+func (w *writer) Commit(ctx context.Context, root []byte) error {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	if err := w.begin(ctx); err != nil {
+		return err
+	}
+	s := w.session
+	data, err := s.assemble(root)
+	if err != nil {
+		w.store.forget(s)
+		w.session = nil
+		return err
+	}
+	if err := w.store.take(int64(len(data)) - s.size()); err != nil {
+		return err
+	}
+	w.store.publish(s, data, bytes.Clone(root))
+	w.session = nil
+	return nil
+}
+
+// assemble returns the share as the flat byte string of docs/formats.md.
+func (s *session) assemble(root []byte) ([]byte, error) {
+	parsed, err := s.column.CheckRoot(root)
+	if err != nil {
+		return nil, err
+	}
+	l := parsed.Layout()
+	flat := &flat{data: make([]byte, 0, l.RootOffset()+int64(len(root)))}
+	flat.data = append(append(flat.data, s.blocks...), s.rows...)
+	top, err := encoding.BuildIndex(flat, l)
+	if err != nil {
+		return nil, err
+	}
+	if top != parsed.Index {
+		return nil, fmt.Errorf("root: %w: it does not commit to the digests that were appended", share.ErrCorrupt)
+	}
+	return append(flat.data, root...), nil
+}
+
+// publish turns a session into a share that is held.
+func (s *Store) publish(session *session, data, root []byte) {
+	index := share.IndexOf(root)
+	f := s.files[index]
+	if f == nil {
+		f = &file{root: root, shares: map[share.Number][]byte{}, leases: map[string]time.Time{}}
+		s.files[index] = f
+	}
+	number := session.key.number
+	s.used -= int64(len(f.shares[number]))
+	f.shares[number] = data
+	f.lease(session.upload.Lease)
+	s.done[session.key] = share.Progress{Number: number, Blocks: session.column.Blocks(), Index: index}
+	delete(s.sessions, session.key)
+}
+
+// Close releases the writer; without a Commit the upload stays for later.
+func (w *writer) Close() error {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	if w.session != nil && w.session.writer == w {
+		w.session.writer = nil
+	}
+	w.session = nil
+	return nil
+}
+
+// flat is a share under construction, in the shape that encoding.BuildIndex wants.
+type flat struct{ data []byte }
+
+func (f *flat) ReadAt(p []byte, off int64) (int, error) {
+	if off >= int64(len(f.data)) {
+		return 0, io.EOF
+	}
+	n := copy(p, f.data[off:])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (f *flat) WriteAt(p []byte, off int64) (int, error) {
+	end := int(off) + len(p)
+	f.data = slices.Grow(f.data, max(0, end-len(f.data)))[:max(len(f.data), end)]
+	return copy(f.data[off:], p), nil
+}
