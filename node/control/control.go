@@ -1,0 +1,168 @@
+// Package control is the local API of a running node, and its client: the way the command line talks to a node.
+//
+// The API is HTTP/1.1 on loopback. Its address and token stand in a file in the node's directory that only the owner
+// can read. Every request carries the token; requests that a browser sends for some page are refused. Answers are JSON;
+// what takes long is a stream of JSON lines, of which the last one is the result or the error. Capabilities travel in
+// headers and bodies, never in a URL.
+package control
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"cairn/share"
+	"cairn/share/capability"
+)
+
+// Status is a node's state at a glance.
+type Status struct {
+	Node       string    `json:"node"`
+	Nickname   string    `json:"nickname"`
+	Version    string    `json:"version"`
+	Grid       GridName  `json:"grid"`
+	Peers      int       `json:"peers"`       // peers that answer
+	PeersKnown int       `json:"peers_known"` // peers that are remembered
+	Storage    Storage   `json:"storage"`
+	Uptime     float64   `json:"uptime"` // seconds
+	Started    time.Time `json:"started"`
+	Addresses  []string  `json:"addresses"`
+	PID        int       `json:"pid"`
+}
+
+// GridName names a grid.
+type GridName struct {
+	Name string `json:"name"`
+	ID   string `json:"id"`
+}
+
+// Storage is the space that a node lends, in bytes.
+type Storage struct {
+	Enabled bool `json:"enabled"`
+	share.Space
+}
+
+// A Peer is another node of the grid as this one sees it.
+type Peer struct {
+	ID        string    `json:"id"`
+	Nickname  string    `json:"nickname"`
+	Version   string    `json:"version"`
+	Addresses []string  `json:"addresses"`
+	Path      string    `json:"path"` // "direct", "relayed", or "" when not connected
+	Transport string    `json:"transport"`
+	LatencyMS float64   `json:"latency_ms"`
+	Storage   bool      `json:"storage"`
+	Free      int64     `json:"free"`
+	Used      int64     `json:"used"`
+	Answers   bool      `json:"answers"`
+	LastSeen  time.Time `json:"last_seen"`
+}
+
+// Grid describes the grid that a node belongs to.
+type Grid struct {
+	Name    string    `json:"name"`
+	ID      string    `json:"id"`
+	Address string    `json:"address"`
+	Open    bool      `json:"open"`
+	Created time.Time `json:"created"`
+	share.Params
+	// BySize says that the parameters follow from how many servers there are now.
+	BySize bool `json:"by_size"`
+}
+
+// A PutRequest says how to store a file.
+type PutRequest struct {
+	Params    share.Params // zero: as the grid says
+	BlockSize int          // zero: by the size of the file
+	Private   bool         // a random key
+	Size      int64        // -1 when it is not known
+	Digest    *share.Digest
+}
+
+// A PutResult says what was stored.
+type PutResult struct {
+	Capability string `json:"capability"`
+	Size       int64  `json:"size"`
+	share.Params
+	Happiness int   `json:"happiness"`
+	Servers   int   `json:"servers"`
+	Resumed   int64 `json:"resumed"` // bytes that an earlier, interrupted upload had left
+}
+
+// Progress says how far an operation has come, in bytes of the file or in shares.
+type Progress struct {
+	Done  int64 `json:"done"`
+	Total int64 `json:"total"` // -1 when it is not known
+	// Note says what is being done, in a few words.
+	Note string `json:"note,omitempty"`
+}
+
+// A Stat describes a stored file.
+type Stat struct {
+	Kind         string `json:"kind"`
+	Size         int64  `json:"size"`
+	Needed       int    `json:"needed"`
+	Total        int    `json:"total"`
+	BlockSize    int    `json:"block_size"`
+	StorageIndex string `json:"storage_index"`
+}
+
+// A Report says how healthy a file is.
+type Report struct {
+	Capability   string   `json:"capability"` // the verify capability
+	Healthy      bool     `json:"healthy"`
+	Recoverable  bool     `json:"recoverable"`
+	Verified     bool     `json:"verified"` // every share was downloaded and checked
+	SharesGood   int      `json:"shares_good"`
+	SharesNeeded int      `json:"shares_needed"`
+	SharesTotal  int      `json:"shares_total"`
+	Happiness    int      `json:"happiness"`
+	Asked        int      `json:"servers_asked"`
+	Answered     int      `json:"servers_answered"`
+	Corrupt      []Share  `json:"corrupt"`
+	Holders      []Holder `json:"holders"`
+}
+
+// A Share is one share on one peer.
+type Share struct {
+	Number int    `json:"share"`
+	Peer   string `json:"peer"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// A Holder is a peer with the shares it holds.
+type Holder struct {
+	Peer     string `json:"peer"`
+	Nickname string `json:"nickname,omitempty"`
+	Shares   []int  `json:"shares"`
+}
+
+// A RepairReport says what a repair did.
+type RepairReport struct {
+	Before  Report  `json:"before"`
+	After   Report  `json:"after"`
+	Made    []Share `json:"made"`
+	Written int64   `json:"written"` // bytes of new shares
+}
+
+// A File is an open file of the grid.
+type File interface {
+	Size() int64
+	// WriteTo writes n bytes from offset off, or as many as there are.
+	WriteTo(ctx context.Context, w io.Writer, off, n int64) (int64, error)
+	Close() error
+}
+
+// A Node is what the API gives access to. It is safe for concurrent use.
+type Node interface {
+	Status(ctx context.Context) (Status, error)
+	Peers(ctx context.Context) ([]Peer, error)
+	Grid(ctx context.Context) (Grid, error)
+	Put(ctx context.Context, r io.Reader, request PutRequest, progress func(Progress)) (PutResult, error)
+	Open(ctx context.Context, c capability.Capability) (File, error)
+	Stat(ctx context.Context, c capability.Capability) (Stat, error)
+	Check(ctx context.Context, c capability.Capability, verify bool, progress func(Progress)) (Report, error)
+	Repair(ctx context.Context, c capability.Capability, verify bool, progress func(Progress)) (RepairReport, error)
+	// Shutdown asks the node to stop; it does not wait.
+	Shutdown()
+}

@@ -1,0 +1,84 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"cairn/share"
+	"cairn/share/capability"
+)
+
+// A Code says what kind of failure an Error is.
+type Code string
+
+// The codes, one for each exit status of the command line.
+const (
+	CodeFailed    Code = "failed"
+	CodeMalformed Code = "malformed"
+	CodeNotFound  Code = "not_found"
+	CodeNotEnough Code = "not_enough_servers"
+	CodeRefused   Code = "refused"
+	CodeCancelled Code = "cancelled"
+)
+
+// An Error is a failure as it travels from the node to its client.
+type Error struct {
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+	// Needed and Answered are set with CodeNotEnough: how many servers (to store) or shares (to recover) were needed,
+	// how many there were, and how many servers were asked.
+	Needed   int `json:"needed,omitempty"`
+	Answered int `json:"answered,omitempty"`
+	Asked    int `json:"asked,omitempty"`
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// ErrNotRunning says that no node runs on the directory.
+var ErrNotRunning = errors.New("the node is not running")
+
+// ErrChanged says that a file was changed while it was being stored.
+var ErrChanged = errors.New("the file changed while it was read")
+
+// errorOf turns an error into what travels to the client.
+func errorOf(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	e := &Error{Code: codeOf(err), Message: err.Error()}
+	if unhappy, ok := errors.AsType[*share.UnhappyError](err); ok {
+		e.Needed, e.Answered, e.Asked = unhappy.Happy, unhappy.Happiness, unhappy.Servers
+		e.Hint = fmt.Sprintf("start or invite more nodes that store, free space on them, or store with --happy %d; "+
+			"running the same command again continues where it stopped", max(unhappy.Happiness, 1))
+	}
+	if few, ok := errors.AsType[*share.NotEnoughSharesError](err); ok {
+		e.Needed, e.Answered, e.Asked = few.Needed, few.Found, few.Asked
+		e.Hint = "\"cairn peers\" shows who answers; try again when more of the file's holders are up"
+	}
+	return e
+}
+
+func codeOf(err error) Code {
+	unhappy, isUnhappy := errors.AsType[*share.UnhappyError](err)
+	few, isFew := errors.AsType[*share.NotEnoughSharesError](err)
+	switch {
+	case isUnhappy && unhappy != nil:
+		return CodeNotEnough
+	case isFew && few.Found == 0 && few.Answered == few.Asked:
+		return CodeNotFound // everybody answered and nobody knows the file
+	case isFew:
+		return CodeNotEnough
+	case errors.Is(err, capability.ErrAuthority), errors.Is(err, share.ErrDenied):
+		return CodeRefused
+	case errors.Is(err, capability.ErrMalformed):
+		return CodeMalformed
+	case errors.Is(err, share.ErrNotFound):
+		return CodeNotFound
+	case errors.Is(err, context.Canceled):
+		return CodeCancelled
+	default:
+		return CodeFailed
+	}
+}
