@@ -1,0 +1,283 @@
+package p2p
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"cairn/p2p/wire"
+	"cairn/share"
+)
+
+const (
+	helloName = "hello/1"
+	// helloPatience bounds one exchange. It is longer than the time after which a peer counts as unresponsive, so that
+	// one that was stopped for a while is heard as soon as it goes on.
+	helloPatience = 25 * time.Second
+	// helloServe bounds serving one exchange.
+	helloServe = 10 * time.Second
+	// silentRetry is the pause before a peer that failed to answer is greeted again.
+	silentRetry = time.Second
+	// scaleAbove is the number of connected members above which they are greeted less often.
+	scaleAbove = 64
+	// partAfter is how long a connection to a peer that is not a member stays up, so that both sides learn why.
+	partAfter = time.Second
+)
+
+// early are the pauses after the first hellos on a connection: whoever just arrived learns soon of those who arrived at
+// the same time.
+var early = [...]time.Duration{time.Second, 2 * time.Second, 4 * time.Second}
+
+// welcome makes sure that somebody attends to a connected peer.
+func (h *Host) welcome(id peer.ID) {
+	ctx, leave := context.WithCancel(h.ctx)
+	if !h.members.connect(id, leave) {
+		leave()
+		return
+	}
+	h.host.ConnManager().Protect(id, "cairn")
+	h.start(func() {
+		defer leave()
+		h.attend(ctx, id)
+	})
+}
+
+// attend greets a connected peer again and again until the connection ends, or parts with it when it is not a member.
+func (h *Host) attend(ctx context.Context, id peer.ID) {
+	strange := 0
+	for count := 0; ctx.Err() == nil; count++ {
+		err := h.gater.admit(id)
+		if err == nil {
+			err = h.greet(ctx, id)
+		} else {
+			err = fmt.Errorf("%w: %w", share.ErrDenied, err)
+		}
+		pause := h.pause(count)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			strange = 0
+		case errors.Is(err, share.ErrVersion) && strange == 0:
+			// A peer that has just started may not serve its protocols yet.
+			strange, pause = strange+1, silentRetry/2
+		case errors.Is(err, share.ErrVersion) || errors.Is(err, share.ErrDenied):
+			h.part(ctx, id, err)
+			return
+		default:
+			h.silent(id)
+			pause = silentRetry
+		}
+		sleep(ctx, pause)
+	}
+}
+
+func (h *Host) pause(count int) time.Duration {
+	if count < len(early) {
+		return early[count]
+	}
+	every := h.cfg.HelloEvery
+	if n := len(h.host.Network().Peers()); n > scaleAbove {
+		every = every * time.Duration(n) / scaleAbove
+	}
+	return every*3/4 + rand.N(every/2)
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// greet exchanges hellos once, and reports the peer as unresponsive while the answer is late.
+func (h *Host) greet(ctx context.Context, id peer.ID) error {
+	ctx, cancel := context.WithTimeout(ctx, helloPatience)
+	defer cancel()
+	answer := make(chan error, 1)
+	go func() { answer <- h.exchange(ctx, id) }()
+	late := time.NewTimer(h.cfg.AnswerWithin)
+	defer late.Stop()
+	select {
+	case err := <-answer:
+		return err
+	case <-late.C:
+		h.silent(id)
+	}
+	return <-answer
+}
+
+func (h *Host) exchange(ctx context.Context, id peer.ID) error {
+	ctx = network.WithAllowLimitedConn(network.WithNoDial(ctx, "hello"), "hello")
+	s, err := h.host.NewStream(ctx, id, h.protocol(helloName))
+	if err != nil {
+		return h.strangeness(id, Reason(err))
+	}
+	defer s.Close()
+	stop := context.AfterFunc(ctx, func() { s.Reset() })
+	defer stop()
+	if err := s.Scope().SetService(serviceName(helloName)); err != nil {
+		return err
+	}
+	begin := time.Now()
+	if err := writeHello(s, h.hello(id)); err != nil {
+		h.members.untell(id)
+		return Reason(err)
+	}
+	hello, err := readHello(s)
+	if err != nil {
+		h.members.untell(id)
+		return Reason(err)
+	}
+	conns := h.host.Network().ConnsToPeer(id)
+	h.members.addresses(id, h.host.Peerstore().Addrs(id), reachedAt(conns))
+	h.heard(id, hello, time.Since(begin))
+	return nil
+}
+
+// serveHello answers the hello of a peer.
+func (h *Host) serveHello(s network.Stream) {
+	defer s.Close()
+	id := s.Conn().RemotePeer()
+	s.SetDeadline(time.Now().Add(helloServe))
+	hello, err := readHello(s)
+	if err != nil {
+		h.log.Debug("hello not understood", "peer", serverID(id).Short(), "error", err)
+		s.ResetWithError(network.StreamProtocolViolation)
+		return
+	}
+	h.welcome(id)
+	if err := writeHello(s, h.hello(id)); err != nil {
+		h.members.untell(id)
+		s.Reset()
+		return
+	}
+	h.heard(id, hello, 0)
+}
+
+// hello is what we tell the peer.
+func (h *Host) hello(to peer.ID) []byte {
+	hello := h.cfg.Self()
+	hello.Nickname = wire.CleanNickname(hello.Nickname)
+	hello.Peers = h.members.tell(to, time.Now())
+	for {
+		data, err := hello.Marshal()
+		if err == nil {
+			return data
+		}
+		if len(hello.Peers) == 0 {
+			h.log.Error("this node cannot describe itself", "error", err)
+			hello = wire.Hello{}
+		}
+		hello.Peers = hello.Peers[:len(hello.Peers)/2]
+	}
+}
+
+// heard takes in what a peer told.
+func (h *Host) heard(id peer.ID, hello wire.Hello, latency time.Duration) {
+	p, change := h.members.heard(id, hello, latency, time.Now())
+	if change != "" {
+		h.report(change, p, "")
+	}
+	for _, told := range hello.Peers {
+		if info, err := addrInfo(told); err == nil {
+			h.LearnPeer(info)
+		}
+	}
+}
+
+func addrInfo(p wire.PeerAddresses) (peer.AddrInfo, error) {
+	id, err := peer.Decode(string(p.ID))
+	if err != nil {
+		return peer.AddrInfo{}, err
+	}
+	info := peer.AddrInfo{ID: id}
+	for _, text := range p.Addresses {
+		a, err := multiaddr.NewMultiaddr(text)
+		if err != nil {
+			return peer.AddrInfo{}, err
+		}
+		info.Addrs = append(info.Addrs, a)
+	}
+	return info, nil
+}
+
+func (h *Host) silent(id peer.ID) {
+	if p, news := h.members.silent(id); news {
+		h.report(Unresponsive, p, "no answer within "+h.cfg.AnswerWithin.String())
+	}
+}
+
+// refuse notes that a peer is not a member.
+func (h *Host) refuse(id peer.ID, reason error) {
+	h.host.ConnManager().Unprotect(id, "cairn")
+	if p, news := h.members.refuse(id, reason.Error(), time.Now()); news {
+		h.report(Refused, p, reason.Error())
+	}
+}
+
+// part refuses a connected peer and disconnects once it had the time to learn why.
+func (h *Host) part(ctx context.Context, id peer.ID, reason error) {
+	h.refuse(id, reason)
+	sleep(ctx, partAfter)
+	h.host.Network().ClosePeer(id)
+}
+
+// strangeness explains why a peer does not speak our hello.
+func (h *Host) strangeness(id peer.ID, err error) error {
+	if !errors.Is(err, share.ErrVersion) {
+		return err
+	}
+	protocols, _ := h.host.Peerstore().GetProtocols(id)
+	for _, p := range protocols {
+		part := strings.Split(string(p), "/") // "", "cairn", grid, "hello", version
+		if len(part) != 5 || part[1] != "cairn" || part[3] != "hello" {
+			continue
+		}
+		if part[2] == h.cfg.Grid {
+			return fmt.Errorf("%w: it speaks hello/%.16s, this node %s", share.ErrVersion, part[4], helloName)
+		}
+		return fmt.Errorf("%w: it belongs to another grid (%.64s)", share.ErrVersion, part[2])
+	}
+	return fmt.Errorf("%w: it is not a node of this grid", share.ErrVersion)
+}
+
+func (h *Host) report(change Change, p Peer, reason string) {
+	h.fillPath(&p)
+	h.log.Info("peer "+string(change), "peer", p.ID.Short(), "nickname", p.Nickname, "path", p.Path, "reason", reason)
+	h.events.publish(Event{Time: time.Now(), Change: change, Peer: p, Reason: reason})
+}
+
+// writeHello writes the message behind its length in four bytes.
+func writeHello(w io.Writer, data []byte) error {
+	framed := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(data)), uint32(len(data)))
+	_, err := w.Write(append(framed, data...))
+	return err
+}
+
+func readHello(r io.Reader) (wire.Hello, error) {
+	var length [4]byte
+	if _, err := io.ReadFull(r, length[:]); err != nil {
+		return wire.Hello{}, err
+	}
+	n := binary.BigEndian.Uint32(length[:])
+	if n > wire.MaxHello {
+		return wire.Hello{}, fmt.Errorf("hello: %w: %d bytes", share.ErrTooLarge, n)
+	}
+	data := make([]byte, n)
+	if _, err := io.ReadFull(r, data); err != nil {
+		return wire.Hello{}, err
+	}
+	return wire.ParseHello(data)
+}

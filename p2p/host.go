@@ -1,0 +1,248 @@
+package p2p
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+
+	"cairn/share"
+)
+
+// closeWithin bounds how long Close waits for handlers that do not notice that their stream is gone.
+const closeWithin = 10 * time.Second
+
+// A Host is this node's place in the network of one grid. It is safe for concurrent use.
+type Host struct {
+	cfg     Config
+	log     *slog.Logger
+	prefix  protocol.ID
+	gater   *gater
+	host    host.Host
+	gated   *gatedHost
+	relay   *relay.Relay
+	members *members
+	events  events
+	book    book
+	finder  atomic.Pointer[Finder]
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	// wake makes the dialler look again.
+	wake chan struct{}
+
+	mu      sync.Mutex
+	closing bool // no further task starts
+	tasks   sync.WaitGroup
+}
+
+// Open starts a host: it listens, and begins to connect to the members it remembers and to the bootstrap addresses. The
+// context bounds the start only.
+func Open(ctx context.Context, cfg Config) (*Host, error) {
+	cfg, err := cfg.prepare()
+	if err != nil {
+		return nil, fmt.Errorf("start network: %w", err)
+	}
+	self, err := peer.IDFromPrivateKey(cfg.Key)
+	if err != nil {
+		return nil, fmt.Errorf("start network: %w", err)
+	}
+	h := &Host{
+		cfg: cfg, log: cfg.Logger, prefix: protocol.ID("/cairn/" + cfg.Grid), gater: newGater(cfg.Gate),
+		members: newMembers(self), wake: make(chan struct{}, 1),
+		book: book{path: cfg.Book, grid: cfg.Grid, log: cfg.Logger},
+	}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	if err := h.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("start network: %w", err), h.Close())
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, errors.Join(fmt.Errorf("start network: %w", err), h.Close())
+	}
+	return h, nil
+}
+
+func (h *Host) open() error {
+	options, err := h.options()
+	if err != nil {
+		return err
+	}
+	if h.host, err = libp2p.New(options...); err != nil {
+		return err
+	}
+	h.gated = &gatedHost{Host: h.host, admit: h.gater.admit}
+	if h.cfg.traversal() && !h.cfg.NoRelay {
+		if h.relay, err = h.serveRelay(); err != nil {
+			return err
+		}
+	}
+	h.Handle(helloName, h.serveHello)
+	h.host.Network().Notify(&network.NotifyBundle{
+		ConnectedF:    func(_ network.Network, c network.Conn) { h.welcome(c.RemotePeer()) },
+		DisconnectedF: func(_ network.Network, c network.Conn) { h.parted(c.RemotePeer()) },
+	})
+	if err := listen(h.host.Network(), h.cfg.Listen, h.log); err != nil {
+		return err
+	}
+	h.recall()
+	h.start(h.keepConnected)
+	h.start(h.keepBook)
+	return nil
+}
+
+// recall fills the table from the book and the configuration. Of two members that start at the same time and remember
+// each other, the one with the greater id waits a moment, so that one connection is made and not two.
+func (h *Host) recall() {
+	now := time.Now()
+	for _, m := range h.book.load() {
+		m.nextDial = now
+		if h.host.ID() > m.id {
+			m.nextDial = now.Add(bookPatience)
+		}
+		h.members.restore(m)
+	}
+	h.learn(bootstrap, h.cfg.Bootstrap)
+}
+
+// ID returns the id by which the others know this node.
+func (h *Host) ID() share.ServerID { return serverID(h.host.ID()) }
+
+// Addresses returns the full multiaddrs, ending in /p2p/ID, at which this node believes it can be reached.
+func (h *Host) Addresses() []string {
+	var list []string
+	for _, a := range h.host.Addrs() {
+		list = append(list, a.String()+"/p2p/"+h.host.ID().String())
+	}
+	return list
+}
+
+// Peers returns the members this node knows, connected or not, and the peers that turned out not to be members (their
+// Problem says why).
+func (h *Host) Peers() []Peer {
+	list := h.members.known()
+	for i := range list {
+		h.fillPath(&list[i])
+	}
+	return list
+}
+
+// Peer returns what is known of one peer.
+func (h *Host) Peer(id share.ServerID) (Peer, bool) {
+	to, err := peer.Decode(string(id))
+	if err != nil {
+		return Peer{}, false
+	}
+	var p Peer
+	known := h.members.with(to, func(m *member) { p = m.peer() })
+	h.fillPath(&p)
+	return p, known
+}
+
+func (h *Host) fillPath(p *Peer) {
+	if id, err := peer.Decode(string(p.ID)); err == nil {
+		p.Path, p.Transport = pathOf(h.host.Network().ConnsToPeer(id))
+	}
+}
+
+// MDNS reports whether members on the local network are to be looked for.
+func (h *Host) MDNS() bool { return h.cfg.MDNS }
+
+// Grid returns the short id of the grid.
+func (h *Host) Grid() string { return h.cfg.Grid }
+
+// OnlyLoopback reports whether the host listens on loopback interfaces only.
+func (h *Host) OnlyLoopback() bool { return onlyLoopback(h.cfg.Listen) }
+
+// Libp2p returns the host for other protocols of the grid. Handlers set on it are closed to everyone the gate refuses.
+func (h *Host) Libp2p() host.Host { return h.gated }
+
+// Admit returns nil for a peer that may use the grid's protocols.
+func (h *Host) Admit(id peer.ID) error { return h.gater.admit(id) }
+
+// Contacts returns connected members with their addresses, at most limit of them.
+func (h *Host) Contacts(limit int) []peer.AddrInfo { return h.members.connected(limit) }
+
+// SetFinder gives the host a way to look up members that no longer answer at the addresses it knows.
+func (h *Host) SetFinder(f Finder) { h.finder.Store(&f) }
+
+// Recheck asks the gate about every peer again and parts with those it no longer admits. It is called when
+// membership changes.
+func (h *Host) Recheck() {
+	for _, id := range h.host.Network().Peers() {
+		if err := h.gater.admit(id); err != nil {
+			h.refuse(id, err)
+			h.host.Network().ClosePeer(id)
+		}
+	}
+}
+
+// start runs f in a goroutine that Close waits for. It does nothing once the host is closing.
+func (h *Host) start(f func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closing {
+		h.tasks.Go(f)
+	}
+}
+
+// Close parts from all peers and stops everything. A DHT that uses the host is closed after it.
+func (h *Host) Close() error {
+	h.mu.Lock()
+	again := h.closing
+	h.closing = true
+	h.mu.Unlock()
+	h.cancel()
+	if again {
+		h.tasks.Wait()
+		return nil
+	}
+	err := h.closeHost()
+	h.tasks.Wait()
+	h.events.close()
+	if err != nil {
+		return fmt.Errorf("stop network: %w", err)
+	}
+	return nil
+}
+
+func (h *Host) closeHost() error {
+	if h.host == nil {
+		return nil
+	}
+	if h.gated != nil {
+		h.gated.stop()
+	}
+	var errs []error
+	if h.relay != nil {
+		errs = append(errs, h.relay.Close())
+	}
+	errs = append(errs, h.host.Close())
+	if h.gated != nil && !waitFor(&h.gated.running, closeWithin) {
+		h.log.Warn("streams are still being served after the network stopped", "waited", closeWithin)
+	}
+	return errors.Join(errs...)
+}
+
+func waitFor(running *sync.WaitGroup, limit time.Duration) bool {
+	done := make(chan struct{})
+	go func() {
+		running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return true
+	case <-time.After(limit):
+		return false
+	}
+}

@@ -1,0 +1,156 @@
+package p2p
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"cairn/p2p/wire"
+	"cairn/share"
+)
+
+// The values of Peer.Path.
+const (
+	Direct  = "direct"
+	Relayed = "relayed"
+)
+
+// A Peer is what a host knows of another member.
+type Peer struct {
+	ID        share.ServerID `json:"id"`
+	Nickname  string         `json:"nickname"`
+	Version   string         `json:"version"`   // of its software
+	Addresses []string       `json:"addresses"` // full multiaddrs, best first
+	Path      string         `json:"path"`      // Direct, Relayed, or empty when not connected
+	Transport string         `json:"transport"` // "tcp", "quic-v1", "relay", or empty when not connected
+	Latency   time.Duration  `json:"latency"`   // smoothed round trip of a hello, 0 when unknown
+	Space     share.Space    `json:"space"`     // as it last said
+	Storage   bool           `json:"storage"`   // it stores shares for others
+	LastSeen  time.Time      `json:"last_seen"` // when it last greeted or answered
+	// Responsive is true while the peer is connected and answers in time. A stopped or overloaded peer stays connected
+	// for a while without.
+	Responsive bool `json:"responsive"`
+	// Problem says why the peer is not used: it is of another grid, speaks another version, or is refused.
+	Problem string `json:"problem,omitempty"`
+}
+
+// A source says where a host heard of a peer, which decides how long it tries to reach one that never answered.
+type source int
+
+const (
+	told      source = iota // by a member, by discovery or by the peer itself connecting: a few attempts
+	bootstrap               // by the configuration: for ever
+)
+
+// Limits of what is kept of one peer and of all.
+const (
+	maxMembers    = 4096
+	maxAddresses  = wire.MaxPeerAddresses
+	toldAttempts  = 4
+	firstRetry    = time.Second
+	refusedRetry  = 10 * time.Minute
+	freshFor      = 15 * time.Minute // how long after it was last seen the others are told of a member
+	smoothLatency = 4
+)
+
+// A member is a peer that is, was or may become connected. The table that holds it guards it.
+type member struct {
+	id        peer.ID
+	source    source
+	met       bool // it has greeted or answered, now or before a restart
+	addresses []multiaddr.Multiaddr
+	hello     wire.Hello // without Peers
+	latency   time.Duration
+	lastSeen  time.Time
+
+	connected  bool
+	up         bool // it has answered on the present connection
+	responsive bool
+	problem    string
+
+	dialling bool
+	failures int
+	nextDial time.Time
+
+	// toldAt is the version of the table that the peer was last told.
+	toldAt uint64
+	// leave ends the goroutine that attends to the connected peer.
+	leave func()
+}
+
+// reached puts the address of a dialled connection first.
+func (m *member) reached(a multiaddr.Multiaddr) {
+	m.addresses = cut(append([]multiaddr.Multiaddr{a}, without(m.addresses, a)...))
+}
+
+// hear adds addresses behind those known and reports whether there was a new one. Hearsay replaces at most the worse half
+// of what is known.
+func (m *member) hear(addresses []multiaddr.Multiaddr) bool {
+	fresh := without(addresses, m.addresses...)
+	if len(fresh) == 0 {
+		return false
+	}
+	fresh = fresh[:min(len(fresh), maxAddresses-min(len(m.addresses), maxAddresses/2))]
+	keep := min(len(m.addresses), maxAddresses-len(fresh))
+	m.addresses = append(slices.Clone(m.addresses[:keep]), fresh...)
+	return true
+}
+
+// listens replaces the addresses by those the peer itself announces, keeping the order of the ones known and the one
+// at which it was reached. It reports whether anything changed.
+func (m *member) listens(announced []multiaddr.Multiaddr, reached multiaddr.Multiaddr) bool {
+	if len(announced) == 0 {
+		return false
+	}
+	kept := slices.DeleteFunc(slices.Clone(m.addresses), func(a multiaddr.Multiaddr) bool {
+		return !containsAddress(announced, a) && (reached == nil || !a.Equal(reached))
+	})
+	now := cut(append(kept, without(announced, kept...)...))
+	changed := !slices.EqualFunc(now, m.addresses, multiaddr.Multiaddr.Equal)
+	m.addresses = now
+	return changed
+}
+
+// failed notes an attempt that did not reach the peer and reports whether it should be forgotten.
+func (m *member) failed(now time.Time, longest time.Duration) (forget bool) {
+	m.failures++
+	if !m.met && m.source == told && m.failures >= toldAttempts {
+		return true
+	}
+	pause := min(firstRetry<<min(m.failures-1, 20), longest)
+	m.nextDial = now.Add(pause/2 + rand.N(pause))
+	return false
+}
+
+func (m *member) info() peer.AddrInfo {
+	return peer.AddrInfo{ID: m.id, Addrs: slices.Clone(m.addresses)}
+}
+
+func (m *member) peer() Peer {
+	p := Peer{
+		ID: serverID(m.id), Nickname: m.hello.Nickname, Version: m.hello.Version, Latency: m.latency,
+		Space: m.hello.Space, Storage: m.hello.Storage, LastSeen: m.lastSeen,
+		Responsive: m.connected && m.responsive, Problem: m.problem,
+	}
+	for _, a := range m.addresses {
+		p.Addresses = append(p.Addresses, a.String()+"/p2p/"+string(p.ID))
+	}
+	return p
+}
+
+func cut(addresses []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+	return addresses[:min(len(addresses), maxAddresses)]
+}
+
+func without(addresses []multiaddr.Multiaddr, drop ...multiaddr.Multiaddr) []multiaddr.Multiaddr {
+	return slices.DeleteFunc(slices.Clone(addresses), func(a multiaddr.Multiaddr) bool {
+		return a == nil || len(a.String()) > wire.MaxAddress || containsAddress(drop, a)
+	})
+}
+
+func containsAddress(list []multiaddr.Multiaddr, a multiaddr.Multiaddr) bool {
+	return slices.ContainsFunc(list, a.Equal)
+}

@@ -1,0 +1,345 @@
+package p2p
+
+import (
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+
+	"cairn/p2p/wire"
+)
+
+// members is the table of the peers a host knows. It does no I/O.
+type members struct {
+	self peer.ID
+
+	mu   sync.Mutex
+	byID map[peer.ID]*member
+	// version counts the changes worth telling the others about: a member met, its addresses changed.
+	version uint64
+}
+
+func newMembers(self peer.ID) *members {
+	return &members{self: self, byID: make(map[peer.ID]*member), version: 1}
+}
+
+// with runs f on the member, if there is one, under the table's lock.
+func (t *members) with(id peer.ID, f func(*member)) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := t.byID[id]
+	if m != nil {
+		f(m)
+	}
+	return m != nil
+}
+
+// learn notes addresses of a peer and reports whether it is to be dialled soon.
+func (t *members) learn(info peer.AddrInfo, from source, now time.Time) bool {
+	if info.ID == t.self || info.ID == "" {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := t.byID[info.ID]
+	if m == nil {
+		if m = t.add(info.ID); m == nil {
+			return false
+		}
+		m.nextDial = now
+	}
+	m.source = max(m.source, from)
+	if m.problem != "" && from == told {
+		return false
+	}
+	if m.connected {
+		return false // the peer itself says where it listens
+	}
+	if m.hear(info.Addrs) {
+		m.failures, m.nextDial = 0, now
+	}
+	return true
+}
+
+// add makes room for a new peer, at the cost of one never met where the table is full. It returns nil when there is none.
+func (t *members) add(id peer.ID) *member {
+	if len(t.byID) >= maxMembers && !t.evict() {
+		return nil
+	}
+	m := &member{id: id}
+	t.byID[id] = m
+	return m
+}
+
+func (t *members) evict() bool {
+	for id, m := range t.byID {
+		if !m.met && !m.connected && !m.dialling && m.source == told {
+			delete(t.byID, id)
+			return true
+		}
+	}
+	return false
+}
+
+// restore adds a member remembered from an earlier run.
+func (t *members) restore(m *member) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if m.id != t.self && t.byID[m.id] == nil && len(t.byID) < maxMembers {
+		t.byID[m.id] = m
+	}
+}
+
+// connect notes that a peer is connected and returns true when nobody attends to it yet.
+func (t *members) connect(id peer.ID, leave func()) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := t.byID[id]
+	if m == nil {
+		if m = t.add(id); m == nil {
+			return false
+		}
+	}
+	if m.connected {
+		return false
+	}
+	m.connected, m.up, m.responsive, m.toldAt, m.leave = true, false, false, 0, leave
+	return true
+}
+
+// disconnect notes that the last connection ended. It returns what is known of the peer, and whether it was up.
+func (t *members) disconnect(id peer.ID, next time.Time) (p Peer, wasUp bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := t.byID[id]
+	if m == nil || !m.connected {
+		return Peer{}, false
+	}
+	wasUp = m.up
+	m.leave()
+	m.connected, m.up, m.responsive, m.leave = false, false, false, nil
+	if m.problem == "" {
+		m.nextDial = next
+	}
+	if !m.met && m.source == told && len(m.addresses) == 0 {
+		delete(t.byID, id)
+	}
+	return m.peer(), wasUp
+}
+
+// heard notes a hello of a connected peer; latency is 0 when it was not measured. It returns the change that is news to
+// the subscribers, if any.
+func (t *members) heard(id peer.ID, hello wire.Hello, latency time.Duration, now time.Time) (Peer, Change) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := t.byID[id]
+	if m == nil || !m.connected {
+		return Peer{}, ""
+	}
+	hello.Peers = nil
+	var change Change
+	switch {
+	case !m.up:
+		change = Up
+	case !m.responsive:
+		change = Responsive
+	}
+	if !m.met || now.Sub(m.lastSeen) > freshFor {
+		t.version++
+	}
+	m.hello, m.lastSeen, m.met, m.up, m.responsive, m.problem, m.failures = hello, now, true, true, true, "", 0
+	if latency > 0 {
+		if m.latency > 0 {
+			latency = m.latency + (latency-m.latency)/smoothLatency
+		}
+		m.latency = latency
+	}
+	return m.peer(), change
+}
+
+// addresses notes where a connected peer says it listens, and where we reached it (nil when it connected to us).
+func (t *members) addresses(id peer.ID, announced []multiaddr.Multiaddr, reached multiaddr.Multiaddr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := t.byID[id]
+	if m == nil {
+		return
+	}
+	changed := m.listens(announced, reached)
+	if reached != nil {
+		m.reached(reached)
+	}
+	if changed {
+		t.version++
+	}
+}
+
+// silent notes that a connected peer does not answer and reports whether that is news.
+func (t *members) silent(id peer.ID) (p Peer, news bool) {
+	t.with(id, func(m *member) {
+		news = m.connected && m.responsive
+		m.responsive = false
+		p = m.peer()
+	})
+	return p, news
+}
+
+// refuse notes why a peer is not used and reports whether that is news.
+func (t *members) refuse(id peer.ID, reason string, now time.Time) (p Peer, news bool) {
+	t.with(id, func(m *member) {
+		news = m.problem != reason
+		m.problem, m.responsive = reason, false
+		m.nextDial = now.Add(refusedRetry/2 + rand.N(refusedRetry))
+		p = m.peer()
+	})
+	return p, news
+}
+
+// due marks up to limit peers as being dialled and returns them, with the time at which the next one is due (zero when
+// none is). At most keep peers are connected to or dialled, those of the configuration apart.
+func (t *members) due(now time.Time, limit, keep int) (dial []peer.AddrInfo, next time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	busy, dialling := 0, 0
+	for _, m := range t.byID {
+		if m.connected || m.dialling {
+			busy++
+		}
+		if m.dialling {
+			dialling++
+		}
+	}
+	for _, m := range t.byID {
+		if m.connected || m.dialling || m.source != bootstrap && busy >= keep {
+			continue
+		}
+		switch {
+		case m.nextDial.After(now):
+			if next.IsZero() || m.nextDial.Before(next) {
+				next = m.nextDial
+			}
+		case dialling < limit:
+			m.dialling = true
+			busy, dialling = busy+1, dialling+1
+			dial = append(dial, m.info())
+		}
+	}
+	return dial, next
+}
+
+// dialled notes the end of an attempt. A peer that was never met is forgotten after a few.
+func (t *members) dialled(id peer.ID, ok bool, now time.Time, longest time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := t.byID[id]
+	if m == nil {
+		return
+	}
+	m.dialling = false
+	if ok {
+		// The next attempt, should the connection end at once.
+		m.nextDial = now.Add(firstRetry)
+		return
+	}
+	if m.failed(now, longest) && !m.connected {
+		delete(t.byID, id)
+	}
+}
+
+// tell returns what to tell a member about the others: nothing when it was told everything already.
+func (t *members) tell(to peer.ID, now time.Time) []wire.PeerAddresses {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := t.byID[to]
+	if m == nil || m.toldAt == t.version {
+		return nil
+	}
+	var list []wire.PeerAddresses
+	for id, other := range t.byID {
+		if id == to || !other.met || other.problem != "" || len(other.addresses) == 0 {
+			continue
+		}
+		if !other.connected && now.Sub(other.lastSeen) > freshFor {
+			continue
+		}
+		if len(list) == wire.MaxHelloPeers {
+			return list // a random part; the rest follows next time
+		}
+		entry := wire.PeerAddresses{ID: serverID(id)}
+		for _, a := range other.addresses {
+			entry.Addresses = append(entry.Addresses, a.String())
+		}
+		list = append(list, entry)
+	}
+	m.toldAt = t.version
+	return list
+}
+
+// untell makes the next hello repeat what an unanswered one told.
+func (t *members) untell(id peer.ID) { t.with(id, func(m *member) { m.toldAt = 0 }) }
+
+func (t *members) met(id peer.ID) (met bool) {
+	t.with(id, func(m *member) { met = m.met && m.problem == "" })
+	return met
+}
+
+func (t *members) info(id peer.ID) (info peer.AddrInfo) {
+	t.with(id, func(m *member) { info = m.info() })
+	return info
+}
+
+// connected returns up to limit members that are connected and answer.
+func (t *members) connected(limit int) []peer.AddrInfo {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var list []peer.AddrInfo
+	for _, m := range t.byID {
+		if len(list) < limit && m.connected && m.responsive {
+			list = append(list, m.info())
+		}
+	}
+	return list
+}
+
+// known returns what is known of every member and of every peer that was refused, ascending by id.
+func (t *members) known() []Peer {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var list []Peer
+	for _, m := range t.byID {
+		if m.met || m.source == bootstrap || m.problem != "" {
+			list = append(list, m.peer())
+		}
+	}
+	slices.SortFunc(list, func(a, b Peer) int {
+		if a.ID < b.ID {
+			return -1
+		}
+		return 1
+	})
+	return list
+}
+
+// snapshot returns copies of the members worth remembering and the table's version.
+func (t *members) snapshot() ([]member, uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var list []member
+	for _, m := range t.byID {
+		if m.met && m.problem == "" {
+			kept := *m
+			kept.addresses = slices.Clone(m.addresses)
+			list = append(list, kept)
+		}
+	}
+	return list, t.version
+}
+
+func (t *members) changedSince(version uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.version != version
+}

@@ -1,0 +1,97 @@
+package p2p
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/multiformats/go-multistream"
+
+	"cairn/share"
+)
+
+// Handle serves the protocol "/cairn/<grid>/<name>", for instance "ask/1". Peers that the gate refuses never reach the
+// handler: their streams are reset with network.StreamGated. The handler runs in a goroutine of its own, owns the stream
+// and must return when reading or writing fails; Close waits for it.
+func (h *Host) Handle(name string, handler func(network.Stream)) {
+	h.gated.SetStreamHandler(h.protocol(name), func(s network.Stream) {
+		if err := s.Scope().SetService(serviceName(name)); err != nil {
+			s.ResetWithError(network.StreamResourceLimitExceeded)
+			return
+		}
+		handler(s)
+	})
+}
+
+// Stream opens a stream to a member, connecting first when there is no connection. It takes at most the dial timeout,
+// whatever state the peer is in. The error wraps share.ErrUnavailable when the peer cannot be reached in time,
+// share.ErrVersion when it does not speak the protocol, share.ErrDenied when this node's gate refuses it. The context
+// governs opening only; deadlines on the stream are the caller's. That the peer refuses or is overloaded shows at the
+// first read or write: see Reason.
+func (h *Host) Stream(ctx context.Context, id share.ServerID, name string) (network.Stream, error) {
+	s, err := h.openStream(ctx, id, name)
+	if err != nil {
+		return nil, fmt.Errorf("open %s to %s: %w", name, id.Short(), err)
+	}
+	return s, nil
+}
+
+func (h *Host) openStream(ctx context.Context, id share.ServerID, name string) (network.Stream, error) {
+	to, err := peer.Decode(string(id))
+	if err != nil {
+		return nil, fmt.Errorf("%w: not a peer id: %v", share.ErrUnavailable, err)
+	}
+	if err := h.gater.admit(to); err != nil {
+		return nil, fmt.Errorf("%w: %w", share.ErrDenied, err)
+	}
+	if h.ctx.Err() != nil {
+		return nil, fmt.Errorf("%w: %w", share.ErrUnavailable, share.ErrClosed)
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.cfg.DialTimeout)
+	defer cancel()
+	if h.host.Network().Connectedness(to) == network.NotConnected {
+		h.offerAddresses(to)
+	}
+	s, err := h.host.NewStream(network.WithAllowLimitedConn(ctx, "cairn"), to, h.protocol(name))
+	if err != nil {
+		return nil, Reason(err)
+	}
+	if err := s.Scope().SetService(serviceName(name)); err != nil {
+		s.Reset()
+		return nil, fmt.Errorf("%w: %v", share.ErrBusy, err)
+	}
+	return s, nil
+}
+
+// Reason returns err wrapped with the sentinel error of package share that says what happened on a stream: ErrDenied when
+// the peer refuses us, ErrBusy when it has no room for more streams, ErrVersion when it does not speak the protocol, and
+// ErrUnavailable for everything else. An error that wraps one of these already is returned as it is.
+func Reason(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, sentinel := range []error{share.ErrDenied, share.ErrBusy, share.ErrVersion, share.ErrUnavailable} {
+		if errors.Is(err, sentinel) {
+			return err
+		}
+	}
+	if reset, ok := errors.AsType[*network.StreamError](err); ok && reset.Remote {
+		switch reset.ErrorCode {
+		case network.StreamGated:
+			return fmt.Errorf("%w: the peer does not admit this node: %w", share.ErrDenied, err)
+		case network.StreamResourceLimitExceeded, network.StreamRateLimited:
+			return fmt.Errorf("%w: %w", share.ErrBusy, err)
+		}
+	}
+	if errors.Is(err, multistream.ErrNotSupported[protocol.ID]{}) {
+		return fmt.Errorf("%w: %w", share.ErrVersion, err)
+	}
+	return fmt.Errorf("%w: %w", share.ErrUnavailable, err)
+}
+
+func (h *Host) protocol(name string) protocol.ID { return h.prefix + protocol.ID("/"+name) }
+
+func serviceName(name string) string { return "cairn." + name }
