@@ -13,15 +13,17 @@ const (
 	goodKey = "gaytemzugu3doobzmfrggzdfmy"
 )
 
-// TestMalformed says for each mistake what the error must say, and where.
-func TestMalformed(t *testing.T) {
+// A malformedText is a text that is no capability: what the error must say, and where.
+type malformedText struct {
+	about, text string
+	column      int
+	says        string
+}
+
+func malformedTexts() []malformedText {
 	dir := capability.Directory([16]byte([]byte("0123456789abcdef")))
 	name, _ := dir.Name()
-	for _, test := range []struct {
-		about, text string
-		column      int
-		says        string
-	}{
+	return []malformedText{
 		{"empty", "", 1, "empty"},
 		{"no scheme", "hello", 1, "begins with cairn:"},
 		{"a path", "home:docs", 1, "begins with cairn:"},
@@ -60,7 +62,11 @@ func TestMalformed(t *testing.T) {
 		{"literal with other bits", "cairn:literal:nb", 16, "middle of a byte"},
 		{"literal with padding", "cairn:literal:nbswy3dp====", 23, "no literal contains"},
 		{"literal and more", "cairn:literal:nbswy3dp:", 23, "more follows"},
-	} {
+	}
+}
+
+func TestMalformed(t *testing.T) {
+	for _, test := range malformedTexts() {
 		t.Run(test.about, func(t *testing.T) {
 			c, err := capability.Parse(test.text)
 			malformed, ok := errors.AsType[*capability.ParseError](err)
