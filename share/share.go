@@ -171,6 +171,8 @@ type Server struct {
 	Free int64
 	// Local is true for the node's own store, which is reached without a network.
 	Local bool
+	// Down is true for a server that did not answer lately: it is asked last and given nothing new.
+	Down bool
 }
 
 // String returns the nickname with the short id, or the short id alone.
