@@ -11,6 +11,7 @@ import (
 	"io"
 	"time"
 
+	"cairn/grid/health"
 	"cairn/share"
 	"cairn/share/capability"
 )
@@ -55,6 +56,7 @@ type Peer struct {
 	Free      int64     `json:"free"`
 	Used      int64     `json:"used"`
 	Answers   bool      `json:"answers"`
+	Problem   string    `json:"problem,omitempty"` // why the peer is not used
 	LastSeen  time.Time `json:"last_seen"`
 }
 
@@ -108,42 +110,10 @@ type Stat struct {
 }
 
 // A Report says how healthy a file is.
-type Report struct {
-	Capability   string   `json:"capability"` // the verify capability
-	Healthy      bool     `json:"healthy"`
-	Recoverable  bool     `json:"recoverable"`
-	Verified     bool     `json:"verified"` // every share was downloaded and checked
-	SharesGood   int      `json:"shares_good"`
-	SharesNeeded int      `json:"shares_needed"`
-	SharesTotal  int      `json:"shares_total"`
-	Happiness    int      `json:"happiness"`
-	Asked        int      `json:"servers_asked"`
-	Answered     int      `json:"servers_answered"`
-	Corrupt      []Share  `json:"corrupt"`
-	Holders      []Holder `json:"holders"`
-}
+type Report = health.Report
 
-// A Share is one share on one peer.
-type Share struct {
-	Number int    `json:"share"`
-	Peer   string `json:"peer"`
-	Reason string `json:"reason,omitempty"`
-}
-
-// A Holder is a peer with the shares it holds.
-type Holder struct {
-	Peer     string `json:"peer"`
-	Nickname string `json:"nickname,omitempty"`
-	Shares   []int  `json:"shares"`
-}
-
-// A RepairReport says what a repair did.
-type RepairReport struct {
-	Before  Report  `json:"before"`
-	After   Report  `json:"after"`
-	Made    []Share `json:"made"`
-	Written int64   `json:"written"` // bytes of new shares
-}
+// A RepairReport says what a repair found, did and left.
+type RepairReport = health.Result
 
 // A File is an open file of the grid.
 type File interface {

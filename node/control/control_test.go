@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"cairn/grid/health"
 	"cairn/node/control"
 	"cairn/share"
 	"cairn/share/capability"
@@ -104,7 +105,7 @@ func (f *fake) Check(_ context.Context, c capability.Capability, verify bool, pr
 }
 
 func (f *fake) Repair(context.Context, capability.Capability, bool, func(control.Progress)) (control.RepairReport, error) {
-	return control.RepairReport{Written: 42}, f.fail
+	return control.RepairReport{Made: []health.Made{{Number: 4, Peer: "12D3"}}}, f.fail
 }
 
 func (f *fake) Shutdown() { close(f.stopped) }
@@ -156,7 +157,7 @@ func TestQuestions(t *testing.T) {
 		t.Errorf("check %+v, %v", report, err)
 	}
 	repaired, err := client.Repair(ctx, some, false, nil)
-	if err != nil || repaired.Written != 42 {
+	if err != nil || len(repaired.Made) != 1 || repaired.Made[0].Number != 4 {
 		t.Errorf("repair %+v, %v", repaired, err)
 	}
 }
