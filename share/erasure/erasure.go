@@ -69,3 +69,19 @@ func (c *Code) Reconstruct(blocks [][]byte, blockLen int) error {
 	}
 	return nil
 }
+
+// Restore fills in the wanted ones of all N blocks, parity included, from any k. Missing blocks have length zero; one
+// with enough capacity is filled in place. At least k blocks, all of the given length, must be present. Missing blocks
+// that are not wanted stay missing.
+func (c *Code) Restore(blocks [][]byte, blockLen int, wanted []bool) error {
+	if len(blocks) != c.total || len(wanted) != c.total {
+		return fmt.Errorf("restore: %d blocks and %d wishes given, want %d", len(blocks), len(wanted), c.total)
+	}
+	if blockLen == 0 {
+		return nil
+	}
+	if err := c.encoder.ReconstructSome(blocks, wanted); err != nil {
+		return fmt.Errorf("restore %d-of-%d: %w", c.needed, c.total, err)
+	}
+	return nil
+}

@@ -1,0 +1,149 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"cairn/share"
+)
+
+const (
+	// appendTimeout bounds how long a server may take for one block.
+	appendTimeout = 15 * time.Second
+	// commitTimeout bounds how long a server may take to check the index of a share and to bring it to stable storage.
+	commitTimeout = 2 * time.Minute
+)
+
+// A target is one share on its way to one server.
+type target struct {
+	job
+	writer share.Writer
+	have   int64 // blocks that are on stable storage already
+
+	pieces chan *piece
+	left   int64 // bytes to be sent
+	err    error // why it failed; valid when the stream has ended
+}
+
+// openTargets opens a writer for each job that has none. It reports false when a server refused, so that the plan
+// has to be made again.
+func (r *repairer) openTargets(ctx context.Context, jobs []job) bool {
+	targets, errs := make([]*target, len(jobs)), make([]error, len(jobs))
+	each(jobs, askAtOnce, func(i int, j job) {
+		if t := r.open[j]; t == nil {
+			targets[i], errs[i] = r.openTarget(ctx, j)
+		}
+	})
+	ok := true
+	for i, j := range jobs {
+		switch {
+		case errs[i] != nil:
+			ok = false
+			r.refuse(j, errs[i])
+		case targets[i] != nil:
+			r.open[j] = targets[i]
+			r.partial[j.server] = append(r.partial[j.server], j.number) // the next plan leaves it where it is
+		}
+	}
+	return ok
+}
+
+func (r *repairer) openTarget(ctx context.Context, j job) (*target, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	writer, err := r.servers[j.server].Store.Create(ctx, share.Upload{
+		ID: UploadID(r.index), Number: j.number,
+		Needed: r.root.Needed, Total: r.root.Total, BlockSize: r.root.BlockSize, Size: r.root.Size, Lease: r.Lease,
+	})
+	if err != nil {
+		return nil, err
+	}
+	t := &target{job: j, writer: writer}
+	if t.have, err = writer.Have(ctx); err == nil && (t.have < 0 || t.have > r.layout.Segments()) {
+		err = fmt.Errorf("%w: it has %d of %d blocks", share.ErrCorrupt, t.have, r.layout.Segments())
+	}
+	if err != nil {
+		writer.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// refuse takes a server out of the repair.
+func (r *repairer) refuse(j job, err error) {
+	r.Logger.Warn("a server does not take a share", "server", r.servers[j.server].String(), "file", r.index.String(),
+		"share", j.number, "error", err)
+	r.refused[j.server] = err
+	for other, t := range r.open {
+		if other.server == j.server {
+			t.writer.Close()
+			delete(r.open, other)
+		}
+	}
+}
+
+// settle records how a target ended.
+func (r *repairer) settle(t *target) {
+	t.writer.Close()
+	delete(r.open, t.job)
+	switch {
+	case t.err == nil:
+		r.claims[t.server] = append(r.claims[t.server], t.number)
+		r.result.Made = append(r.result.Made, Made{t.number, r.servers[t.server].ID})
+	case t.have > 0 && errors.Is(t.err, share.ErrCorrupt) && !r.spoiled[t.job]:
+		// What was left of an earlier repair is no good, and the server has forgotten it: begin anew.
+		r.spoiled[t.job] = true
+	default:
+		r.refuse(t.job, t.err)
+	}
+}
+
+// run appends the pieces that come, and commits after the last. It releases every piece, whatever happens.
+func (t *target) run(ctx context.Context, s *streamer) {
+	for p := range t.pieces {
+		if t.err == nil && p.segment >= t.have {
+			t.append(ctx, p, s)
+		}
+		s.release(p)
+	}
+	if t.err == nil {
+		t.commit(ctx, s)
+	}
+}
+
+func (t *target) append(ctx context.Context, p *piece, s *streamer) {
+	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
+	defer cancel()
+	block := p.blocks[t.number]
+	if err := t.writer.Append(ctx, p.row, block); err != nil {
+		t.fail(fmt.Errorf("segment %d of share %d: %w", p.segment, t.number, err), s)
+		return
+	}
+	t.left -= int64(len(block))
+	s.meter.add(Progress{Bytes: int64(len(block))})
+}
+
+func (t *target) commit(ctx context.Context, s *streamer) {
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	err := ctx.Err() // when reading failed, the pieces ended too soon
+	if err == nil {
+		err = t.writer.Commit(ctx, s.rootBlock)
+	}
+	if err != nil {
+		t.fail(fmt.Errorf("commit share %d: %w", t.number, err), s)
+		return
+	}
+	s.meter.add(Progress{Shares: 1})
+}
+
+// fail records why the target ended. When it was the last one, there is nobody to read for.
+func (t *target) fail(err error, s *streamer) {
+	t.err = err
+	s.meter.add(Progress{TotalShares: -1, TotalBytes: -t.left})
+	if s.alive.Add(-1) == 0 {
+		s.cancel()
+	}
+}

@@ -1,0 +1,133 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"cairn/share"
+	"cairn/share/encoding"
+)
+
+// Verify is Check, and then downloads every share and checks every byte of it against the storage index. Shares that
+// do not verify, and shares that a server claims and does not have, are in Report.Corrupt; those of servers that
+// stop answering are in Report.Undelivered; neither count. progress may be nil; it is called often and from
+// one goroutine at a time.
+func Verify(ctx context.Context, servers []share.Server, index share.StorageIndex, progress func(Progress)) (Report, error) {
+	s, err := takeSurvey(ctx, servers, index)
+	if err != nil {
+		return Report{}, err
+	}
+	if err := s.verify(ctx, newMeter(progress)); err != nil {
+		return Report{}, err
+	}
+	return s.report(), nil
+}
+
+// verify downloads every share claimed and drops those that are not good: one share of a server after the other,
+// several servers at once.
+func (s *survey) verify(ctx context.Context, m *meter) error {
+	s.verified = true
+	if s.rootBlock == nil {
+		return nil
+	}
+	var total Progress
+	l := s.root.Layout()
+	for i := range s.claims {
+		total.TotalShares += len(s.claims[i])
+		total.TotalBytes += int64(len(s.claims[i])) * verifyBytes(l, len(s.rootBlock))
+	}
+	m.add(total)
+	var mu sync.Mutex // guards s
+	each(s.servers, verifyAtOnce, func(i int, server share.Server) {
+		claims := s.claims[i] // only this goroutine changes it, below
+		for at, number := range claims {
+			err := verifyShare(ctx, server, s.index, number, s.rootBlock, m)
+			if err == nil {
+				m.add(Progress{Shares: 1})
+				continue
+			}
+			mu.Lock()
+			gone := s.blame(i, number, err)
+			if gone {
+				for _, rest := range claims[at+1:] {
+					s.undelivered = append(s.undelivered, Fault{rest, server.ID, "not tried, the server does not answer"})
+				}
+			}
+			mu.Unlock()
+			if gone {
+				break
+			}
+		}
+	})
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("verify %s: %w", s.index, err)
+	}
+	for _, faults := range [][]Fault{s.corrupt, s.undelivered} {
+		s.dropFaults(faults)
+	}
+	return nil
+}
+
+// blame lists a share that could not be verified, and reports whether its server stopped answering.
+func (s *survey) blame(i int, number share.Number, err error) (gone bool) {
+	fault := Fault{number, s.servers[i].ID, reason(err)}
+	var corrupt *share.CorruptShareError
+	switch {
+	case errors.As(err, &corrupt):
+		fault.Reason = faultReason(corrupt)
+	case errors.Is(err, share.ErrNotFound):
+		fault.Reason = "the server claims the share and does not have it"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		fault.Reason = "the share ends too soon"
+	case errors.Is(err, share.ErrCorrupt):
+	default:
+		s.undelivered = append(s.undelivered, fault)
+		return true
+	}
+	s.corrupt = append(s.corrupt, fault)
+	return false
+}
+
+func faultReason(err *share.CorruptShareError) string {
+	if err.Segment < 0 {
+		return err.Reason
+	}
+	return fmt.Sprintf("segment %d: %s", err.Segment, err.Reason)
+}
+
+func (s *survey) dropFaults(faults []Fault) {
+	for _, f := range faults {
+		for i, server := range s.servers {
+			if server.ID == f.Peer {
+				s.drop(i, f.Number)
+			}
+		}
+	}
+}
+
+// verifyShare downloads one share and checks every byte of it.
+func verifyShare(ctx context.Context, server share.Server, index share.StorageIndex, number share.Number, root []byte, m *meter) error {
+	reader, err := openShare(ctx, server, index, number)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	counted := timedReader{reader, func(n int) { m.add(Progress{Bytes: int64(n)}) }}
+	return encoding.Verify(ctx, counted, index, number, root)
+}
+
+func openShare(ctx context.Context, server share.Server, index share.StorageIndex, number share.Number) (share.Reader, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	return server.Store.Open(ctx, index, number)
+}
+
+// verifyBytes returns how many bytes encoding.Verify reads of one share.
+func verifyBytes(l encoding.Layout, rootLen int) int64 {
+	rows := l.RowOffset(l.Segments()) - l.RowOffset(0)
+	levels := l.RootOffset() - l.LevelOffset(1)
+	return l.RowOffset(0) + 2*rows + 2*levels + int64(rootLen)
+}
