@@ -1,0 +1,118 @@
+package grid
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"cairn/grid/file"
+	"cairn/grid/health"
+	"cairn/share"
+	"cairn/share/capability"
+)
+
+// A Reader reads the plaintext of one file. It is safe for concurrent use.
+type Reader interface {
+	Size() int64
+	// ReadAt fills p from offset off; io.EOF says that the file ends first.
+	ReadAt(ctx context.Context, p []byte, off int64) (int, error)
+	// WriteTo writes n bytes from offset off on to w, fewer where the file ends first.
+	WriteTo(ctx context.Context, w io.Writer, off, n int64) (int64, error)
+	// Fetched returns the bytes asked of servers so far.
+	Fetched() int64
+	Close() error
+}
+
+// Open opens a file for reading. It returns a *capability.KindError or capability.ErrAuthority for a capability that does
+// not read a file, file.ErrWrongKey, ErrNotFound when every server says that it has nothing of it, and a
+// *share.NotEnoughSharesError when too few shares are within reach.
+func (g *Grid) Open(ctx context.Context, c capability.Capability) (Reader, error) {
+	if data, ok := c.Data(); ok {
+		return literal(data), nil
+	}
+	if err := c.Want(capability.KindFile); err != nil {
+		return nil, err
+	}
+	index, _ := c.StorageIndex()
+	key, _ := c.ReadKey()
+	r, err := file.Open(ctx, g.serversFor(ctx, index), index, key, g.Logger)
+	if err != nil {
+		return nil, err
+	}
+	return fileReader{r}, nil
+}
+
+type fileReader struct{ *file.Reader }
+
+func (r fileReader) Fetched() int64 { return r.Source().Fetched() }
+
+// literal is a file whose bytes are in the capability.
+type literal []byte
+
+func (l literal) Size() int64    { return int64(len(l)) }
+func (l literal) Fetched() int64 { return 0 }
+func (l literal) Close() error   { return nil }
+
+func (l literal) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, fmt.Errorf("read at offset %d: negative", off)
+	}
+	n := copy(p, l[min(off, l.Size()):])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (l literal) WriteTo(_ context.Context, w io.Writer, off, n int64) (int64, error) {
+	if off < 0 || n < 0 {
+		return 0, fmt.Errorf("read %d bytes at offset %d: negative", n, off)
+	}
+	rest := l[min(off, l.Size()):]
+	written, err := w.Write(rest[:min(n, rest.Size())])
+	return int64(written), err
+}
+
+// Stat returns the shape of a file. A verify capability suffices. The errors are those of
+// Open.
+func (g *Grid) Stat(ctx context.Context, c capability.Capability) (Stat, error) {
+	if data, ok := c.Data(); ok {
+		return Stat{Kind: c.Kind().String(), Size: int64(len(data))}, nil
+	}
+	index, err := encodedFile(c)
+	if err != nil {
+		return Stat{}, err
+	}
+	source, err := file.OpenSource(ctx, g.serversFor(ctx, index), index, g.Logger)
+	if err != nil {
+		return Stat{}, err
+	}
+	defer source.Close()
+	return stat(c.Kind(), source.Root()), nil
+}
+
+// Check asks which servers hold which shares of a file. With verify every share is downloaded and verified. A verify
+// capability suffices.
+func (g *Grid) Check(ctx context.Context, c capability.Capability, verify bool, progress func(health.Progress)) (health.Report, error) {
+	index, err := encodedFile(c)
+	if err != nil {
+		return health.Report{}, err
+	}
+	if verify {
+		return health.Verify(ctx, g.serversFor(ctx, index), index, progress)
+	}
+	return health.Check(ctx, g.serversFor(ctx, index), index)
+}
+
+// Repair makes the missing and bad shares of a file anew. With verify every share is downloaded and verified first. A
+// verify capability suffices.
+func (g *Grid) Repair(ctx context.Context, c capability.Capability, verify bool, progress func(health.Progress)) (health.Result, error) {
+	index, err := encodedFile(c)
+	if err != nil {
+		return health.Result{}, err
+	}
+	servers := g.serversFor(ctx, index)
+	return health.Repair(ctx, servers, index, health.Options{
+		Happy: g.params(share.Params{}, servers).Happy, Verify: verify, Lease: g.lease(), Progress: progress, Logger: g.Logger,
+	})
+}

@@ -1,0 +1,148 @@
+// Package grid is the facade: what a user of a grid can do. It turns bytes into capabilities and back, and keeps files
+// healthy, over whatever servers there are.
+package grid
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"cairn/share"
+	"cairn/share/capability"
+	"cairn/share/encoding"
+	"cairn/share/keys"
+)
+
+// ErrChanged says that a file was not what it had been announced to be when it was read for storing: it was changed
+// meanwhile.
+var ErrChanged = errors.New("the file changed while it was read")
+
+// Config is what a Grid works with.
+type Config struct {
+	// Servers returns the storage servers that are known, those that do not answer marked as Down.
+	Servers func(context.Context) []share.Server
+	// Locate, if set, finds servers that say they hold shares of a file, for grids too large to ask everybody. It
+	// returns nil where the servers that Servers gives are all there are.
+	Locate func(context.Context, share.StorageIndex) []share.Server
+	// Params are used for files that do not ask for others; zero lets the number of servers decide.
+	Params share.Params
+	// Secret makes the keys of this account's files depend on their contents.
+	Secret keys.ConvergenceSecret
+	// Owner is the identity that holds the leases.
+	Owner string
+	// Lease is how long leases run; 0 means share.DefaultLease.
+	Lease  time.Duration
+	Logger *slog.Logger
+}
+
+// A Grid stores and reads files. It is safe for concurrent use.
+type Grid struct {
+	Config
+	ctx        context.Context
+	cancel     context.CancelFunc
+	background sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+}
+
+// New returns a grid. Close ends what it does in the background.
+func New(c Config) *Grid {
+	if c.Lease == 0 {
+		c.Lease = share.DefaultLease
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	g := &Grid{Config: c}
+	g.ctx, g.cancel = context.WithCancel(context.Background())
+	return g
+}
+
+// Close waits for uploads that still have servers to hear from, a bounded time, and ends all other work.
+func (g *Grid) Close() error {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	g.cancel()
+	g.background.Wait()
+	return nil
+}
+
+// inBackground runs a function that Close waits for. After Close it runs it at once, in the foreground.
+func (g *Grid) inBackground(f func()) {
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		f()
+		return
+	}
+	g.background.Go(f)
+	g.mu.Unlock()
+}
+
+// ParamsFor returns the parameters that a file gets which does not ask for others, with the servers known now.
+func (g *Grid) ParamsFor(ctx context.Context) share.Params {
+	return g.params(share.Params{}, g.Servers(ctx))
+}
+
+func (g *Grid) params(asked share.Params, servers []share.Server) share.Params {
+	switch {
+	case !asked.IsZero():
+		return asked
+	case !g.Params.IsZero():
+		return g.Params
+	}
+	return share.DefaultParams(len(servers))
+}
+
+func (g *Grid) lease() share.Lease {
+	return share.Lease{Owner: g.Owner, Expires: time.Now().Add(g.Lease)}
+}
+
+// serversFor returns the servers to ask about a file.
+func (g *Grid) serversFor(ctx context.Context, index share.StorageIndex) []share.Server {
+	servers := g.Servers(ctx)
+	if g.Locate == nil {
+		return servers
+	}
+	known := make(map[share.ServerID]bool, len(servers))
+	for _, s := range servers {
+		known[s.ID] = true
+	}
+	for _, s := range g.Locate(ctx, index) {
+		if !known[s.ID] {
+			servers = append(servers, s)
+		}
+	}
+	return servers
+}
+
+// Stat is what a capability says of its file, and what the root adds to it.
+type Stat struct {
+	Kind         string `json:"kind"`
+	Size         int64  `json:"size"`
+	Needed       int    `json:"needed,omitempty"`
+	Total        int    `json:"total,omitempty"`
+	BlockSize    int    `json:"block_size,omitempty"`
+	StorageIndex string `json:"storage_index,omitempty"`
+}
+
+// encodedFile returns the storage index of a capability that can be checked and repaired.
+func encodedFile(c capability.Capability) (share.StorageIndex, error) {
+	if err := c.Want(capability.KindFile, capability.KindFileVerify); err != nil {
+		return share.StorageIndex{}, err
+	}
+	index, _ := c.StorageIndex()
+	return index, nil
+}
+
+// stat describes a file by its root.
+func stat(kind capability.Kind, root encoding.Root) Stat {
+	return Stat{
+		Kind: kind.String(), Size: root.Size, Needed: root.Needed, Total: root.Total, BlockSize: root.BlockSize,
+		StorageIndex: root.StorageIndex().String(),
+	}
+}
