@@ -35,10 +35,11 @@ var Arrows = []Arrow{
 	{"node/vfs", []string{"grid/...", "share/..."}, "the file system is built on the grid's facade, not on peers"},
 	{"node/gateway", []string{"node/vfs", "share"}, "a gateway translates one protocol over vfs, nothing else"},
 
-	{"cmd", []string{"cmd/...", "node/...", "introducer/...", "share/...", "internal/localgrid"}, "the command line talks to a node; grid and p2p are behind it"},
+	{"cmd", []string{"cmd/...", "node/...", "introducer/...", "share/...", "internal/localgrid", "internal/baseline"}, "the command line talks to a node; grid and p2p are behind it"},
 
 	{"internal", []string{"internal/...", "node/...", "grid/...", "introducer/...", "p2p/...", "share/..."}, "support of tests may use everything but the command line"},
 	{"internal/layers", nil, "the rules read the tree, they do not run it"},
+	{"internal/baseline", []string{"p2p", "share", "share/encoding", "share/erasure", "share/keys"}, "a baseline measures what is below the grid"},
 	{"internal/localgrid", nil, "starting processes needs no package of ours"},
 }
 
