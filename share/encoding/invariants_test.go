@@ -183,6 +183,39 @@ func TestEveryBitOfAShareCounts(t *testing.T) {
 	}
 }
 
+// TestConsistentLies is invariant 4 against servers that know the format: blocks, rows and every level of the index are
+// those of another file with the same key and shape, only the root is the one asked for.
+func TestConsistentLies(t *testing.T) {
+	key := keys.NewReadKey()
+	for _, c := range []struct{ k, n, size int }{{1, 1, 100}, {2, 3, 20000}, {1, 1, 257 * encoding.MinBlockSize}} {
+		data := plaintext(c.size)
+		lie := bytes.Clone(data)
+		lie[c.size-1] ^= 1
+		b := build(t, c.k, c.n, encoding.MinBlockSize, key, nil, data)
+		other := build(t, c.k, c.n, encoding.MinBlockSize, key, nil, lie)
+		index, root := b.root.StorageIndex(), b.root.Marshal()
+		l := b.root.Layout()
+		for level := 0; level < l.Top(); level++ {
+			// The lie reaches up to this level; above it the index is the honest one.
+			end := l.RowOffset(l.Segments())
+			if level > 0 {
+				end = l.LevelOffset(level + 1)
+			}
+			shares := map[share.Number]reader{}
+			for j := range other.shares {
+				lying := append(bytes.Clone(other.shares[j].data[:end]), b.shares[j].data[end:]...)
+				shares[share.Number(j)] = reader{lying}
+				if err := encoding.Verify(t.Context(), reader{lying}, index, share.Number(j), root); !errors.Is(err, share.ErrCorrupt) {
+					t.Errorf("%d-of-%d, lies up to level %d: Verify of share %d: %v", c.k, c.n, level, j, err)
+				}
+			}
+			if got, err := read(index, root, key, shares); !errors.Is(err, share.ErrCorrupt) {
+				t.Errorf("%d-of-%d, lies up to level %d: read %d bytes, %v", c.k, c.n, level, len(got), err)
+			}
+		}
+	}
+}
+
 // TestVerifyRefuses: shares cut short, with more behind them, of another number or another file.
 func TestVerifyRefuses(t *testing.T) {
 	key := keys.NewReadKey()
