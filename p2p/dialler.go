@@ -139,6 +139,7 @@ func (h *Host) parted(id peer.ID) {
 	if h.host.Network().Connectedness(id) != network.NotConnected {
 		return
 	}
+	h.host.ConnManager().Unprotect(id, keepTag)
 	wait := partedRetry
 	if h.host.ID() > id {
 		wait *= 3

@@ -29,6 +29,8 @@ const (
 	silentRetry = time.Second
 	// scaleAbove is the number of connected members above which they are greeted less often.
 	scaleAbove = 64
+	// keepTag protects connections to members from being trimmed.
+	keepTag = "cairn"
 	// partAfter is how long a connection to a peer that is not a member stays up, so that both sides learn why.
 	partAfter = time.Second
 )
@@ -44,7 +46,9 @@ func (h *Host) welcome(id peer.ID) {
 		leave()
 		return
 	}
-	h.host.ConnManager().Protect(id, "cairn")
+	if len(h.host.Network().Peers()) <= h.cfg.Keep {
+		h.host.ConnManager().Protect(id, keepTag)
+	}
 	h.start(func() {
 		defer leave()
 		h.attend(ctx, id)
@@ -170,7 +174,10 @@ func (h *Host) serveHello(s network.Stream) {
 func (h *Host) hello(to peer.ID) []byte {
 	hello := h.cfg.Self()
 	hello.Nickname = wire.CleanNickname(hello.Nickname)
-	hello.Peers = h.members.tell(to, time.Now())
+	hello.Peers = nil
+	if !h.cfg.NoGossip {
+		hello.Peers = h.members.tell(to, time.Now())
+	}
 	for {
 		data, err := hello.Marshal()
 		if err == nil {
@@ -221,7 +228,7 @@ func (h *Host) silent(id peer.ID) {
 
 // refuse notes that a peer is not a member.
 func (h *Host) refuse(id peer.ID, reason error) {
-	h.host.ConnManager().Unprotect(id, "cairn")
+	h.host.ConnManager().Unprotect(id, keepTag)
 	if p, news := h.members.refuse(id, reason.Error(), time.Now()); news {
 		h.report(Refused, p, reason.Error())
 	}

@@ -74,6 +74,8 @@ type Config struct {
 	NoTraversal bool
 	// NoRelay refuses to pass on traffic between members that cannot reach each other directly.
 	NoRelay bool
+	// NoGossip keeps from members what this node knows of the others.
+	NoGossip bool
 
 	// Keep is how many members the host stays connected to; larger grids get a random subset.
 	Keep         int

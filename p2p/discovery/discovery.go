@@ -1,0 +1,194 @@
+// Package discovery finds members and shares through the grid's DHT and the local network.
+//
+// The DHT runs under the grid's own protocol prefix and refuses whoever the host's gate refuses. It answers where a member
+// listens now, and walking through it meets members nobody told us of. In grids too large to ask everybody it also keeps
+// records of which servers hold shares of a file, one per storage index. Nothing here is waited for longer than a few
+// seconds.
+package discovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-datastore"
+	dht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p-kad-dht/provider"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+
+	"cairn/p2p"
+	"cairn/share"
+)
+
+// Defaults of a Config.
+const (
+	// DefaultAskAllUpTo is the number of members up to which shares are looked for by asking everybody.
+	DefaultAskAllUpTo = 64
+	// DefaultWithin bounds one lookup.
+	DefaultWithin = 5 * time.Second
+	// DefaultWalkEvery is how often the DHT is walked for members nobody told of.
+	DefaultWalkEvery = 10 * time.Minute
+	// MaxProviders bounds how many servers one lookup of a file returns.
+	MaxProviders = 64
+)
+
+// bootstrapContacts is how many connected members fill an empty routing table.
+const bootstrapContacts = 20
+
+// Config describes what a node contributes to and wants from discovery. The zero value suits a gateway in a small grid.
+type Config struct {
+	// Serve answers DHT queries of others. Nodes that stay up, storage servers above all, set it.
+	Serve bool
+	// Providers keeps and looks up records of who holds which file. All nodes of a grid that grows beyond AskAllUpTo
+	// set it.
+	Providers bool
+	// AskAllUpTo is the number of members up to which Find returns all of them and asks nobody.
+	AskAllUpTo int
+	// Datastore keeps the DHT's records and what is to be announced again; memory when nil. It is closed after the
+	// Discovery by whoever opened it.
+	Datastore datastore.Batching
+	// Within bounds one lookup.
+	Within time.Duration
+	// WalkEvery is the pause between two walks.
+	WalkEvery time.Duration
+	// Logger receives what happens; nothing is logged when nil.
+	Logger *slog.Logger
+}
+
+func (c Config) prepare() Config {
+	if c.AskAllUpTo <= 0 {
+		c.AskAllUpTo = DefaultAskAllUpTo
+	}
+	if c.Within <= 0 {
+		c.Within = DefaultWithin
+	}
+	if c.WalkEvery <= 0 {
+		c.WalkEvery = DefaultWalkEvery
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// A Discovery belongs to one p2p.Host. It is safe for concurrent use.
+type Discovery struct {
+	cfg      Config
+	log      *slog.Logger
+	host     *p2p.Host
+	dht      *dht.IpfsDHT
+	provider *provider.SweepingProvider // nil without Providers
+	keys     io.Closer                  // what is announced, where a datastore keeps it
+
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+	once   sync.Once
+	closed error
+}
+
+// New starts discovery for the host: it joins the DHT through the members the host is connected to, and looks on the local
+// network when the host wants that. From then on the host asks it for the addresses of members that cannot be reached.
+func New(h *p2p.Host, cfg Config) (*Discovery, error) {
+	cfg = cfg.prepare()
+	d := &Discovery{cfg: cfg, log: cfg.Logger, host: h}
+	var err error
+	if d.dht, err = dht.New(h.Libp2p(), d.options()...); err != nil {
+		return nil, fmt.Errorf("start DHT: %w", err)
+	}
+	if cfg.Providers {
+		if d.provider, err = d.newProvider(); err != nil {
+			return nil, errors.Join(fmt.Errorf("start announcing: %w", err), d.dht.Close())
+		}
+	}
+	h.SetFinder(d)
+	var ctx context.Context
+	ctx, d.cancel = context.WithCancel(context.Background())
+	d.tasks.Go(func() { d.walk(ctx) })
+	if h.MDNS() {
+		d.tasks.Go(func() { d.lookAround(ctx) })
+	}
+	return d, nil
+}
+
+func (d *Discovery) options() []dht.Option {
+	mode := dht.ModeClient
+	if d.cfg.Serve {
+		mode = dht.ModeServer
+	}
+	options := []dht.Option{
+		dht.ProtocolPrefix(protocol.ID("/cairn/" + d.host.Grid())),
+		dht.Mode(mode),
+		dht.DisableValues(),
+		dht.AddressFilter(d.usable),
+		dht.BootstrapPeersFunc(func() []peer.AddrInfo { return d.host.Contacts(bootstrapContacts) }),
+		dht.QueryFilter(func(_ any, info peer.AddrInfo) bool { return d.worthAsking(info.ID) }),
+		dht.RoutingTableFilter(func(_ any, id peer.ID) bool { return d.host.Admit(id) == nil }),
+		dht.RoutingTableRefreshQueryTimeout(d.cfg.Within),
+	}
+	if d.cfg.Datastore != nil {
+		options = append(options, dht.Datastore(d.cfg.Datastore))
+	}
+	if !d.cfg.Providers {
+		options = append(options, dht.DisableProviders())
+	}
+	return options
+}
+
+// worthAsking leaves out peers that are not admitted and those that are connected but hung: a lookup waits ten seconds for
+// each of these.
+func (d *Discovery) worthAsking(id peer.ID) bool {
+	if d.host.Admit(id) != nil {
+		return false
+	}
+	p, known := d.host.Peer(share.ServerID(id.String()))
+	return !known || p.Problem == "" && (p.Path == "" || p.Responsive || p.LastSeen.IsZero())
+}
+
+// usable drops loopback addresses unless the grid lives on one machine.
+func (d *Discovery) usable(addresses []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+	if d.host.OnlyLoopback() {
+		return addresses
+	}
+	return multiaddr.FilterAddrs(addresses, func(a multiaddr.Multiaddr) bool { return !manet.IsIPLoopback(a) })
+}
+
+// FindPeer asks the DHT where a member listens now.
+func (d *Discovery) FindPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.Within)
+	defer cancel()
+	info, err := d.dht.FindPeer(ctx, id)
+	if err != nil {
+		return peer.AddrInfo{}, fmt.Errorf("find peer %s: %w: %v", share.ServerID(id.String()).Short(), share.ErrNotFound, err)
+	}
+	return peer.AddrInfo{ID: id, Addrs: d.usable(info.Addrs)}, nil
+}
+
+// Known returns how many peers the DHT's routing table holds.
+func (d *Discovery) Known() int { return d.dht.RoutingTable().Size() }
+
+// Close stops everything. The host is closed before, so that no query of another node is still being answered.
+func (d *Discovery) Close() error {
+	d.once.Do(func() {
+		d.cancel()
+		d.tasks.Wait()
+		var errs []error
+		if d.provider != nil {
+			errs = append(errs, d.provider.Close())
+		}
+		if d.keys != nil {
+			errs = append(errs, d.keys.Close())
+		}
+		d.closed = errors.Join(append(errs, d.dht.Close())...)
+	})
+	if d.closed != nil {
+		return fmt.Errorf("stop discovery: %w", d.closed)
+	}
+	return nil
+}

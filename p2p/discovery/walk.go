@@ -1,0 +1,59 @@
+package discovery
+
+import (
+	"context"
+	"crypto/rand"
+	mathrand "math/rand/v2"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"cairn/p2p"
+)
+
+// settle is how long after a member came up the DHT is walked: long enough for the others that come up at the same time.
+const settle = 2 * time.Second
+
+// walk looks through the DHT for members nobody told of: soon after others came up, and every now and then.
+func (d *Discovery) walk(ctx context.Context) {
+	events, cancel := d.host.Subscribe()
+	defer cancel()
+	timer := time.NewTimer(settle)
+	defer timer.Stop()
+	next := time.Now().Add(settle)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e, open := <-events:
+			if !open {
+				return
+			}
+			if e.Change == p2p.Up && time.Until(next) > settle && d.Known() < d.cfg.AskAllUpTo {
+				next = time.Now().Add(settle)
+				timer.Reset(settle)
+			}
+		case <-timer.C:
+			d.Walk(ctx)
+			pause := d.cfg.WalkEvery*3/4 + mathrand.N(d.cfg.WalkEvery/2)
+			next = time.Now().Add(pause)
+			timer.Reset(pause)
+		}
+	}
+}
+
+// Walk goes to a random place in the DHT once, tells the host whom it found there, and returns how many that were.
+func (d *Discovery) Walk(ctx context.Context) int {
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.Within)
+	defer cancel()
+	key := make([]byte, 32)
+	rand.Read(key)
+	found, err := d.dht.GetClosestPeers(ctx, string(key))
+	if err != nil {
+		d.log.Debug("walk through the DHT", "error", err)
+	}
+	for _, id := range found {
+		d.host.LearnPeer(peer.AddrInfo{ID: id, Addrs: d.usable(d.dht.Host().Peerstore().Addrs(id))})
+	}
+	return len(found)
+}
