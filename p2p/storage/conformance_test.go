@@ -1,0 +1,29 @@
+package storage_test
+
+import (
+	"testing"
+
+	"cairn/p2p/storage"
+	"cairn/share"
+	"cairn/share/memory"
+	"cairn/share/storetest"
+)
+
+// TestConformance runs the suite of all Stores against a client whose server is on another host.
+func TestConformance(t *testing.T) {
+	far := host(t)
+	near := host(t, far.Addresses()...)
+	storetest.Suite{
+		Owner: string(near.ID()),
+		Open: func(t *testing.T) share.Store {
+			server := storage.NewServer(memory.New(memory.Options{}), storage.ServerOptions{})
+			server.Register(far)
+			client := storage.NewClient(near, far.ID(), storage.ClientOptions{})
+			t.Cleanup(func() {
+				client.Close()
+				server.Close()
+			})
+			return client
+		},
+	}.Run(t)
+}

@@ -1,0 +1,164 @@
+package storage
+
+import (
+	"time"
+
+	"cairn/p2p/wire"
+	"cairn/share"
+)
+
+// appendedEvery is how often a peer hears how far its upload is.
+const appendedEvery = time.Second
+
+// serveWrite takes one upload after the other.
+func (c *conn) serveWrite() error {
+	for {
+		kind, n, err := c.next()
+		if err != nil {
+			return err
+		}
+		if kind != wire.KindCreate {
+			return unexpectedKind(kind)
+		}
+		m, err := wire.Receive[wire.Create](c.in, n)
+		if err != nil {
+			return err
+		}
+		if err := c.serveUpload(m.Upload(string(c.peer))); err != nil {
+			return err
+		}
+	}
+}
+
+// failure is an error of the store that was meant for the peer and ends a write stream.
+type failure struct{ error }
+
+// Unwrap gives access to the error of the store.
+func (f failure) Unwrap() error { return f.error }
+
+// serveUpload takes one upload from its creation to its end. Its error ends the stream.
+func (c *conn) serveUpload(u share.Upload) error {
+	if err := c.server.uploads.acquire(c.peer); err != nil {
+		c.server.stats.refused.Add(1)
+		return failure{err}
+	}
+	defer c.server.uploads.release(c.peer)
+	writer, err := c.server.store.Create(c.server.ctx, u)
+	if err != nil {
+		return failure{err}
+	}
+	up := upload{conn: c, writer: writer, told: time.Now()}
+	defer up.close()
+	for !up.ended {
+		if err := up.step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// An upload is one share on its way in.
+type upload struct {
+	*conn
+	writer  share.Writer
+	count   int64     // blocks appended
+	told    time.Time // when the peer last heard of the progress
+	digests []share.Digest
+	block   *wire.Buffer
+	ended   bool
+	closed  bool
+}
+
+func (u *upload) close() {
+	if u.block != nil {
+		u.block.Free()
+	}
+	if !u.closed {
+		_ = u.writer.Close()
+	}
+}
+
+// step takes one message.
+func (u *upload) step() error {
+	kind, n, err := u.next()
+	if err != nil {
+		return err
+	}
+	switch kind {
+	case wire.KindRow:
+		return u.append(n)
+	case wire.KindHave:
+		if _, err := wire.Receive[wire.Have](u.in, n); err != nil {
+			return err
+		}
+		count, err := u.writer.Have(u.server.ctx)
+		if err != nil {
+			return failure{err}
+		}
+		return u.send(wire.Blocks{Count: count})
+	case wire.KindCommit:
+		return u.commit(n)
+	case wire.KindRelease:
+		if _, err := wire.Receive[wire.Release](u.in, n); err != nil {
+			return err
+		}
+		return u.end(wire.Done{})
+	}
+	return unexpectedKind(kind)
+}
+
+func (u *upload) append(n int) error {
+	payload, err := u.in.Payload(n)
+	if err != nil {
+		return err
+	}
+	size, digests, err := wire.ParseRow(payload, u.digests)
+	if err != nil {
+		return err
+	}
+	u.digests = digests
+	if u.block == nil || cap(u.block.B) < size {
+		if u.block != nil {
+			u.block.Free()
+		}
+		u.block = wire.GetBuffer(size)
+	}
+	block := u.block.B[:size]
+	if err := u.in.FillBlock(block); err != nil {
+		return err
+	}
+	u.server.stats.received.Add(int64(size))
+	if err := u.writer.Append(u.server.ctx, digests, block); err != nil {
+		return failure{err}
+	}
+	u.count++
+	if now := time.Now(); now.Sub(u.told) >= appendedEvery {
+		u.told = now
+		return u.send(wire.Appended{Count: u.count})
+	}
+	return nil
+}
+
+func (u *upload) commit(n int) error {
+	m, err := wire.Receive[wire.Commit](u.in, n)
+	if err != nil {
+		return err
+	}
+	if err := u.writer.Commit(u.server.ctx, m.Root); err != nil {
+		return failure{err}
+	}
+	u.server.stats.commits.Add(1)
+	if notify := u.server.options.OnCommit; notify != nil {
+		notify(share.IndexOf(m.Root))
+	}
+	return u.end(wire.Done{})
+}
+
+// end closes the writer and then answers, so that a peer that has the answer finds the upload free.
+func (u *upload) end(m wire.Message) error {
+	u.ended, u.closed = true, true
+	if err := u.writer.Close(); err != nil {
+		return failure{err}
+	}
+	return u.send(m)
+}

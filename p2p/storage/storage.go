@@ -1,0 +1,51 @@
+// Package storage serves a share.Store to peers over the storage protocol, and is a share.Store for the caller of a peer.
+//
+// A Server answers on three protocols, so that a bulk transfer never stands in front of a question: "ask/1" for small
+// questions, "read/1" for pipelined reads of shares, "write/1" for uploads. docs/protocol.md specifies them. A Client
+// is one peer's store, seen from here: every method of share.Store works on it as on a local store, within deadlines.
+package storage
+
+import (
+	"context"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+
+	"cairn/share"
+)
+
+// Names of the protocols. The number is the version: a change that an older peer would misread gets a new one.
+const (
+	Ask   = "ask/1"
+	Read  = "read/1"
+	Write = "write/1"
+)
+
+// A Registrar lets a Server answer on a protocol. p2p.Host is one.
+type Registrar interface {
+	// Handle calls handler, in a goroutine of its own, for each stream that a peer opens with the protocol.
+	Handle(name string, handler func(network.Stream))
+}
+
+// A StreamOpener opens streams to peers. p2p.Host is one.
+type StreamOpener interface {
+	// Stream opens a stream that speaks the protocol. It returns an error that wraps share.ErrUnavailable when the
+	// peer cannot be reached and share.ErrVersion when it does not speak the protocol.
+	Stream(ctx context.Context, id share.ServerID, name string) (network.Stream, error)
+}
+
+// A deadline moves one deadline of a stream along, without touching the stream more often than needed.
+type deadline struct {
+	set     func(time.Time) error
+	timeout time.Duration
+	armed   time.Time
+}
+
+// extend moves the deadline so that it ends between three quarters of the timeout and the whole of it from now.
+func (d *deadline) extend() {
+	if now := time.Now(); now.Sub(d.armed) > d.timeout/4 {
+		// An error says that the stream is closed, which the next read or write says as well.
+		_ = d.set(now.Add(d.timeout))
+		d.armed = now
+	}
+}
