@@ -189,6 +189,7 @@ func TestCheckHungServers(t *testing.T) {
 func TestCheckIsCancelled(t *testing.T) {
 	g, f := newGrid(3), storetest.NewFile(t, 1, 3, 10, blockSize, 100)
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	g.peers[1].numbers = func(ctx context.Context, _ []share.Held) ([]share.Held, error) {
 		cancel()
 		return nil, hang(ctx)

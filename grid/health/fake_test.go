@@ -83,8 +83,11 @@ func (w *hookedWriter) Append(ctx context.Context, digests []share.Digest, block
 			return err
 		}
 	}
-	w.appended.Add(1)
-	return w.Writer.Append(ctx, digests, block)
+	err := w.Writer.Append(ctx, digests, block)
+	if err == nil {
+		w.appended.Add(1)
+	}
+	return err
 }
 
 func (w *hookedWriter) Commit(ctx context.Context, root []byte) error {

@@ -130,6 +130,7 @@ func TestVerifyIsCancelled(t *testing.T) {
 	g, f := newGrid(3), storetest.NewFile(t, 1, 1, 3, blockSize, 10*blockSize)
 	g.spread(t, f, 0, 1, 2)
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	g.peers[1].open = func(_ context.Context, _ share.Number, r share.Reader, err error) (share.Reader, error) {
 		cancel()
 		return r, err
