@@ -1,0 +1,289 @@
+package p2p_test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+
+	"cairn/p2p"
+	"cairn/share"
+)
+
+// refusing is a gate with a list of who is out.
+type refusing struct {
+	mu  sync.Mutex
+	out map[share.ServerID]error
+}
+
+func (g *refusing) Admit(id share.ServerID) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.out[id]
+}
+
+func (g *refusing) refuse(id share.ServerID, reason error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.out = map[share.ServerID]error{id: reason}
+}
+
+// awaitEvent returns the next event with the change.
+func awaitEvent(t *testing.T, events <-chan p2p.Event, change p2p.Change, limit time.Duration) p2p.Event {
+	t.Helper()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		select {
+		case e, open := <-events:
+			if !open {
+				t.Fatalf("events ended before %q", change)
+			}
+			if e.Change == change {
+				return e
+			}
+		case <-timer.C:
+			t.Fatalf("no event %q within %v", change, limit)
+		}
+	}
+}
+
+func TestGateRefusesEveryProtocol(t *testing.T) {
+	gate := &refusing{}
+	a := open(t, func(c *p2p.Config) { c.Gate = gate })
+	a.Handle("echo/1", echo)
+	a.Handle("write/1", echo)
+	b := open(t, nil)
+	gate.refuse(b.ID(), errors.New("the membership ended"))
+	events, cancel := b.Subscribe()
+	defer cancel()
+	mine, cancel := a.Subscribe()
+	defer cancel()
+	b.Learn(a.Addresses()...)
+
+	if e := awaitEvent(t, events, p2p.Refused, 5*time.Second); e.Peer.ID != a.ID() || !strings.Contains(e.Reason, "does not admit") {
+		t.Errorf("what the refused node learns: %+v", e)
+	}
+	if e := awaitEvent(t, mine, p2p.Refused, 5*time.Second); e.Peer.ID != b.ID() || !strings.Contains(e.Reason, "membership ended") {
+		t.Errorf("what the refusing node reports: %+v", e)
+	}
+	eventually(t, 5*time.Second, "parted", func() bool { p, _ := b.Peer(a.ID()); return p.Path == "" })
+	for _, p := range append(a.Peers(), b.Peers()...) {
+		if p.Responsive || p.Problem == "" {
+			t.Errorf("a refused peer looks useful: %+v", p)
+		}
+	}
+	if _, err := a.Stream(t.Context(), b.ID(), "echo/1"); !errors.Is(err, share.ErrDenied) {
+		t.Errorf("stream to a refused peer: %v, want ErrDenied", err)
+	}
+}
+
+func TestRevokedWhileConnected(t *testing.T) {
+	gate := &refusing{}
+	a := open(t, func(c *p2p.Config) { c.Gate = gate })
+	for _, name := range []string{"ask/1", "read/1", "write/1"} {
+		a.Handle(name, echo)
+	}
+	b := open(t, func(c *p2p.Config) { c.Bootstrap = a.Addresses() })
+	eventually(t, 5*time.Second, "both up", func() bool { return responsive(a) == 1 && responsive(b) == 1 })
+	gate.refuse(b.ID(), errors.New("revoked"))
+	for _, name := range []string{"ask/1", "read/1", "write/1", "hello/1"} {
+		s, err := b.Stream(t.Context(), a.ID(), name)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		s.Write([]byte("x"))
+		s.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_, err = s.Read(make([]byte, 1))
+		if reset, ok := errors.AsType[*network.StreamError](err); !ok || reset.ErrorCode != network.StreamGated {
+			t.Errorf("%s to a node that revoked us: %v, want a reset with StreamGated", name, err)
+		}
+		if !errors.Is(p2p.Reason(err), share.ErrDenied) {
+			t.Errorf("%s: Reason %v, want ErrDenied", name, p2p.Reason(err))
+		}
+		s.Close()
+	}
+	a.Recheck()
+	eventually(t, 5*time.Second, "parted", func() bool { return responsive(a) == 0 && responsive(b) == 0 })
+}
+
+func TestOtherGrid(t *testing.T) {
+	a := open(t, func(c *p2p.Config) { c.Grid = "river" })
+	b := open(t, func(c *p2p.Config) { c.Grid, c.Bootstrap = "brook", a.Addresses() })
+	events, cancel := b.Subscribe()
+	defer cancel()
+	e := awaitEvent(t, events, p2p.Refused, 5*time.Second)
+	if !strings.Contains(e.Reason, "another grid (river)") {
+		t.Errorf("reason %q, want that it is another grid", e.Reason)
+	}
+	p, _ := b.Peer(a.ID())
+	if p.Problem == "" || p.Responsive {
+		t.Errorf("a node of another grid: %+v", p)
+	}
+	if _, err := b.Stream(t.Context(), a.ID(), "ask/1"); !errors.Is(err, share.ErrVersion) && !errors.Is(err, share.ErrUnavailable) {
+		t.Errorf("stream to another grid: %v", err)
+	}
+}
+
+func TestOtherVersion(t *testing.T) {
+	a := open(t, nil)
+	b := open(t, nil)
+	// A node of a later version serves hello/2 and no longer hello/1.
+	b.Libp2p().RemoveStreamHandler("/cairn/test/hello/1")
+	b.Handle("hello/2", echo)
+	events, cancel := a.Subscribe()
+	defer cancel()
+	a.Learn(b.Addresses()...)
+	if e := awaitEvent(t, events, p2p.Refused, 5*time.Second); !strings.Contains(e.Reason, "speaks hello/2") {
+		t.Errorf("reason %q, want that it speaks hello/2", e.Reason)
+	}
+}
+
+func TestJoinThroughOne(t *testing.T) {
+	const count = 20
+	first := open(t, nil)
+	hosts := []*p2p.Host{first}
+	begin := time.Now()
+	for range count - 1 {
+		hosts = append(hosts, open(t, func(c *p2p.Config) { c.Bootstrap = first.Addresses() }))
+	}
+	t.Logf("%d hosts opened in %v", count, time.Since(begin))
+	eventually(t, 20*time.Second, "all know all", func() bool {
+		for _, h := range hosts {
+			if responsive(h) < count-1 {
+				return false
+			}
+		}
+		return true
+	})
+	t.Logf("all met within %v", time.Since(begin))
+	late := open(t, func(c *p2p.Config) { c.Bootstrap = first.Addresses() })
+	took := eventually(t, 5*time.Second, "the newcomer knows all", func() bool { return responsive(late) == count })
+	t.Logf("a newcomer met all %d within %v", count, took)
+}
+
+func TestRestartFromBook(t *testing.T) {
+	book := filepath.Join(t.TempDir(), "book.json")
+	key := newKey(t)
+	a := open(t, func(c *p2p.Config) { c.Self = nickname("Ann") })
+	b := open(t, func(c *p2p.Config) { c.Bootstrap = a.Addresses() })
+	c := open(t, func(c *p2p.Config) { c.Key, c.Bootstrap, c.Book = key, b.Addresses(), book })
+	eventually(t, 5*time.Second, "all met", func() bool { return responsive(a) == 2 && responsive(b) == 2 && responsive(c) == 2 })
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, func(c *p2p.Config) { c.Key, c.Book = key, book })
+	if p, ok := again.Peer(a.ID()); !ok || p.Nickname != "Ann" || p.LastSeen.IsZero() {
+		t.Errorf("remembered: %+v", p)
+	}
+	took := eventually(t, 5*time.Second, "met again", func() bool { return responsive(again) == 2 })
+	t.Logf("met again %v after the restart", took)
+}
+
+func TestUnusableBook(t *testing.T) {
+	for name, content := range map[string]string{
+		"garbage":    "\x00\x01",
+		"cut":        `{"version":1,"grid":"test","members":[{"id":"12D3K`,
+		"later":      `{"version":2,"grid":"test","members":[]}`,
+		"other grid": `{"version":1,"grid":"other","members":[]}`,
+		"bad id":     `{"version":1,"grid":"test","members":[{"id":"x","addresses":[]}]}`,
+		"huge":       strings.Repeat(" ", 9<<20),
+	} {
+		t.Run(name, func(t *testing.T) {
+			book := filepath.Join(t.TempDir(), "book.json")
+			if err := os.WriteFile(book, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			h := open(t, func(c *p2p.Config) { c.Book = book })
+			if _, err := os.Stat(book + ".damaged"); err != nil {
+				t.Errorf("the book is not kept aside: %v", err)
+			}
+			if err := h.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if data, err := os.ReadFile(book); err != nil || !strings.Contains(string(data), `"version": 1`) {
+				t.Errorf("no new book: %q, %v", data, err)
+			}
+		})
+	}
+}
+
+func TestAddressChange(t *testing.T) {
+	key := newKey(t)
+	a := open(t, nil)
+	b := open(t, func(c *p2p.Config) { c.Bootstrap = a.Addresses() })
+	c := open(t, func(c *p2p.Config) { c.Key, c.Bootstrap = key, a.Addresses() })
+	eventually(t, 5*time.Second, "all met", func() bool { return responsive(a) == 2 && responsive(b) == 2 })
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 2*time.Second, "its absence is noticed at once", func() bool { return responsive(a) == 1 && responsive(b) == 1 })
+	again := open(t, func(c *p2p.Config) { c.Key, c.Bootstrap = key, a.Addresses() })
+	took := eventually(t, 10*time.Second, "all met again", func() bool { return responsive(a) == 2 && responsive(b) == 2 })
+	t.Logf("met again at a new address after %v", took)
+	p, _ := b.Peer(again.ID())
+	if len(p.Addresses) == 0 || !contains(again.Addresses(), p.Addresses[0]) {
+		t.Errorf("b believes it at %v, it is at %v", p.Addresses, again.Addresses())
+	}
+}
+
+func contains(list []string, text string) bool {
+	for _, s := range list {
+		if s == text {
+			return true
+		}
+	}
+	return false
+}
+
+func TestQUICAlone(t *testing.T) {
+	quic := p2p.LoopbackAddresses(0)[1:]
+	a := open(t, func(c *p2p.Config) { c.Listen = quic })
+	a.Handle("echo/1", echo)
+	b := open(t, func(c *p2p.Config) { c.Listen, c.Bootstrap = quic, a.Addresses() })
+	eventually(t, 5*time.Second, "met", func() bool { return responsive(b) == 1 })
+	if p, _ := b.Peer(a.ID()); p.Transport != "quic-v1" || p.Path != p2p.Direct {
+		t.Errorf("transport %q, path %q", p.Transport, p.Path)
+	}
+	s, err := b.Stream(t.Context(), a.ID(), "echo/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.Write([]byte("x"))
+	s.CloseWrite()
+	if data, err := io.ReadAll(s); err != nil || string(data) != "x" {
+		t.Errorf("echo over QUIC: %q, %v", data, err)
+	}
+}
+
+func TestManyStreamsOfOnePeer(t *testing.T) {
+	a := open(t, nil)
+	a.Handle("echo/1", echo)
+	b := open(t, func(c *p2p.Config) { c.Bootstrap = a.Addresses() })
+	eventually(t, 5*time.Second, "met", func() bool { return responsive(b) == 1 })
+	var streams []network.Stream
+	for range 300 {
+		s, err := b.Stream(t.Context(), a.ID(), "echo/1")
+		if err != nil {
+			t.Fatalf("stream %d: %v", len(streams), err)
+		}
+		defer s.Reset()
+		s.SetDeadline(time.Now().Add(10 * time.Second))
+		if _, err := s.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		streams = append(streams, s)
+	}
+	for i, s := range streams {
+		if _, err := io.ReadFull(s, make([]byte, 1)); err != nil {
+			t.Fatalf("stream %d: %v", i, err)
+		}
+	}
+}
