@@ -165,9 +165,16 @@ func (w *writer) Have(ctx context.Context) (int64, error) {
 }
 
 func (w *writer) have(ctx context.Context) (int64, error) {
+	upload := w.ctx
 	if err := w.check(ctx); err != nil {
 		return 0, err
 	}
+	// The question may have a deadline of its own, which does not end the upload.
+	defer func() {
+		if w.err == nil {
+			w.watch(upload)
+		}
+	}()
 	w.out.B, _ = wire.Append(w.out.B, wire.Have{}) // has no limits to exceed
 	if err := w.flush(nil); err != nil {
 		return 0, w.fail(err)
