@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -193,6 +194,19 @@ func updateEncoded(t *testing.T) {
 		}
 	}
 	writeJSON(t, "encoded.json", vectors)
+}
+
+// TestIndependentReader runs docs/check_vectors.py, which knows the formats from docs/formats.md alone.
+func TestIndependentReader(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("python3 is not installed: the vectors are not checked by an independent reader")
+	}
+	out, err := exec.CommandContext(t.Context(), python, "-B", "../../docs/check_vectors.py", "--quick").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
 }
 
 // A rootVector is one line of docs/vectors/roots.json: a block that is no root, and what is wrong.

@@ -1,0 +1,686 @@
+#!/usr/bin/env python3
+"""Checks docs/vectors against docs/formats.md with nothing but Python's standard library.
+
+It shares no code with the program: it reads the stored shares back to plaintext with every kind of subset of them, makes
+every golden file anew from its plaintext, and reads and diminishes every capability. It is slow and clear on purpose.
+
+    python3 docs/check_vectors.py [--quick] [DIRECTORY]
+
+prints one line and exits with 0 when all agree, otherwise one line for each difference, and exits with 1.
+"""
+import base64
+import functools
+import hashlib
+import hmac
+import itertools
+import json
+import os
+import string
+import sys
+
+
+class Malformed(Exception):
+    """A text or block that is not in the one accepted form."""
+
+
+class Version(Malformed):
+    """A root of a later version of the format."""
+
+
+class TooLarge(Malformed):
+    """A block beyond the limits."""
+
+
+class Corrupt(Exception):
+    """A share, or the use of a key, that does not verify."""
+
+
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+
+# Keys
+
+def hkdf(secret, salt, info, length):
+    """RFC 5869 with SHA-256."""
+    extracted = hmac.new(salt or bytes(32), secret, hashlib.sha256).digest()
+    out = previous = b""
+    counter = 1
+    while len(out) < length:
+        previous = hmac.new(extracted, previous + info.encode() + bytes([counter]), hashlib.sha256).digest()
+        out += previous
+        counter += 1
+    return out[:length]
+
+
+def convergent_key(secret, plaintext, k, n, block):
+    salt = sha256(plaintext) + k.to_bytes(2, "big") + n.to_bytes(2, "big") + block.to_bytes(4, "big")
+    return hkdf(secret, salt, "cairn/v1/file/convergent", 16)
+
+
+# AES-256 in counter mode (FIPS 197)
+
+def aes_tables():
+    """Returns the S-box and the four tables that do SubBytes, ShiftRows and MixColumns of one byte at once."""
+    power, log = [0] * 256, [0] * 256
+    x = 1
+    for i in range(255):
+        power[i], log[x] = x, i
+        x ^= (x << 1) ^ (0x11b if x & 0x80 else 0)
+        x &= 0xff
+    sbox = []
+    for value in range(256):
+        inverse = power[(255 - log[value]) % 255] if value else 0
+        result = 0x63
+        for shift in range(5):
+            result ^= (inverse << shift | inverse >> (8 - shift)) & 0xff
+        sbox.append(result)
+    tables = [[], [], [], []]
+    for value in range(256):
+        s = sbox[value]
+        double = (s << 1) ^ (0x11b if s & 0x80 else 0)
+        word = double << 24 | s << 16 | s << 8 | (double ^ s)
+        for table in tables:
+            table.append(word)
+            word = word >> 8 | (word & 0xff) << 24
+    return sbox, tables
+
+
+SBOX, TABLES = aes_tables()
+
+
+def aes256_schedule(key):
+    words = [int.from_bytes(key[i:i + 4], "big") for i in range(0, 32, 4)]
+    constant = 1
+    for i in range(8, 60):
+        word = words[-1]
+        if i % 8 == 0:
+            word = (word << 8 | word >> 24) & 0xffffffff
+        if i % 4 == 0:
+            word = int.from_bytes(bytes(SBOX[b] for b in word.to_bytes(4, "big")), "big")
+        if i % 8 == 0:
+            word ^= constant << 24
+            constant <<= 1
+        words.append(words[i - 8] ^ word)
+    return words
+
+
+def aes256_block(words, counter):
+    """Encrypts be64(0) || be64(counter)."""
+    t0, t1, t2, t3 = TABLES
+    a, b = words[0], words[1]
+    c, d = counter >> 32 ^ words[2], counter & 0xffffffff ^ words[3]
+    for i in range(4, 56, 4):
+        a, b, c, d = (
+            t0[a >> 24] ^ t1[b >> 16 & 255] ^ t2[c >> 8 & 255] ^ t3[d & 255] ^ words[i],
+            t0[b >> 24] ^ t1[c >> 16 & 255] ^ t2[d >> 8 & 255] ^ t3[a & 255] ^ words[i + 1],
+            t0[c >> 24] ^ t1[d >> 16 & 255] ^ t2[a >> 8 & 255] ^ t3[b & 255] ^ words[i + 2],
+            t0[d >> 24] ^ t1[a >> 16 & 255] ^ t2[b >> 8 & 255] ^ t3[c & 255] ^ words[i + 3])
+    s = SBOX
+    out = 0
+    for i, (w, x, y, z) in enumerate(((a, b, c, d), (b, c, d, a), (c, d, a, b), (d, a, b, c))):
+        word = s[w >> 24] << 24 | s[x >> 16 & 255] << 16 | s[y >> 8 & 255] << 8 | s[z & 255]
+        out = out << 32 | word ^ words[56 + i]
+    return out.to_bytes(16, "big")
+
+
+def xor(a, b):
+    return (int.from_bytes(a, "big") ^ int.from_bytes(b, "big")).to_bytes(len(a), "big")
+
+
+@functools.lru_cache(maxsize=2)
+def key_stream(key, blocks):
+    words = aes256_schedule(key)
+    return b"".join(aes256_block(words, i) for i in range(blocks))
+
+
+def encrypt(key, salt, data):
+    """Encrypts or decrypts a whole file."""
+    stream = key_stream(hkdf(key, salt, "cairn/v1/file/encryption", 32), (len(data) + 15) // 16)
+    return xor(data, stream[:len(data)])
+
+
+def commitment(key, salt):
+    return hkdf(key, salt, "cairn/v1/file/commitment", 32)
+
+
+# Erasure code
+
+POWER, LOG = [0] * 255, [0] * 256
+_x = 1
+for _i in range(255):
+    POWER[_i], LOG[_x] = _x, _i
+    _x <<= 1
+    if _x > 255:
+        _x ^= 0x11d
+
+
+def gf_mul(a, b):
+    return POWER[(LOG[a] + LOG[b]) % 255] if a and b else 0
+
+
+def gf_inverse(a):
+    return POWER[-LOG[a] % 255]
+
+
+TIMES = [bytes(gf_mul(a, b) for b in range(256)) for a in range(256)]  # for bytes.translate
+
+
+def scale(block, factor):
+    return block.translate(TIMES[factor])
+
+
+def invert(matrix):
+    n = len(matrix)
+    rows = [bytes(row) + bytes(int(i == r) for i in range(n)) for r, row in enumerate(matrix)]
+    for c in range(n):
+        pivot = next(r for r in range(c, n) if rows[r][c])
+        rows[c], rows[pivot] = rows[pivot], rows[c]
+        rows[c] = scale(rows[c], gf_inverse(rows[c][c]))
+        for r in range(n):
+            if r != c and rows[r][c]:
+                rows[r] = xor(rows[r], scale(rows[c], rows[r][c]))
+    return [row[n:] for row in rows]
+
+
+def combine(coefficients, blocks):
+    out = bytes(len(blocks[0]))
+    for factor, block in zip(coefficients, blocks):
+        if factor:
+            out = xor(out, scale(block, factor))
+    return out
+
+
+GENERATORS = {}
+
+
+def generator(k, n):
+    if (k, n) not in GENERATORS:
+        v = [bytes([1] + [0] * (k - 1))]
+        v += [bytes(POWER[(r - 1) * c % 255] for c in range(k)) for r in range(1, n)]
+        top = invert(v[:k])
+        identity = [bytes(int(i == r) for i in range(k)) for r in range(k)]
+        GENERATORS[k, n] = identity + [combine(v[r], top) for r in range(k, n)]
+    return GENERATORS[k, n]
+
+
+def decode(k, n, blocks):
+    """Returns the k data blocks from a dictionary of any k blocks."""
+    numbers = sorted(blocks)[:k]
+    if len(numbers) < k:
+        raise Corrupt("%d blocks, %d are needed" % (len(numbers), k))
+    if numbers == list(range(k)):
+        return [blocks[j] for j in numbers]
+    inverse = invert([generator(k, n)[j] for j in numbers])
+    return [combine(row, [blocks[j] for j in numbers]) for row in inverse]
+
+
+# Encoded file
+
+class Shape:
+    def __init__(self, k, n, block, size):
+        self.k, self.n, self.block, self.size = k, n, block, size
+        self.segments = max(1, -(-size // (k * block)))
+
+    def segment_len(self, i):
+        return min(self.k * self.block, self.size - i * self.k * self.block)
+
+    def block_len(self, i):
+        return -(-self.segment_len(i) // self.k)
+
+    def parts(self):
+        """Returns the offset of the rows, of each level below the top, and of the root."""
+        last = self.segments - 1
+        rows = last * self.block + self.block_len(last)
+        levels, offset, count = [], rows + self.segments * self.n * 32, self.segments
+        while count > 1:
+            levels.append((offset, count))
+            offset += count * 32
+            count = -(-count // 256)
+        return rows, levels, offset
+
+
+def link(codec, digest):
+    return bytes([0xd8, 0x2a, 0x58, 37, 0, 1, codec, 0x12, 0x20]) + digest
+
+
+def node(codec, digests):
+    n = len(digests)
+    head = bytes([0x80 + n]) if n < 24 else bytes([0x98, n]) if n < 256 else bytes([0x99, n >> 8, n & 255])
+    return head + b"".join(link(codec, d) for d in digests)
+
+
+def index_levels(rows):
+    """Returns level 1, 2, ... up to the top, which has one digest."""
+    levels = [[sha256(node(0x55, row)) for row in rows]]
+    while len(levels[-1]) > 1:
+        below = levels[-1]
+        levels.append([sha256(node(0x71, below[i:i + 256])) for i in range(0, len(below), 256)])
+    return levels
+
+
+def cbor_uint(n):
+    for limit, head in ((1 << 8, 0x18), (1 << 16, 0x19), (1 << 32, 0x1a), (1 << 64, 0x1b)):
+        if n < 24:
+            return bytes([n])
+        if n < limit:
+            return bytes([head]) + n.to_bytes((limit.bit_length() - 1) // 8, "big")
+    raise ValueError(n)
+
+
+def cbor_bytes(data):
+    return (bytes([0x40 + len(data)]) if len(data) < 24 else bytes([0x58, len(data)])) + data
+
+
+def cbor_key(text):
+    return bytes([0x60 + len(text)]) + text.encode()
+
+
+def write_root(shape, key, salt, index):
+    entries = [("k", cbor_uint(shape.k)), ("n", cbor_uint(shape.n)), ("v", cbor_uint(1)), ("key", cbor_bytes(key))]
+    if salt:
+        entries.append(("salt", cbor_bytes(salt)))
+    entries += [("size", cbor_uint(shape.size)), ("block", cbor_uint(shape.block)), ("index", link(0x71, index))]
+    return bytes([0xa0 + len(entries)]) + b"".join(cbor_key(name) + value for name, value in entries)
+
+
+class Reader:
+    """Reads CBOR items one after the other; what is no canonical item is Malformed."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, n):
+        if self.at + n > len(self.data):
+            raise Malformed("cut short")
+        self.at += n
+        return self.data[self.at - n:self.at]
+
+    def head(self, major):
+        first = self.take(1)[0]
+        if first >> 5 != major:
+            raise Malformed("another type")
+        value = first & 31
+        if value < 24:
+            return value
+        if value > 27:
+            raise Malformed("no definite length")
+        value = int.from_bytes(self.take(1 << (value - 24)), "big")
+        if cbor_uint(value)[0] != first & 31:
+            raise Malformed("not in the shortest form")
+        return value
+
+
+def read_root(block):
+    """Returns the shape, commitment, salt and index of a root."""
+    if len(block) > 512:
+        raise TooLarge()
+    r = Reader(block)
+    fields = {}
+    names = []
+    for _ in range(r.head(5)):
+        name = r.take(r.head(3)).decode("ascii", "replace")
+        names.append(name)
+        if name in ("key", "salt"):
+            fields[name] = r.take(r.head(2))
+        elif name == "index":
+            if r.head(6) != 42:
+                raise Malformed("no link")
+            fields[name] = r.take(r.head(2))
+        elif name in ("k", "n", "v", "size", "block"):
+            fields[name] = r.head(0)
+        else:
+            raise Malformed("unknown field")
+        if name == "v" and fields["v"] > 1:
+            raise Version()
+    if names not in (["k", "n", "v", "key", "size", "block", "index"], ["k", "n", "v", "key", "salt", "size", "block", "index"]):
+        raise Malformed("fields missing or out of order")
+    if r.at != len(block) or fields["v"] != 1:
+        raise Malformed("more behind the map, or version 0")
+    shape = Shape(fields["k"] or 1, fields["n"], fields["block"] or 1, fields["size"])
+    if not 1 <= fields["k"] <= shape.n <= 256 or not 0 <= shape.size <= 1 << 50:
+        raise Malformed("k, n or size")
+    if not 4096 <= fields["block"] <= 1 << 20 or shape.block & (shape.block - 1):
+        raise Malformed("block size")
+    if len(fields["key"]) != 32 or not 1 <= len(fields.get("salt", b"x")) <= 32:
+        raise Malformed("commitment or salt")
+    if len(fields["index"]) != 37 or fields["index"][:5] != bytes([0, 1, 0x71, 0x12, 0x20]):
+        raise Malformed("no link to an index")
+    return shape, fields["key"], fields.get("salt", b""), fields["index"][5:]
+
+
+def encode(k, n, block, key, salt, plaintext):
+    """Returns the root and the N shares."""
+    shape = Shape(k, n, block, len(plaintext))
+    ciphertext = encrypt(key, salt, plaintext)
+    parity = generator(k, n)[k:]
+    columns, rows = [[] for _ in range(n)], []
+    for i in range(shape.segments):
+        segment = ciphertext[i * k * block:][:shape.segment_len(i)]
+        length = shape.block_len(i)
+        segment += bytes(k * length - len(segment))
+        blocks = [segment[j * length:(j + 1) * length] for j in range(k)]
+        blocks += [combine(coefficients, blocks) for coefficients in parity]
+        rows.append([sha256(b) for b in blocks])
+        for column, b in zip(columns, blocks):
+            column.append(b)
+    levels = index_levels(rows)
+    root = write_root(shape, commitment(key, salt), salt, levels[-1][0])
+    tail = b"".join(b"".join(row) for row in rows) + b"".join(b"".join(level) for level in levels[:-1]) + root
+    return root, [b"".join(column) + tail for column in columns]
+
+
+def find_root(share, storage_index):
+    """Returns the root at the end of a share."""
+    for length in range(1, min(512, len(share)) + 1):
+        if sha256(share[-length:]) == storage_index:
+            return share[-length:]
+    raise Corrupt("the share does not end in the root")
+
+
+def check_share(share, storage_index):
+    """Checks the index of a share from the root down. Returns the shape, commitment, salt and the rows."""
+    root = find_root(share, storage_index)
+    shape, key, salt, index = read_root(root)
+    rows_at, levels_at, root_at = shape.parts()
+    if len(share) != root_at + len(root):
+        raise Corrupt("the share has the wrong length")
+    rows = []
+    for i in range(shape.segments):
+        row = share[rows_at + i * shape.n * 32:][:shape.n * 32]
+        rows.append([row[j * 32:(j + 1) * 32] for j in range(shape.n)])
+    levels = index_levels(rows)
+    for (offset, count), level in zip(levels_at, levels[:-1]):
+        if share[offset:offset + count * 32] != b"".join(level):
+            raise Corrupt("a level of the index does not match the one below")
+    if levels[-1] != [index]:
+        raise Corrupt("the index does not match the root")
+    return shape, key, salt, rows
+
+
+def read(storage_index, key, shares):
+    """Returns the plaintext from a dictionary of shares, of which nothing is believed."""
+    ciphertext, checked = b"", [check_share(share, storage_index) for share in shares.values()]
+    shape, committed, salt, rows = checked[0]
+    if not hmac.compare_digest(commitment(key, salt), committed):
+        raise Corrupt("wrong key")
+    for i in range(shape.segments):
+        blocks = {}
+        for j, share in shares.items():
+            blocks[j] = share[i * shape.block:][:shape.block_len(i)]
+            if sha256(blocks[j]) != rows[i][j]:
+                raise Corrupt("a block does not match its digest")
+        data = decode(shape.k, shape.n, blocks)
+        if [sha256(block) for block in data] != rows[i][:shape.k]:
+            raise Corrupt("the file was encoded inconsistently")
+        ciphertext += b"".join(data)[:shape.segment_len(i)]
+    return encrypt(key, salt, ciphertext)
+
+
+# Capabilities
+
+BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+BASE36 = string.digits + string.ascii_lowercase
+ROOT_PREFIX, NAME_PREFIX = bytes.fromhex("01711220"), bytes.fromhex("0172002408011220")
+KINDS = {  # kind: fields, kind for reading, kind for verifying, authority
+    "file": ("CR", "file", "file-verify", "read"),
+    "file-verify": ("C", None, "file-verify", "verify"),
+    "literal": ("D", "literal", None, "read"),
+    "mutable": ("MW", "mutable-read", "mutable-verify", "write"),
+    "mutable-read": ("MR", "mutable-read", "mutable-verify", "read"),
+    "mutable-verify": ("M", None, "mutable-verify", "verify"),
+    "dir": ("MW", "dir-read", "dir-verify", "write"),
+    "dir-read": ("MR", "dir-read", "dir-verify", "read"),
+    "dir-verify": ("M", None, "dir-verify", "verify"),
+    "idir": ("CR", "idir", "idir-verify", "read"),
+    "idir-verify": ("C", None, "idir-verify", "verify"),
+}
+
+
+def base32_encode(data):
+    return base64.b32encode(data).decode().rstrip("=").lower()
+
+
+def base32_decode(text):
+    if set(text) - set(BASE32):
+        raise Malformed("no base32")
+    try:
+        data = base64.b32decode(text.upper() + "=" * (-len(text) % 8))
+    except ValueError:
+        raise Malformed("no base32") from None
+    if base32_encode(data) != text:
+        raise Malformed("left-over bits")
+    return data
+
+
+def root_cid(digest):
+    return "b" + base32_encode(ROOT_PREFIX + digest)
+
+
+def name_text(public):
+    number, out = int.from_bytes(NAME_PREFIX + public, "big"), ""
+    while number:
+        number, digit = divmod(number, 36)
+        out = BASE36[digit] + out
+    return "k" + out
+
+
+def parse_field(what, text):
+    if what == "C":
+        data = base32_decode(text[1:])
+        if text[:1] != "b" or len(data) != 36 or data[:4] != ROOT_PREFIX:
+            raise Malformed("no root CID")
+        return data[4:]
+    if what == "M":
+        if len(text) != 62 or text[0] != "k" or set(text) - set(BASE36):
+            raise Malformed("no name")
+        data = int(text[1:], 36).to_bytes(41, "big")[1:]
+        if data[:8] != NAME_PREFIX or name_text(data[8:]) != text:
+            raise Malformed("no name")
+        return data[8:]
+    data = base32_decode(text)
+    if what == "D" and len(data) > 55 or what != "D" and len(data) != 16:
+        raise Malformed("wrong length")
+    return data
+
+
+def parse_capability(text):
+    """Returns the kind and its fields, as a dictionary by C, M, R, W and D."""
+    if len(text) > 1024 or any(not 0x21 <= ord(c) <= 0x7e for c in text):
+        raise Malformed("too long, or not printable ASCII")
+    scheme, _, rest = text.partition(":")
+    kind, colon, fields = rest.partition(":")
+    if scheme != "cairn" or not colon or not 1 <= len(kind) <= 32 or set(kind) - set(BASE36 + "-"):
+        raise Malformed("no capability")
+    if kind not in KINDS:
+        if not fields:
+            raise Malformed("no fields")
+        return kind, {}
+    what, values = KINDS[kind][0], fields.split(":")
+    if len(what) != len(values):
+        raise Malformed("fields missing, or too many")
+    out = {w: parse_field(w, value) for w, value in zip(what, values)}
+    if "W" in out and ed25519_public(hkdf(out["W"], b"", "cairn/v1/mutable/sign", 32)) != out["M"]:
+        raise Malformed("the write key of another name")
+    return kind, out
+
+
+def write_capability(kind, fields):
+    values = []
+    for what in KINDS[kind][0]:
+        value = fields[what]
+        values.append(root_cid(value) if what == "C" else name_text(value) if what == "M" else base32_encode(value))
+    return ":".join(["cairn", kind] + values)
+
+
+def diminish(kind, fields):
+    """Returns the texts of the read and the verify capability, None where there is none."""
+    if kind not in KINDS:
+        return None, None
+    fields = dict(fields)
+    if "W" in fields:
+        fields["R"] = hkdf(fields["W"], b"", "cairn/v1/mutable/read", 16)
+    return tuple(write_capability(to, fields) if to else None for to in KINDS[kind][1:3])
+
+
+def ed25519_public(seed):
+    """RFC 8032, section 5.1.5."""
+    p = 2**255 - 19
+    d = -121665 * pow(121666, p - 2, p) % p
+
+    def add(a, b):
+        (x1, y1), (x2, y2) = a, b
+        t = d * x1 * x2 * y1 * y2 % p
+        return ((x1 * y2 + x2 * y1) * pow(1 + t, p - 2, p) % p, (y1 * y2 + x1 * x2) * pow(1 - t, p - 2, p) % p)
+
+    y = 4 * pow(5, p - 2, p) % p
+    square = (y * y - 1) * pow(d * y * y + 1, p - 2, p) % p
+    x = pow(square, (p + 3) // 8, p)
+    if x * x % p != square:
+        x = x * pow(2, (p - 1) // 4, p) % p
+    point, result = (x if x % 2 == 0 else p - x, y), (0, 1)
+    scalar = int.from_bytes(hashlib.sha512(seed).digest()[:32], "little")
+    scalar = scalar & ((1 << 254) - 8) | 1 << 254
+    while scalar:
+        if scalar & 1:
+            result = add(result, point)
+        point, scalar = add(point, point), scalar >> 1
+    return (result[1] | (result[0] & 1) << 255).to_bytes(32, "little")
+
+
+# The vectors
+
+class Checker:
+    def __init__(self, directory, limit):
+        self.directory, self.limit = directory, limit
+        self.count, self.skipped, self.problems = 0, 0, []
+
+    def expect(self, what, got, want):
+        self.count += 1
+        if got != want:
+            self.problems.append("%s: got %.100s, want %.100s" % (what, got, want))
+
+    def expect_error(self, what, error, function, *arguments):
+        self.count += 1
+        try:
+            function(*arguments)
+        except error as e:
+            if type(e) is not error and error is not Exception:
+                self.problems.append("%s: refused as %r, want %s" % (what, e, error.__name__))
+        else:
+            self.problems.append("%s: accepted" % what)
+
+    def attempt(self, check, vector):
+        """Runs a check of which a wrong vector may end the decoding anywhere."""
+        try:
+            check(vector)
+        except (Malformed, Corrupt, KeyError, ValueError, IndexError, OSError) as e:
+            self.problems.append("%s: %s %s" % (vector.get("name") or vector.get("text"), type(e).__name__, e))
+
+    def load(self, name):
+        with open(os.path.join(self.directory, name), encoding="utf-8") as f:
+            return json.load(f)
+
+    def run(self):
+        for vector in self.load("encoded.json"):
+            self.attempt(self.stored, vector)
+            if vector["size"] * vector["n"] // vector["k"] > self.limit:
+                self.skipped += 1
+                continue
+            self.attempt(self.encoded, vector)
+        capabilities = self.load("capabilities.json")
+        for vector in capabilities["valid"]:
+            self.attempt(self.capability, vector)
+        for vector in capabilities["malformed"]:
+            self.expect_error("capability, " + vector["about"], Malformed, parse_capability, vector["text"])
+        errors = {"corrupt": Malformed, "version": Version, "too large": TooLarge}
+        for vector in self.load("roots.json"):
+            self.expect_error("root, " + vector["about"], errors[vector["error"]], read_root, bytes.fromhex(vector["block"]))
+
+    def encoded(self, v):
+        name, plaintext = v["name"], stream(v["size"])
+        key, salt = bytes.fromhex(v["key"]), bytes.fromhex(v.get("salt", ""))
+        self.expect(name + " plaintext", sha256(plaintext).hex(), v["plaintext_sha256"])
+        if "convergence" in v:
+            derived = convergent_key(bytes.fromhex(v["convergence"]), plaintext, v["k"], v["n"], v["block"])
+            self.expect(name + " key", derived.hex(), v["key"])
+        self.expect(name + " upload id", hkdf(key, b"", "cairn/v1/file/upload", 16).hex(), v["upload_id"])
+        root, shares = encode(v["k"], v["n"], v["block"], key, salt, plaintext)
+        self.expect(name + " root", root.hex(), v["root"])
+        self.expect(name + " storage index", root_cid(sha256(root)), v["storage_index"])
+        self.expect(name + " verify", write_capability("file-verify", {"C": sha256(root)}), v["verify_capability"])
+        if "capability" in v:
+            self.expect(name + " capability", write_capability("file", {"C": sha256(root), "R": key}), v["capability"])
+        self.expect(name + " share size", len(shares[0]), v["share_size"])
+        self.expect(name + " shares", [sha256(s).hex() for s in shares], v["shares_sha256"])
+        last = {j: shares[j] for j in range(v["n"] - v["k"], v["n"])}
+        self.expect(name + " decoded", read(sha256(root), key, last) == plaintext, True)
+
+    def stored(self, v):
+        """Reads the shares that lie in files, from every choice of k of them, from the capability alone."""
+        shares = {}
+        for j in v.get("stored", []):
+            with open(os.path.join(self.directory, "shares", v["name"], "%d.share" % j), "rb") as f:
+                shares[j] = f.read()
+            self.expect("%s share %d" % (v["name"], j), sha256(shares[j]).hex(), v["shares_sha256"][j])
+        if not shares:
+            return
+        if "capability" in v:
+            fields = parse_capability(v["capability"])[1]
+            index, key = fields["C"], fields["R"]
+        else:
+            index, key = parse_capability(v["verify_capability"])[1]["C"], bytes.fromhex(v["key"])
+        plaintext = stream(v["size"])
+        for choice in itertools.islice(itertools.combinations(shares, v["k"]), 130):
+            chosen = {j: shares[j] for j in choice}
+            self.expect("%s from %s" % (v["name"], choice), read(index, key, chosen) == plaintext, True)
+        self.damage(v["name"], index, key, chosen)
+
+    def damage(self, name, index, key, shares):
+        """A wrong key and a flipped bit in any part of a share are errors."""
+        wrong = bytes([key[0] ^ 1]) + key[1:]
+        self.expect_error(name + " with a wrong key", Corrupt, read, index, wrong, shares)
+        number, share = next(iter(shares.items()))
+        for at in {0, len(share) // 3, len(share) // 2, len(share) - 200, len(share) - 1}:
+            bad = dict(shares)
+            bad[number] = share[:at] + bytes([share[at] ^ 0x10]) + share[at + 1:]
+            self.expect_error("%s with byte %d changed" % (name, at), Corrupt, read, index, key, bad)
+
+    def capability(self, v):
+        kind, fields = parse_capability(v["text"])
+        text = v["text"]
+        self.expect(text + " kind", kind if kind in KINDS else "unknown", v["kind"])
+        self.expect(text + " authority", KINDS[kind][3] if kind in KINDS else "none", v["authority"])
+        if kind in KINDS:
+            self.expect(text + " written", write_capability(kind, fields), text)
+        read_text, verify_text = diminish(kind, fields)
+        self.expect(text + " read", read_text, v.get("read"))
+        self.expect(text + " verify", verify_text, v.get("verify"))
+        if "C" in fields:
+            self.expect(text + " storage index", root_cid(fields["C"]), v.get("storage_index"))
+        for what, name in (("W", "write_key"), ("D", "data")):
+            if what in fields and fields[what]:
+                self.expect(text + " " + name, fields[what].hex(), v.get(name))
+        if read_text and kind != "literal":
+            self.expect(text + " read key", parse_capability(read_text)[1]["R"].hex(), v.get("read_key"))
+
+
+def stream(size):
+    """The plaintext of all vectors."""
+    return b"".join(sha256(b"cairn vector" + i.to_bytes(8, "big")) for i in range(size // 32 + 1))[:size]
+
+
+def main(arguments):
+    quick = "--quick" in arguments
+    arguments = [a for a in arguments if a != "--quick"]
+    directory = arguments[0] if arguments else os.path.join(os.path.dirname(os.path.abspath(__file__)), "vectors")
+    checker = Checker(directory, 1_050_000 if quick else 1 << 30)
+    checker.run()
+    for problem in checker.problems:
+        print(problem)
+    print("%d checks, %d failed, %d large files skipped" % (checker.count, len(checker.problems), checker.skipped))
+    return 1 if checker.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
