@@ -27,12 +27,13 @@ const (
 	verifyAtOnce = 8
 )
 
-// A Progress says how far a verification or repair is. It only grows, but for the totals, which a repair that has to
-// begin anew for some shares corrects.
+// A Progress says how far a verification or repair is. Bytes and Shares only grow. The totals change when shares turn out
+// to be bad, or have to be made for another server, and a repair that verifies first adds to them; at the end they
+// are reached.
 type Progress struct {
-	Bytes       int64 // read and verified
+	Bytes       int64 // read by a verification, sent by a repair
 	TotalBytes  int64
-	Shares      int // verified, or made and committed
+	Shares      int // verified, good or bad, or made and committed
 	TotalShares int
 }
 

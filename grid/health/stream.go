@@ -39,8 +39,10 @@ type streamer struct {
 	first   int64         // segment that some target lacks
 	slots   chan struct{} // one for each piece in memory
 	buffers sync.Pool     // of *[]byte, one block each
-	cancel  context.CancelFunc
-	alive   atomic.Int32 // targets that have not failed
+	alive   atomic.Int32  // targets that have not failed
+	// stopReading ends the reading; cut is true when the pieces end before the file does.
+	stopReading context.CancelFunc
+	cut         atomic.Bool
 }
 
 // stream makes the shares of the jobs, all of which are open. Segments are read and restored several at a time and handed
@@ -60,58 +62,63 @@ func (r *repairer) stream(ctx context.Context, jobs []job) error {
 		s.parity = s.parity || int(j.number) >= r.root.Needed
 		s.first = min(s.first, t.have)
 	}
-	running, cancel := context.WithCancel(ctx)
-	defer cancel()
-	s.cancel = cancel
-	err := s.run(running)
+	err := s.run(ctx)
 	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err != nil {
-		return err
+		err = ctx.Err()
 	}
 	for _, t := range s.targets {
-		r.settle(t)
+		if err == nil || t.done {
+			r.settle(t)
+		}
 	}
-	return nil
+	return err
 }
 
 // run connects three stages: one goroutine starts the work on each segment, a bounded number does it, and this one
-// hands the segments to the targets in order. When it returns, all have ended. That every target has failed is not an
-// error.
+// hands the segments to the targets in order. When it returns, all have ended. Targets store all they were handed even if
+// reading fails. That every target has failed is not an error.
 func (s *streamer) run(ctx context.Context) error {
 	var writing sync.WaitGroup
 	s.alive.Store(int32(len(s.targets)))
+	reading, stopReading := context.WithCancel(ctx)
+	defer stopReading()
+	s.stopReading = stopReading
 	for _, t := range s.targets {
 		writing.Go(func() { t.run(ctx, s) })
 	}
 	ordered := make(chan *piece, cap(s.slots)) // never full: a piece has a slot
-	var reading errgroup.Group
-	reading.Go(func() error {
+	var reader errgroup.Group
+	reader.Go(func() error {
 		defer close(ordered)
-		return s.read(ctx, ordered)
+		return s.read(reading, ordered)
 	})
 	var failed error
-	stop := func(err error) {
-		if failed == nil && err != nil && s.alive.Load() > 0 {
-			failed = err
-		}
-		if err != nil {
-			s.cancel() // before the targets take the end of the pieces for the end of the file
-		}
-	}
 	for p := range ordered {
-		stop(<-p.ready)
-		if ctx.Err() == nil {
+		if err := <-p.ready; err != nil {
+			failed = s.end(failed, err)
+		} else if !s.cut.Load() {
 			s.hand(p)
 		}
 		s.release(p)
 	}
-	stop(reading.Wait())
+	if err := reader.Wait(); err != nil {
+		failed = s.end(failed, err)
+	}
 	for _, t := range s.targets {
 		close(t.pieces)
 	}
 	writing.Wait()
+	return failed
+}
+
+// end ends the pieces because of an error of reading, and returns the error that is told: the first, unless reading was
+// stopped because all targets had failed.
+func (s *streamer) end(failed, err error) error {
+	s.cut.Store(true)
+	s.stopReading()
+	if failed == nil && s.alive.Load() > 0 {
+		return err
+	}
 	return failed
 }
 

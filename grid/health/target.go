@@ -10,6 +10,8 @@ import (
 )
 
 const (
+	// openTimeout bounds how long a server may take to begin with a share.
+	openTimeout = 10 * time.Second
 	// appendTimeout bounds how long a server may take for one block.
 	appendTimeout = 15 * time.Second
 	// commitTimeout bounds how long a server may take to check the index of a share and to bring it to stable storage.
@@ -24,7 +26,8 @@ type target struct {
 
 	pieces chan *piece
 	left   int64 // bytes to be sent
-	err    error // why it failed; valid when the stream has ended
+	done   bool  // it is committed
+	err    error // why it failed; valid, as done is, when the stream has ended
 }
 
 // openTargets opens a writer for each job that has none. It reports false when a server refused, so that the plan
@@ -51,7 +54,7 @@ func (r *repairer) openTargets(ctx context.Context, jobs []job) bool {
 }
 
 func (r *repairer) openTarget(ctx context.Context, j job) (*target, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	writer, err := r.servers[j.server].Store.Create(ctx, share.Upload{
 		ID: UploadID(r.index), Number: j.number,
@@ -100,7 +103,7 @@ func (r *repairer) settle(t *target) {
 	}
 }
 
-// run appends the pieces that come, and commits after the last. It releases every piece, whatever happens.
+// run appends the pieces that come, and commits after the last one of the file. It releases every piece, whatever happens.
 func (t *target) run(ctx context.Context, s *streamer) {
 	for p := range t.pieces {
 		if t.err == nil && p.segment >= t.have {
@@ -126,16 +129,16 @@ func (t *target) append(ctx context.Context, p *piece, s *streamer) {
 }
 
 func (t *target) commit(ctx context.Context, s *streamer) {
+	if s.cut.Load() {
+		return // it is unfinished, and stays for the next repair
+	}
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
-	err := ctx.Err() // when reading failed, the pieces ended too soon
-	if err == nil {
-		err = t.writer.Commit(ctx, s.rootBlock)
-	}
-	if err != nil {
+	if err := t.writer.Commit(ctx, s.rootBlock); err != nil {
 		t.fail(fmt.Errorf("commit share %d: %w", t.number, err), s)
 		return
 	}
+	t.done = true
 	s.meter.add(Progress{Shares: 1})
 }
 
@@ -144,6 +147,6 @@ func (t *target) fail(err error, s *streamer) {
 	t.err = err
 	s.meter.add(Progress{TotalShares: -1, TotalBytes: -t.left})
 	if s.alive.Add(-1) == 0 {
-		s.cancel()
+		s.stopReading()
 	}
 }

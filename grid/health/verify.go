@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"cairn/share"
 	"cairn/share/encoding"
@@ -40,25 +41,14 @@ func (s *survey) verify(ctx context.Context, m *meter) error {
 		total.TotalBytes += int64(len(s.claims[i])) * verifyBytes(l, len(s.rootBlock))
 	}
 	m.add(total)
-	var mu sync.Mutex // guards s
+	var mu sync.Mutex // guards the lists of faults
 	each(s.servers, verifyAtOnce, func(i int, server share.Server) {
-		claims := s.claims[i] // only this goroutine changes it, below
-		for at, number := range claims {
-			err := verifyShare(ctx, server, s.index, number, s.rootBlock, m)
-			if err == nil {
-				m.add(Progress{Shares: 1})
-				continue
-			}
-			mu.Lock()
-			gone := s.blame(i, number, err)
-			if gone {
-				for _, rest := range claims[at+1:] {
-					s.undelivered = append(s.undelivered, Fault{rest, server.ID, "not tried, the server does not answer"})
-				}
-			}
-			mu.Unlock()
-			if gone {
-				break
+		gone := false
+		for _, number := range s.claims[i] {
+			if err := s.verifyShare(ctx, server, number, gone, m); err != nil {
+				mu.Lock()
+				gone = s.blame(i, number, err)
+				mu.Unlock()
 			}
 		}
 	})
@@ -69,6 +59,29 @@ func (s *survey) verify(ctx context.Context, m *meter) error {
 		s.dropFaults(faults)
 	}
 	return nil
+}
+
+var errGone = errors.New("not tried, the server does not answer")
+
+// verifyShare downloads one share and checks every byte of it, unless its server is gone. It counts as progress either
+// way.
+func (s *survey) verifyShare(ctx context.Context, server share.Server, number share.Number, gone bool, m *meter) error {
+	left := atomic.Int64{}
+	left.Store(verifyBytes(s.root.Layout(), len(s.rootBlock)))
+	defer func() { m.add(Progress{Shares: 1, TotalBytes: -left.Load()}) }()
+	if gone {
+		return errGone
+	}
+	reader, err := openShare(ctx, server, s.index, number)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	counted := timedReader{reader, func(n int) {
+		left.Add(-int64(n))
+		m.add(Progress{Bytes: int64(n)})
+	}}
+	return encoding.Verify(ctx, counted, s.index, number, s.rootBlock)
 }
 
 // blame lists a share that could not be verified, and reports whether its server stopped answering.
@@ -106,17 +119,6 @@ func (s *survey) dropFaults(faults []Fault) {
 			}
 		}
 	}
-}
-
-// verifyShare downloads one share and checks every byte of it.
-func verifyShare(ctx context.Context, server share.Server, index share.StorageIndex, number share.Number, root []byte, m *meter) error {
-	reader, err := openShare(ctx, server, index, number)
-	if err != nil {
-		return err
-	}
-	defer reader.Close()
-	counted := timedReader{reader, func(n int) { m.add(Progress{Bytes: int64(n)}) }}
-	return encoding.Verify(ctx, counted, index, number, root)
 }
 
 func openShare(ctx context.Context, server share.Server, index share.StorageIndex, number share.Number) (share.Reader, error) {
