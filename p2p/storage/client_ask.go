@@ -65,6 +65,9 @@ func (p *askPool) close() {
 
 // question asks one question and reads the answer with answer, which returns the peer's error as it is.
 func (c *Client) question(ctx context.Context, m wire.Message, answer func(*wire.Reader) error) error {
+	if err := ctx.Err(); err != nil {
+		return c.cause(ctx, err)
+	}
 	if _, limited := ctx.Deadline(); !limited {
 		limit, cancel := context.WithTimeout(ctx, c.options.AskTimeout)
 		defer cancel()
@@ -110,7 +113,8 @@ func (c *Client) exchange(ctx context.Context, s *askStream, m wire.Message, ans
 		err = answer(s.in)
 	}
 	whole := stop()
-	if stopClosed() && whole && answered(err) {
+	// What a peer says unasked must not be taken for the answer to the next question.
+	if stopClosed() && whole && answered(err) && s.in.Buffered() == 0 {
 		c.ask.put(s)
 	} else {
 		s.reset()

@@ -100,6 +100,9 @@ func (c *Client) openReadStream(ctx context.Context) (*readStream, error) {
 // that were idle for long, and a stream that broke says nothing about the next one.
 func (c *Client) do(ctx context.Context, f *fetch) error {
 	for attempt := 0; ; attempt++ {
+		if err := ctx.Err(); err != nil {
+			return c.cause(ctx, err)
+		}
 		s, err := c.readStream(ctx)
 		if err != nil {
 			return c.cause(ctx, err)

@@ -80,6 +80,9 @@ func (p *writePool) remove(s *writeStream) {
 // Create implements share.Store. It does not wait for the peer, whose refusal is reported by the first call on the
 // Writer that follows it. The upload ends with the context.
 func (c *Client) Create(ctx context.Context, upload share.Upload) (share.Writer, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, c.wrap(fmt.Sprintf("create share %d", upload.Number), c.cause(ctx, err))
+	}
 	s := c.write.get()
 	if s == nil {
 		var err error
@@ -89,6 +92,7 @@ func (c *Client) Create(ctx context.Context, upload share.Upload) (share.Writer,
 	}
 	w := &writer{client: c, stream: s, key: uploadKey{upload.ID, upload.Number}, out: wire.GetBuffer(flushAt)}
 	w.out.B, w.err = wire.Append(w.out.B[:0], wire.CreateOf(upload))
+	s.begin()
 	w.watch(ctx)
 	c.write.enter(w.key, s)
 	return w, nil
@@ -125,7 +129,7 @@ type writer struct {
 
 // watch resets the stream when the context ends, until the next watch.
 func (w *writer) watch(ctx context.Context) {
-	if w.ctx == ctx {
+	if w.ctx != nil && w.ctx.Done() == ctx.Done() {
 		return
 	}
 	if w.stop != nil {
@@ -155,6 +159,9 @@ func (w *writer) check(ctx context.Context) error {
 		return w.fail(context.Cause(w.stream.end))
 	}
 	w.watch(ctx)
+	if err := ctx.Err(); err != nil {
+		return w.fail(err)
+	}
 	return nil
 }
 
@@ -198,6 +205,7 @@ func (w *writer) append(ctx context.Context, digests []share.Digest, block []byt
 	if err := w.check(ctx); err != nil {
 		return err
 	}
+	w.stream.sent.Add(1)
 	if w.out.B, err = wire.AppendRow(w.out.B, len(block), digests); err != nil {
 		return w.fail(err)
 	}

@@ -26,11 +26,14 @@ type ServerOptions struct {
 	Timeout time.Duration
 	// Idle is how long a stream may be open between two messages. The default is ten minutes.
 	Idle time.Duration
-	// Streams limits the streams that are open, for each protocol. The default is 64 per peer and 4096 in total.
+	// Streams limits the streams that are open for questions, and again those for uploads. The default is 64 per peer and
+	// 4096 in total.
 	Streams Limit
+	// ReadStreams limits the streams that are open to read shares. The default is 16 per peer and 4096 in total.
+	ReadStreams Limit
 	// Uploads limits the uploads in progress. The default is 64 per peer and 256 in total.
 	Uploads Limit
-	// Reads is how many reads are served at a time; others wait. The default is 64.
+	// Reads is how many reads are served at a time, each with a buffer of 256 KiB; others wait. The default is 256.
 	Reads int
 	// Readers is how many shares are kept open for peers that read them. The default is 256.
 	Readers int
@@ -47,9 +50,10 @@ func (o ServerOptions) withDefaults() ServerOptions {
 		o.Idle = 10 * time.Minute
 	}
 	o.Streams = o.Streams.or(Limit{PerPeer: 64, Total: 4096})
+	o.ReadStreams = o.ReadStreams.or(Limit{PerPeer: 16, Total: 4096})
 	o.Uploads = o.Uploads.or(Limit{PerPeer: 64, Total: 256})
 	if o.Reads <= 0 {
-		o.Reads = 64
+		o.Reads = 256
 	}
 	if o.Readers <= 0 {
 		o.Readers = 256
@@ -90,9 +94,9 @@ func NewServer(store share.Store, options ServerOptions) *Server {
 
 // Register makes the server answer on the protocols of the package.
 func (s *Server) Register(h Registrar) {
-	h.Handle(Ask, s.handler("questions", (*conn).serveAsk))
-	h.Handle(Read, s.handler("read streams", (*conn).serveRead))
-	h.Handle(Write, s.handler("write streams", (*conn).serveWrite))
+	h.Handle(Ask, s.handler(newCounter("streams for questions", s.options.Streams), (*conn).serveAsk))
+	h.Handle(Read, s.handler(newCounter("streams to read", s.options.ReadStreams), (*conn).serveRead))
+	h.Handle(Write, s.handler(newCounter("streams to write", s.options.Streams), (*conn).serveWrite))
 }
 
 // Close resets every stream and returns when no handler runs any more. The store stays open.
@@ -129,8 +133,7 @@ func (s *Server) leave(stream network.Stream) {
 }
 
 // handler returns what serves one stream of a protocol, within the limits, whatever the peer and the store do.
-func (s *Server) handler(what string, serve func(*conn) error) func(network.Stream) {
-	limit := newCounter(what, s.options.Streams)
+func (s *Server) handler(limit *counter, serve func(*conn) error) func(network.Stream) {
 	return func(stream network.Stream) {
 		if !s.enter(stream) {
 			_ = stream.Reset()
@@ -224,8 +227,8 @@ func (c *conn) wait() error {
 // send writes one control message.
 func (c *conn) send(m wire.Message) error {
 	out, err := wire.Append(c.out[:0], m)
-	if err != nil {
-		return err
+	if err != nil { // the store gave what the protocol cannot say, which is not the peer's fault
+		return fmt.Errorf("encode the answer: %v", err)
 	}
 	c.out = out
 	return c.put(out)
@@ -285,7 +288,7 @@ func (c *conn) finish(err error) {
 		}
 	}
 	if violation(err) {
-		c.server.options.Logger.Info("peer broke the storage protocol", "peer", c.peer.Short(), "error", err)
+		c.server.options.Logger.Debug("peer broke the storage protocol", "peer", c.peer.Short(), "error", err)
 		c.refuse(err)
 		return
 	}

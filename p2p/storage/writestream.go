@@ -23,6 +23,8 @@ type writeStream struct {
 	write   deadline
 	answers chan writeAnswer // at most one is owed
 	heard   atomic.Int64     // when the peer last said something, in nanoseconds since 1970 began
+	sent    atomic.Int64     // blocks of the upload
+	taken   atomic.Int64     // how many of them the peer said to have appended
 	end     context.Context
 	kill    context.CancelCauseFunc // ends the stream with a reason
 }
@@ -40,6 +42,12 @@ func newWriteStream(c *Client, stream network.Stream) *writeStream {
 	}
 	s.end, s.kill = context.WithCancelCause(c.ctx)
 	return s
+}
+
+// begin makes the stream ready for another upload.
+func (s *writeStream) begin() {
+	s.sent.Store(0)
+	s.taken.Store(0)
 }
 
 // put writes p, or returns the reason for which the stream ended.
@@ -114,8 +122,16 @@ func (s *writeStream) hear(in *wire.Reader) error {
 	a := writeAnswer{kind: kind}
 	switch kind {
 	case wire.KindAppended:
-		_, err := wire.Receive[wire.Appended](in, n)
-		return err
+		m, err := wire.Receive[wire.Appended](in, n)
+		if err != nil {
+			return err
+		}
+		// Progress must be progress: a peer cannot keep a commit waiting by talking.
+		if m.Count <= s.taken.Load() || m.Count > s.sent.Load() {
+			return fmt.Errorf("%w: %d of %d blocks appended, %d before", share.ErrCorrupt, m.Count, s.sent.Load(), s.taken.Load())
+		}
+		s.taken.Store(m.Count)
+		return nil
 	case wire.KindError:
 		m, err := wire.Receive[wire.Error](in, n)
 		if err == nil {
