@@ -101,7 +101,8 @@ func (e bookEntry) member() (*member, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &member{id: id, met: true, lastSeen: e.LastSeen}
+	m := newMember(id)
+	m.met, m.lastSeen = true, e.LastSeen
 	m.hello.Nickname, m.hello.Storage = wire.CleanNickname(e.Nickname), e.Storage
 	for _, text := range e.Addresses {
 		a, err := multiaddr.NewMultiaddr(text)
@@ -113,23 +114,20 @@ func (e bookEntry) member() (*member, error) {
 	return m, nil
 }
 
-// save writes the members, the most recently seen first.
-func (b book) save(members []member) error {
+func entryOf(m *member) bookEntry {
+	return bookEntry{
+		ID: string(m.server), Nickname: m.hello.Nickname, Storage: m.hello.Storage,
+		Addresses: append([]string{}, m.texts...), LastSeen: m.lastSeen.UTC().Truncate(time.Second),
+	}
+}
+
+// save writes the members, the most recently seen first, and leaves out what is too much.
+func (b book) save(members []bookEntry) error {
 	if b.path == "" {
 		return nil
 	}
-	slices.SortFunc(members, func(x, y member) int { return y.lastSeen.Compare(x.lastSeen) })
-	file := bookFile{Version: bookVersion, Grid: b.grid, Members: []bookEntry{}}
-	for _, m := range members[:min(len(members), maxBookEntries)] {
-		e := bookEntry{
-			ID: m.id.String(), Nickname: m.hello.Nickname, Storage: m.hello.Storage,
-			Addresses: []string{}, LastSeen: m.lastSeen.UTC().Truncate(time.Second),
-		}
-		for _, a := range m.addresses {
-			e.Addresses = append(e.Addresses, a.String())
-		}
-		file.Members = append(file.Members, e)
-	}
+	slices.SortFunc(members, func(x, y bookEntry) int { return y.LastSeen.Compare(x.LastSeen) })
+	file := bookFile{Version: bookVersion, Grid: b.grid, Members: members[:min(len(members), maxBookEntries)]}
 	data, err := json.MarshalIndent(file, "", "\t")
 	if err != nil {
 		return fmt.Errorf("remember members: %w", err)

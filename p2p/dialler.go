@@ -144,9 +144,10 @@ func (h *Host) parted(id peer.ID) {
 	if h.host.ID() > id {
 		wait *= 3
 	}
-	p, wasUp := h.members.disconnect(id, time.Now().Add(wait+rand.N(partedRetry)))
+	now := time.Now()
+	p, wasUp := h.members.disconnect(id, now, now.Add(wait+rand.N(partedRetry)))
 	if wasUp {
-		h.report(Down, p, "the connection ended")
+		h.report(Down, id, p, "the connection ended")
 	}
 	if h.host.Network().Connectedness(id) != network.NotConnected {
 		h.welcome(id) // it came back in between

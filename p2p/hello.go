@@ -35,14 +35,15 @@ const (
 	partAfter = time.Second
 )
 
-// early are the pauses after the first hellos on a connection: whoever just arrived learns soon of those who arrived at
-// the same time.
-var early = [...]time.Duration{time.Second, 2 * time.Second, 4 * time.Second}
+// early are the pauses after the first hellos to a peer we dialled: whoever just arrived learns soon of those who arrived
+// at the same time.
+var early = [...]time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second}
 
 // welcome makes sure that somebody attends to a connected peer.
 func (h *Host) welcome(id peer.ID) {
 	ctx, leave := context.WithCancel(h.ctx)
-	if !h.members.connect(id, leave) {
+	asked := h.members.connect(id, leave)
+	if asked == nil {
 		leave()
 		return
 	}
@@ -51,12 +52,25 @@ func (h *Host) welcome(id peer.ID) {
 	}
 	h.start(func() {
 		defer leave()
-		h.attend(ctx, id)
+		h.attend(ctx, id, asked)
 	})
 }
 
+// Suspect has the host find out at once whether a peer still answers, because somebody waits for it in vain. It does not
+// block; when the peer is hung, Peers says so after the time it has to answer.
+func (h *Host) Suspect(id share.ServerID) {
+	if to, err := peer.Decode(string(id)); err == nil {
+		h.members.with(to, func(m *member) {
+			select {
+			case m.greet <- struct{}{}:
+			default:
+			}
+		})
+	}
+}
+
 // attend greets a connected peer again and again until the connection ends, or parts with it when it is not a member.
-func (h *Host) attend(ctx context.Context, id peer.ID) {
+func (h *Host) attend(ctx context.Context, id peer.ID, asked <-chan struct{}) {
 	strange := 0
 	for count := 0; ctx.Err() == nil; count++ {
 		err := h.gater.admit(id)
@@ -65,7 +79,7 @@ func (h *Host) attend(ctx context.Context, id peer.ID) {
 		} else {
 			err = fmt.Errorf("%w: %w", share.ErrDenied, err)
 		}
-		pause := h.pause(count)
+		pause := h.pause(id, count)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -78,15 +92,16 @@ func (h *Host) attend(ctx context.Context, id peer.ID) {
 			h.part(ctx, id, err)
 			return
 		default:
+			h.log.Debug("no answer to hello", "peer", serverID(id).Short(), "error", err)
 			h.silent(id)
 			pause = silentRetry
 		}
-		sleep(ctx, pause)
+		sleep(ctx, pause, asked)
 	}
 }
 
-func (h *Host) pause(count int) time.Duration {
-	if count < len(early) {
+func (h *Host) pause(id peer.ID, count int) time.Duration {
+	if count < len(early) && reachedAt(h.host.Network().ConnsToPeer(id)) != nil {
 		return early[count]
 	}
 	every := h.cfg.HelloEvery
@@ -96,12 +111,14 @@ func (h *Host) pause(count int) time.Duration {
 	return every*3/4 + rand.N(every/2)
 }
 
-func sleep(ctx context.Context, d time.Duration) {
+// sleep waits until the time is over, the context ends or somebody asks.
+func sleep(ctx context.Context, d time.Duration, asked <-chan struct{}) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
+	case <-asked:
 	}
 }
 
@@ -113,13 +130,19 @@ func (h *Host) greet(ctx context.Context, id peer.ID) error {
 	go func() { answer <- h.exchange(ctx, id) }()
 	late := time.NewTimer(h.cfg.AnswerWithin)
 	defer late.Stop()
-	select {
-	case err := <-answer:
-		return err
-	case <-late.C:
-		h.silent(id)
+	for {
+		select {
+		case err := <-answer:
+			return err
+		case <-late.C:
+			// An answer may be late because the link is full; then other bytes come in.
+			if quiet := h.members.quiet(id, time.Now()); quiet < h.cfg.AnswerWithin {
+				late.Reset(h.cfg.AnswerWithin - quiet)
+				continue
+			}
+			h.silent(id)
+		}
 	}
-	return <-answer
 }
 
 func (h *Host) exchange(ctx context.Context, id peer.ID) error {
@@ -195,34 +218,33 @@ func (h *Host) hello(to peer.ID) []byte {
 func (h *Host) heard(id peer.ID, hello wire.Hello, latency time.Duration) {
 	p, change := h.members.heard(id, hello, latency, time.Now())
 	if change != "" {
-		h.report(change, p, "")
+		h.report(change, id, p, "")
 	}
 	for _, told := range hello.Peers {
-		if info, err := addrInfo(told); err == nil {
-			h.LearnPeer(info)
-		}
+		h.hearOf(told)
 	}
 }
 
-func addrInfo(p wire.PeerAddresses) (peer.AddrInfo, error) {
+// hearOf takes in what one member told about another.
+func (h *Host) hearOf(p wire.PeerAddresses) {
 	id, err := peer.Decode(string(p.ID))
-	if err != nil {
-		return peer.AddrInfo{}, err
+	if err != nil || h.members.attended(id) {
+		return // a connected peer itself says where it listens
 	}
 	info := peer.AddrInfo{ID: id}
 	for _, text := range p.Addresses {
-		a, err := multiaddr.NewMultiaddr(text)
-		if err != nil {
-			return peer.AddrInfo{}, err
+		if a, err := multiaddr.NewMultiaddr(text); err == nil {
+			info.Addrs = append(info.Addrs, a)
 		}
-		info.Addrs = append(info.Addrs, a)
 	}
-	return info, nil
+	if len(info.Addrs) > 0 {
+		h.LearnPeer(info)
+	}
 }
 
 func (h *Host) silent(id peer.ID) {
 	if p, news := h.members.silent(id); news {
-		h.report(Unresponsive, p, "no answer within "+h.cfg.AnswerWithin.String())
+		h.report(Unresponsive, id, p, "no answer within "+h.cfg.AnswerWithin.String())
 	}
 }
 
@@ -230,14 +252,14 @@ func (h *Host) silent(id peer.ID) {
 func (h *Host) refuse(id peer.ID, reason error) {
 	h.host.ConnManager().Unprotect(id, keepTag)
 	if p, news := h.members.refuse(id, reason.Error(), time.Now()); news {
-		h.report(Refused, p, reason.Error())
+		h.report(Refused, id, p, reason.Error())
 	}
 }
 
 // part refuses a connected peer and disconnects once it had the time to learn why.
 func (h *Host) part(ctx context.Context, id peer.ID, reason error) {
 	h.refuse(id, reason)
-	sleep(ctx, partAfter)
+	sleep(ctx, partAfter, nil)
 	h.host.Network().ClosePeer(id)
 }
 
@@ -260,8 +282,8 @@ func (h *Host) strangeness(id peer.ID, err error) error {
 	return fmt.Errorf("%w: it is not a node of this grid", share.ErrVersion)
 }
 
-func (h *Host) report(change Change, p Peer, reason string) {
-	h.fillPath(&p)
+func (h *Host) report(change Change, id peer.ID, p Peer, reason string) {
+	p.Path, p.Transport = pathOf(h.host.Network().ConnsToPeer(id))
 	h.log.Info("peer "+string(change), "peer", p.ID.Short(), "nickname", p.Nickname, "path", p.Path, "reason", reason)
 	h.events.publish(Event{Time: time.Now(), Change: change, Peer: p, Reason: reason})
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -81,7 +83,7 @@ func (h *Host) open() error {
 		return err
 	}
 	h.gated = &gatedHost{Host: h.host, admit: h.gater.admit}
-	if h.cfg.traversal() && !h.cfg.NoRelay {
+	if !h.cfg.NoRelay {
 		if h.relay, err = h.serveRelay(); err != nil {
 			return err
 		}
@@ -129,10 +131,11 @@ func (h *Host) Addresses() []string {
 // Peers returns the members this node knows, connected or not, and the peers that turned out not to be members (their
 // Problem says why).
 func (h *Host) Peers() []Peer {
-	list := h.members.known()
-	for i := range list {
-		h.fillPath(&list[i])
+	list, ids := h.members.known()
+	for i, id := range ids {
+		list[i].Path, list[i].Transport = pathOf(h.host.Network().ConnsToPeer(id))
 	}
+	slices.SortFunc(list, func(a, b Peer) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	return list
 }
 
@@ -144,14 +147,8 @@ func (h *Host) Peer(id share.ServerID) (Peer, bool) {
 	}
 	var p Peer
 	known := h.members.with(to, func(m *member) { p = m.peer() })
-	h.fillPath(&p)
+	p.Path, p.Transport = pathOf(h.host.Network().ConnsToPeer(to))
 	return p, known
-}
-
-func (h *Host) fillPath(p *Peer) {
-	if id, err := peer.Decode(string(p.ID)); err == nil {
-		p.Path, p.Transport = pathOf(h.host.Network().ConnsToPeer(id))
-	}
 }
 
 // MDNS reports whether members on the local network are to be looked for.

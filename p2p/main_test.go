@@ -87,7 +87,7 @@ func open(t testing.TB, change func(*p2p.Config)) *p2p.Host {
 func eventually(t testing.TB, limit time.Duration, what string, holds func() bool) time.Duration {
 	t.Helper()
 	begin := time.Now()
-	tick := time.NewTicker(5 * time.Millisecond)
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !holds() {
 		if time.Since(begin) > limit {

@@ -3,6 +3,7 @@ package p2p
 import (
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -54,14 +55,18 @@ const (
 	refusedRetry  = 10 * time.Minute
 	freshFor      = 15 * time.Minute // how long after it was last seen the others are told of a member
 	smoothLatency = 4
+	// giveUpFor is how long a peer that was lost or not reached is left to the dialler and not tried on demand.
+	giveUpFor = 10 * time.Second
 )
 
 // A member is a peer that is, was or may become connected. The table that holds it guards it.
 type member struct {
 	id        peer.ID
+	server    share.ServerID // the text form of id
 	source    source
 	met       bool // it has greeted or answered, now or before a restart
 	addresses []multiaddr.Multiaddr
+	texts     []string   // of the addresses
 	hello     wire.Hello // without Peers
 	latency   time.Duration
 	lastSeen  time.Time
@@ -73,17 +78,35 @@ type member struct {
 
 	dialling bool
 	failures int
+	tried    time.Time // when the last attempt failed or the connection ended
 	nextDial time.Time
 
 	// toldAt is the version of the table that the peer was last told.
 	toldAt uint64
-	// leave ends the goroutine that attends to the connected peer.
+	// leave ends the goroutine that attends to the connected peer, greet makes it say hello at once.
 	leave func()
+	greet chan struct{}
+	// active is when bytes last came from the peer, in nanoseconds of Unix time.
+	active atomic.Int64
+}
+
+func newMember(id peer.ID) *member {
+	return &member{id: id, server: serverID(id), greet: make(chan struct{}, 1)}
+}
+
+func (m *member) setAddresses(addresses []multiaddr.Multiaddr) {
+	m.addresses = cut(addresses)
+	m.texts = make([]string, len(m.addresses))
+	for i, a := range m.addresses {
+		m.texts[i] = a.String()
+	}
 }
 
 // reached puts the address of a dialled connection first.
 func (m *member) reached(a multiaddr.Multiaddr) {
-	m.addresses = cut(append([]multiaddr.Multiaddr{a}, without(m.addresses, a)...))
+	if len(m.addresses) == 0 || !m.addresses[0].Equal(a) {
+		m.setAddresses(append([]multiaddr.Multiaddr{a}, without(m.addresses, a)...))
+	}
 }
 
 // hear adds addresses behind those known and reports whether there was a new one. Hearsay replaces at most the worse half
@@ -95,7 +118,7 @@ func (m *member) hear(addresses []multiaddr.Multiaddr) bool {
 	}
 	fresh = fresh[:min(len(fresh), maxAddresses-min(len(m.addresses), maxAddresses/2))]
 	keep := min(len(m.addresses), maxAddresses-len(fresh))
-	m.addresses = append(slices.Clone(m.addresses[:keep]), fresh...)
+	m.setAddresses(append(slices.Clone(m.addresses[:keep]), fresh...))
 	return true
 }
 
@@ -110,13 +133,16 @@ func (m *member) listens(announced []multiaddr.Multiaddr, reached multiaddr.Mult
 	})
 	now := cut(append(kept, without(announced, kept...)...))
 	changed := !slices.EqualFunc(now, m.addresses, multiaddr.Multiaddr.Equal)
-	m.addresses = now
+	if changed {
+		m.setAddresses(now)
+	}
 	return changed
 }
 
 // failed notes an attempt that did not reach the peer and reports whether it should be forgotten.
 func (m *member) failed(now time.Time, longest time.Duration) (forget bool) {
 	m.failures++
+	m.tried = now
 	if !m.met && m.source == told && m.failures >= toldAttempts {
 		return true
 	}
@@ -131,12 +157,12 @@ func (m *member) info() peer.AddrInfo {
 
 func (m *member) peer() Peer {
 	p := Peer{
-		ID: serverID(m.id), Nickname: m.hello.Nickname, Version: m.hello.Version, Latency: m.latency,
+		ID: m.server, Nickname: m.hello.Nickname, Version: m.hello.Version, Latency: m.latency,
 		Space: m.hello.Space, Storage: m.hello.Storage, LastSeen: m.lastSeen,
 		Responsive: m.connected && m.responsive, Problem: m.problem,
 	}
-	for _, a := range m.addresses {
-		p.Addresses = append(p.Addresses, a.String()+"/p2p/"+string(p.ID))
+	for _, a := range m.texts {
+		p.Addresses = append(p.Addresses, a+"/p2p/"+string(p.ID))
 	}
 	return p
 }

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -69,7 +70,7 @@ func (t *members) add(id peer.ID) *member {
 	if len(t.byID) >= maxMembers && !t.evict() {
 		return nil
 	}
-	m := &member{id: id}
+	m := newMember(id)
 	t.byID[id] = m
 	return m
 }
@@ -93,25 +94,26 @@ func (t *members) restore(m *member) {
 	}
 }
 
-// connect notes that a peer is connected and returns true when nobody attends to it yet.
-func (t *members) connect(id peer.ID, leave func()) bool {
+// connect notes that a peer is connected. It returns the channel on which a hello is asked for, or nil when somebody attends
+// to the peer already.
+func (t *members) connect(id peer.ID, leave func()) <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m := t.byID[id]
 	if m == nil {
 		if m = t.add(id); m == nil {
-			return false
+			return nil
 		}
 	}
 	if m.connected {
-		return false
+		return nil
 	}
 	m.connected, m.up, m.responsive, m.toldAt, m.leave = true, false, false, 0, leave
-	return true
+	return m.greet
 }
 
 // disconnect notes that the last connection ended. It returns what is known of the peer, and whether it was up.
-func (t *members) disconnect(id peer.ID, next time.Time) (p Peer, wasUp bool) {
+func (t *members) disconnect(id peer.ID, now, next time.Time) (p Peer, wasUp bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m := t.byID[id]
@@ -122,7 +124,7 @@ func (t *members) disconnect(id peer.ID, next time.Time) (p Peer, wasUp bool) {
 	m.leave()
 	m.connected, m.up, m.responsive, m.leave = false, false, false, nil
 	if m.problem == "" {
-		m.nextDial = next
+		m.nextDial, m.tried = next, now
 	}
 	if !m.met && m.source == told && len(m.addresses) == 0 {
 		delete(t.byID, id)
@@ -185,6 +187,24 @@ func (t *members) silent(id peer.ID) (p Peer, news bool) {
 		p = m.peer()
 	})
 	return p, news
+}
+
+// quiet returns how long nothing has come from the peer.
+func (t *members) quiet(id peer.ID, now time.Time) (d time.Duration) {
+	t.with(id, func(m *member) { d = now.Sub(time.Unix(0, m.active.Load())) })
+	return d
+}
+
+// activity returns where to note that bytes came from the peer, nil when it is not known.
+func (t *members) activity(id peer.ID) (active *atomic.Int64) {
+	t.with(id, func(m *member) { active = &m.active })
+	return active
+}
+
+// unreachable reports whether the connection ended or an attempt to connect failed a moment ago.
+func (t *members) unreachable(id peer.ID, now time.Time) (failed bool) {
+	t.with(id, func(m *member) { failed = !m.connected && now.Sub(m.tried) < giveUpFor })
+	return failed
 }
 
 // refuse notes why a peer is not used and reports whether that is news.
@@ -268,11 +288,7 @@ func (t *members) tell(to peer.ID, now time.Time) []wire.PeerAddresses {
 		if len(list) == wire.MaxHelloPeers {
 			return list // a random part; the rest follows next time
 		}
-		entry := wire.PeerAddresses{ID: serverID(id)}
-		for _, a := range other.addresses {
-			entry.Addresses = append(entry.Addresses, a.String())
-		}
-		list = append(list, entry)
+		list = append(list, wire.PeerAddresses{ID: other.server, Addresses: slices.Clone(other.texts)})
 	}
 	m.toldAt = t.version
 	return list
@@ -304,35 +320,32 @@ func (t *members) connected(limit int) []peer.AddrInfo {
 	return list
 }
 
-// known returns what is known of every member and of every peer that was refused, ascending by id.
-func (t *members) known() []Peer {
+// known returns the peers that are or should be members, and those that were refused, in no order.
+func (t *members) known() (list []Peer, ids []peer.ID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var list []Peer
-	for _, m := range t.byID {
+	for id, m := range t.byID {
 		if m.met || m.source == bootstrap || m.problem != "" {
-			list = append(list, m.peer())
+			list, ids = append(list, m.peer()), append(ids, id)
 		}
 	}
-	slices.SortFunc(list, func(a, b Peer) int {
-		if a.ID < b.ID {
-			return -1
-		}
-		return 1
-	})
-	return list
+	return list, ids
 }
 
-// snapshot returns copies of the members worth remembering and the table's version.
-func (t *members) snapshot() ([]member, uint64) {
+// attended reports whether a peer is connected.
+func (t *members) attended(id peer.ID) (connected bool) {
+	t.with(id, func(m *member) { connected = m.connected })
+	return connected
+}
+
+// snapshot returns the members worth remembering and the table's version.
+func (t *members) snapshot() ([]bookEntry, uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var list []member
+	var list []bookEntry
 	for _, m := range t.byID {
 		if m.met && m.problem == "" {
-			kept := *m
-			kept.addresses = slices.Clone(m.addresses)
-			list = append(list, kept)
+			list = append(list, entryOf(m))
 		}
 	}
 	return list, t.version

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -22,12 +24,13 @@ func (h *Host) Handle(name string, handler func(network.Stream)) {
 			s.ResetWithError(network.StreamResourceLimitExceeded)
 			return
 		}
-		handler(s)
+		handler(h.watched(s))
 	})
 }
 
 // Stream opens a stream to a member, connecting first when there is no connection. It takes at most the dial timeout,
-// whatever state the peer is in. The error wraps share.ErrUnavailable when the peer cannot be reached in time,
+// whatever state the peer is in, and no time for a peer that was lost or
+// could not be reached in the last seconds. The error wraps share.ErrUnavailable when the peer cannot be reached in time,
 // share.ErrVersion when it does not speak the protocol, share.ErrDenied when this node's gate refuses it. The context
 // governs opening only; deadlines on the stream are the caller's. That the peer refuses or is overloaded shows at the
 // first read or write: see Reason.
@@ -53,6 +56,9 @@ func (h *Host) openStream(ctx context.Context, id share.ServerID, name string) (
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.DialTimeout)
 	defer cancel()
 	if h.host.Network().Connectedness(to) == network.NotConnected {
+		if h.members.unreachable(to, time.Now()) {
+			return nil, fmt.Errorf("%w: it was lost or could not be reached a moment ago", share.ErrUnavailable)
+		}
 		h.offerAddresses(to)
 	}
 	s, err := h.host.NewStream(network.WithAllowLimitedConn(ctx, "cairn"), to, h.protocol(name))
@@ -63,7 +69,29 @@ func (h *Host) openStream(ctx context.Context, id share.ServerID, name string) (
 		s.Reset()
 		return nil, fmt.Errorf("%w: %v", share.ErrBusy, err)
 	}
-	return s, nil
+	return h.watched(s), nil
+}
+
+// A watchedStream notes when bytes come from the peer, so that one that is busy sending is not taken for hung.
+type watchedStream struct {
+	network.Stream
+	active *atomic.Int64
+}
+
+func (h *Host) watched(s network.Stream) network.Stream {
+	active := h.members.activity(s.Conn().RemotePeer())
+	if active == nil {
+		return s
+	}
+	return &watchedStream{Stream: s, active: active}
+}
+
+func (w *watchedStream) Read(p []byte) (int, error) {
+	n, err := w.Stream.Read(p)
+	if n > 0 {
+		w.active.Store(time.Now().UnixNano())
+	}
+	return n, err
 }
 
 // Reason returns err wrapped with the sentinel error of package share that says what happened on a stream: ErrDenied when
