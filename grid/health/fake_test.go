@@ -48,7 +48,7 @@ func (p *peer) Create(ctx context.Context, upload share.Upload) (share.Writer, e
 	p.created.Add(1)
 	w, err := p.Store.Create(ctx, upload)
 	if err == nil {
-		w = &hookedWriter{Writer: w, appended: &p.appended}
+		w = &hookedWriter{Writer: w, ctx: ctx, appended: &p.appended}
 	}
 	if p.create == nil {
 		return w, err
@@ -69,15 +69,35 @@ func hang(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// A hookedWriter counts and may fail.
+// A hookedWriter counts and may fail. As the writer of a remote store does, it dies with any context that it was given.
 type hookedWriter struct {
 	share.Writer
+	ctx      context.Context
 	appended *atomic.Int64
 	append   func(ctx context.Context) error // before each Append
 	commit   func(ctx context.Context) error // before Commit
 }
 
+// watch fails when the context of the last call has ended.
+func (w *hookedWriter) watch(ctx context.Context) error {
+	if w.ctx.Err() != nil {
+		return fmt.Errorf("the context of an earlier call: %w", w.ctx.Err())
+	}
+	w.ctx = ctx
+	return nil
+}
+
+func (w *hookedWriter) Have(ctx context.Context) (int64, error) {
+	if err := w.watch(ctx); err != nil {
+		return 0, err
+	}
+	return w.Writer.Have(ctx)
+}
+
 func (w *hookedWriter) Append(ctx context.Context, digests []share.Digest, block []byte) error {
+	if err := w.watch(ctx); err != nil {
+		return err
+	}
 	if w.append != nil {
 		if err := w.append(ctx); err != nil {
 			return err
@@ -91,6 +111,9 @@ func (w *hookedWriter) Append(ctx context.Context, digests []share.Digest, block
 }
 
 func (w *hookedWriter) Commit(ctx context.Context, root []byte) error {
+	if err := w.watch(ctx); err != nil {
+		return err
+	}
 	if w.commit != nil {
 		if err := w.commit(ctx); err != nil {
 			return err

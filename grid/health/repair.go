@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"cairn/grid/file"
@@ -157,9 +158,11 @@ func (r *repairer) run(ctx context.Context) error {
 }
 
 func (r *repairer) close() {
+	var closing sync.WaitGroup
 	for _, t := range r.open {
-		t.writer.Close()
+		closing.Go(t.close) // a remote server may take its time
 	}
+	closing.Wait()
 	if r.source != nil {
 		r.source.Close()
 	}

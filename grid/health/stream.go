@@ -84,7 +84,7 @@ func (s *streamer) run(ctx context.Context) error {
 	defer stopReading()
 	s.stopReading = stopReading
 	for _, t := range s.targets {
-		writing.Go(func() { t.run(ctx, s) })
+		writing.Go(func() { t.run(s) })
 	}
 	ordered := make(chan *piece, cap(s.slots)) // never full: a piece has a slot
 	var reader errgroup.Group

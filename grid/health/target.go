@@ -18,9 +18,15 @@ const (
 	commitTimeout = 2 * time.Minute
 )
 
-// A target is one share on its way to one server.
+// errLate ends a target whose server does not answer.
+var errLate = fmt.Errorf("%w: no answer in time", share.ErrUnavailable)
+
+// A target is one share on its way to one server. The writer of a remote store lives no longer than the contexts it is
+// given, so all its calls get the one of the target, which a call that takes too long cancels.
 type target struct {
 	job
+	ctx    context.Context
+	cancel context.CancelCauseFunc
 	writer share.Writer
 	have   int64 // blocks that are on stable storage already
 
@@ -54,24 +60,45 @@ func (r *repairer) openTargets(ctx context.Context, jobs []job) bool {
 }
 
 func (r *repairer) openTarget(ctx context.Context, j job) (*target, error) {
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	writer, err := r.servers[j.server].Store.Create(ctx, share.Upload{
-		ID: UploadID(r.index), Number: j.number,
-		Needed: r.root.Needed, Total: r.root.Total, BlockSize: r.root.BlockSize, Size: r.root.Size, Lease: r.Lease,
+	t := &target{job: j}
+	t.ctx, t.cancel = context.WithCancelCause(ctx)
+	err := t.within(openTimeout, func(ctx context.Context) (err error) {
+		t.writer, err = r.servers[j.server].Store.Create(ctx, share.Upload{
+			ID: UploadID(r.index), Number: j.number,
+			Needed: r.root.Needed, Total: r.root.Total, BlockSize: r.root.BlockSize, Size: r.root.Size, Lease: r.Lease,
+		})
+		if err == nil {
+			t.have, err = t.writer.Have(ctx)
+		}
+		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	t := &target{job: j, writer: writer}
-	if t.have, err = writer.Have(ctx); err == nil && (t.have < 0 || t.have > r.layout.Segments()) {
+	if err == nil && (t.have < 0 || t.have > r.layout.Segments()) {
 		err = fmt.Errorf("%w: it has %d of %d blocks", share.ErrCorrupt, t.have, r.layout.Segments())
 	}
 	if err != nil {
-		writer.Close()
+		t.close()
 		return nil, err
 	}
 	return t, nil
+}
+
+// within makes one call, which ends the target when it takes longer than d.
+func (t *target) within(d time.Duration, call func(ctx context.Context) error) error {
+	timer := time.AfterFunc(d, func() { t.cancel(errLate) })
+	defer timer.Stop()
+	err := call(t.ctx)
+	if err != nil && context.Cause(t.ctx) == errLate {
+		return errLate
+	}
+	return err
+}
+
+// close releases the writer. What was appended stays with the server unless it was committed.
+func (t *target) close() {
+	if t.writer != nil {
+		t.writer.Close()
+	}
+	t.cancel(nil)
 }
 
 // refuse takes a server out of the repair.
@@ -81,7 +108,7 @@ func (r *repairer) refuse(j job, err error) {
 	r.refused[j.server] = err
 	for other, t := range r.open {
 		if other.server == j.server {
-			t.writer.Close()
+			t.close()
 			delete(r.open, other)
 		}
 	}
@@ -89,7 +116,7 @@ func (r *repairer) refuse(j job, err error) {
 
 // settle records how a target ended.
 func (r *repairer) settle(t *target) {
-	t.writer.Close()
+	t.close()
 	delete(r.open, t.job)
 	switch {
 	case t.err == nil:
@@ -104,23 +131,22 @@ func (r *repairer) settle(t *target) {
 }
 
 // run appends the pieces that come, and commits after the last one of the file. It releases every piece, whatever happens.
-func (t *target) run(ctx context.Context, s *streamer) {
+func (t *target) run(s *streamer) {
 	for p := range t.pieces {
 		if t.err == nil && p.segment >= t.have {
-			t.append(ctx, p, s)
+			t.append(p, s)
 		}
 		s.release(p)
 	}
-	if t.err == nil {
-		t.commit(ctx, s)
+	if t.err == nil && !s.cut.Load() { // what is unfinished stays for the next repair
+		t.commit(s)
 	}
 }
 
-func (t *target) append(ctx context.Context, p *piece, s *streamer) {
-	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
-	defer cancel()
+func (t *target) append(p *piece, s *streamer) {
 	block := p.blocks[t.number]
-	if err := t.writer.Append(ctx, p.row, block); err != nil {
+	err := t.within(appendTimeout, func(ctx context.Context) error { return t.writer.Append(ctx, p.row, block) })
+	if err != nil {
 		t.fail(fmt.Errorf("segment %d of share %d: %w", p.segment, t.number, err), s)
 		return
 	}
@@ -128,13 +154,9 @@ func (t *target) append(ctx context.Context, p *piece, s *streamer) {
 	s.meter.add(Progress{Bytes: int64(len(block))})
 }
 
-func (t *target) commit(ctx context.Context, s *streamer) {
-	if s.cut.Load() {
-		return // it is unfinished, and stays for the next repair
-	}
-	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
-	defer cancel()
-	if err := t.writer.Commit(ctx, s.rootBlock); err != nil {
+func (t *target) commit(s *streamer) {
+	err := t.within(commitTimeout, func(ctx context.Context) error { return t.writer.Commit(ctx, s.rootBlock) })
+	if err != nil {
 		t.fail(fmt.Errorf("commit share %d: %w", t.number, err), s)
 		return
 	}

@@ -52,9 +52,13 @@ func TestVerifyFindsDamage(t *testing.T) {
 			g.put(t, f, 0, 0)
 			g.put(t, f, 1, 1, 2)
 			g.peers[1].flip(at, 2)
-			r, err := health.Verify(t.Context(), g.servers, f.Index, nil)
+			var last health.Progress
+			r, err := health.Verify(t.Context(), g.servers, f.Index, func(p health.Progress) { last = p })
 			if err != nil {
 				t.Fatal(err)
+			}
+			if last.Shares != 3 || last.TotalShares != 3 || last.Bytes != last.TotalBytes {
+				t.Errorf("progress ends at %+v", last)
 			}
 			if r.SharesGood != 2 || len(r.Corrupt) != 1 || r.Corrupt[0].Number != 2 || r.Corrupt[0].Peer != id(1) {
 				t.Errorf("got %+v", r)
