@@ -170,11 +170,11 @@ func (r *reader) readAt(ctx context.Context, p []byte, off int64) (int, error) {
 		f, err := newFetch(wire.Read{Index: r.index, Number: r.number, Offset: off + int64(done), Length: len(part)}, part)
 		if err == nil {
 			err = r.client.do(ctx, f)
-			done += f.filled
 		}
 		if err != nil {
-			return done, err
+			return done, err // what the failed part has got may still be arriving
 		}
+		done += len(part)
 	}
 	return done, short
 }

@@ -78,7 +78,7 @@ func (p *writePool) remove(s *writeStream) {
 }
 
 // Create implements share.Store. It does not wait for the peer, whose refusal is reported by the first call on the
-// Writer that follows it. The upload ends with the context.
+// Writer that follows it. The context governs this call only, and so with every call on the Writer.
 func (c *Client) Create(ctx context.Context, upload share.Upload) (share.Writer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, c.wrap(fmt.Sprintf("create share %d", upload.Number), c.cause(ctx, err))
@@ -93,7 +93,7 @@ func (c *Client) Create(ctx context.Context, upload share.Upload) (share.Writer,
 	w := &writer{client: c, stream: s, key: uploadKey{upload.ID, upload.Number}, out: wire.GetBuffer(flushAt)}
 	w.out.B, w.err = wire.Append(w.out.B[:0], wire.CreateOf(upload))
 	s.begin()
-	w.watch(ctx)
+	w.ctx = ctx
 	c.write.enter(w.key, s)
 	return w, nil
 }
@@ -127,16 +127,21 @@ type writer struct {
 	done   bool
 }
 
-// watch resets the stream when the context ends, until the next watch.
+// watch resets the stream when the context ends, until unwatch.
 func (w *writer) watch(ctx context.Context) {
-	if w.ctx != nil && w.ctx.Done() == ctx.Done() {
-		return
-	}
-	if w.stop != nil {
-		w.stop()
-	}
+	w.unwatch()
 	w.ctx = ctx
 	w.stop = context.AfterFunc(ctx, func() { w.stream.kill(context.Cause(ctx)) })
+}
+
+// unwatch returns false when the context has ended the stream.
+func (w *writer) unwatch() (whole bool) {
+	if w.stop == nil {
+		return true
+	}
+	whole = w.stop()
+	w.stop = nil
+	return whole
 }
 
 // fail makes an error stick and gives it its meaning.
@@ -172,16 +177,10 @@ func (w *writer) Have(ctx context.Context) (int64, error) {
 }
 
 func (w *writer) have(ctx context.Context) (int64, error) {
-	upload := w.ctx
+	defer w.unwatch()
 	if err := w.check(ctx); err != nil {
 		return 0, err
 	}
-	// The question may have a deadline of its own, which does not end the upload.
-	defer func() {
-		if w.err == nil {
-			w.watch(upload)
-		}
-	}()
 	w.out.B, _ = wire.Append(w.out.B, wire.Have{}) // has no limits to exceed
 	if err := w.flush(nil); err != nil {
 		return 0, w.fail(err)
@@ -202,6 +201,7 @@ func (w *writer) Append(ctx context.Context, digests []share.Digest, block []byt
 }
 
 func (w *writer) append(ctx context.Context, digests []share.Digest, block []byte) (err error) {
+	defer w.unwatch()
 	if err := w.check(ctx); err != nil {
 		return err
 	}
@@ -247,6 +247,7 @@ func (w *writer) Commit(ctx context.Context, root []byte) error {
 }
 
 func (w *writer) commit(ctx context.Context, root []byte) (err error) {
+	defer w.unwatch()
 	if err := w.check(ctx); err != nil {
 		return err
 	}
@@ -285,7 +286,7 @@ func (w *writer) leave() (whole bool) {
 	w.done = true
 	w.out.Free()
 	w.client.write.leave(w.key, w.stream)
-	return w.stop()
+	return w.unwatch()
 }
 
 // Close implements share.Writer. After an upload that was not committed it waits, for the time of a question at most,
