@@ -125,7 +125,10 @@ func Upload(ctx context.Context, servers []share.Server, r io.Reader, o UploadOp
 	}, u.emit)
 	if err != nil {
 		u.abandon(finished)
-		return u.result(root), fmt.Errorf("upload: %w", u.explain(err))
+		if ctx.Err() == nil { // otherwise nobody failed but the caller gave up
+			err = u.explain(err)
+		}
+		return u.result(root), fmt.Errorf("upload: %w", err)
 	}
 	u.root = root.Marshal()
 	for _, l := range u.lanes {
