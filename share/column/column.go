@@ -4,6 +4,8 @@ package column
 import (
 	"crypto/sha256"
 	"fmt"
+	"io"
+	"slices"
 	"time"
 
 	"cairn/share"
@@ -121,6 +123,51 @@ func (c *Column) refuse(kind error, format string, args ...any) error {
 func (c *Column) Add(block []byte) {
 	c.blocks++
 	c.lastLen = len(block)
+}
+
+// Tail returns what stands behind the blocks of a share: the given rows, the levels of the index and the root block,
+// of which root is the parsed form. It returns ErrCorrupt when the root does not commit to the rows.
+func Tail(rows []byte, root encoding.Root, block []byte) ([]byte, error) {
+	l := root.Layout()
+	if want := l.Segments() * int64(l.RowLen()); int64(len(rows)) != want {
+		return nil, fmt.Errorf("root: %w: %d bytes of digests, want %d", share.ErrCorrupt, len(rows), want)
+	}
+	t := &tail{base: l.RowOffset(0), data: make([]byte, len(rows), l.RootOffset()-l.RowOffset(0)+int64(len(block)))}
+	copy(t.data, rows)
+	top := share.Digest(sha256.Sum256(encoding.SegmentNode(encoding.Digests(rows[:l.RowLen()]))))
+	if l.Segments() > 1 {
+		var err error
+		if top, err = encoding.BuildIndex(t, l); err != nil {
+			return nil, err
+		}
+	}
+	if top != root.Index {
+		return nil, ErrRoot
+	}
+	return append(t.data, block...), nil
+}
+
+// ErrRoot says that a root does not commit to the digests that were appended. It wraps share.ErrCorrupt.
+var ErrRoot = fmt.Errorf("root: %w: it does not commit to the digests that were appended", share.ErrCorrupt)
+
+// tail is the end of a share under construction, from the rows on, in the shape that encoding.BuildIndex wants.
+type tail struct {
+	base int64
+	data []byte
+}
+
+func (t *tail) ReadAt(p []byte, off int64) (int, error) {
+	n := copy(p, t.data[min(off-t.base, int64(len(t.data))):])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (t *tail) WriteAt(p []byte, off int64) (int, error) {
+	end := int(off-t.base) + len(p)
+	t.data = slices.Grow(t.data, max(0, end-len(t.data)))[:max(len(t.data), end)]
+	return copy(t.data[off-t.base:], p), nil
 }
 
 // CheckRoot parses the root and reports whether the column can be one of its file: same code, same number of

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
@@ -187,17 +186,11 @@ func (s *session) assemble(root []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := parsed.Layout()
-	flat := &flat{data: make([]byte, 0, l.RootOffset()+int64(len(root)))}
-	flat.data = append(append(flat.data, s.blocks...), s.rows...)
-	top, err := encoding.BuildIndex(flat, l)
+	tail, err := column.Tail(s.rows, parsed, root)
 	if err != nil {
 		return nil, err
 	}
-	if top != parsed.Index {
-		return nil, fmt.Errorf("root: %w: it does not commit to the digests that were appended", share.ErrCorrupt)
-	}
-	return append(flat.data, root...), nil
+	return slices.Concat(s.blocks, tail), nil
 }
 
 // publish turns a session into a share that is held.
@@ -225,24 +218,4 @@ func (w *writer) Close() error {
 	}
 	w.session = nil
 	return nil
-}
-
-// flat is a share under construction, in the shape that encoding.BuildIndex wants.
-type flat struct{ data []byte }
-
-func (f *flat) ReadAt(p []byte, off int64) (int, error) {
-	if off >= int64(len(f.data)) {
-		return 0, io.EOF
-	}
-	n := copy(p, f.data[off:])
-	if n < len(p) {
-		return n, io.EOF
-	}
-	return n, nil
-}
-
-func (f *flat) WriteAt(p []byte, off int64) (int, error) {
-	end := int(off) + len(p)
-	f.data = slices.Grow(f.data, max(0, end-len(f.data)))[:max(len(f.data), end)]
-	return copy(f.data[off:], p), nil
 }

@@ -1,0 +1,272 @@
+package disk
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+
+	"cairn/share"
+)
+
+// Limits of a batch: how many requests one sync of the journal and one of the index serve.
+const (
+	maxBatch      = 512
+	maxBatchBytes = 1 << 20
+)
+
+// A request is a change of the index, applied by the committer in order with all others. apply runs on the
+// committer's goroutine.
+type request struct {
+	apply func(*batch) error
+	done  chan error
+}
+
+// A committer applies requests, many at a time: while one batch is being synced the next one gathers. One
+// goroutine, run, owns the journal's end and writes the index.
+type committer struct {
+	journal  *journal
+	index    *index
+	space    *space
+	requests chan *request
+	stop     chan struct{} // closed to end run
+	stopped  chan struct{} // closed when it has ended
+
+	state stateRecord // as the index has it; owned by run once it has started
+}
+
+func newCommitter(j *journal, x *index, s *space, state stateRecord) *committer {
+	return &committer{
+		journal: j, index: x, space: s, state: state,
+		requests: make(chan *request), stop: make(chan struct{}), stopped: make(chan struct{}),
+	}
+}
+
+// do applies one request and waits until it is on stable storage. A request that was handed over is not given up
+// when ctx ends: its fate is known within a moment.
+func (c *committer) do(ctx context.Context, apply func(*batch) error) error {
+	r := &request{apply: apply, done: make(chan error, 1)}
+	select {
+	case c.requests <- r:
+		return <-r.done
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.stopped:
+		return fmt.Errorf("store: %w", share.ErrClosed)
+	}
+}
+
+// run applies requests until stop is closed.
+func (c *committer) run() {
+	defer close(c.stopped)
+	for {
+		select {
+		case r := <-c.requests:
+			c.apply(r)
+		case <-c.stop:
+			return
+		}
+	}
+}
+
+// apply gathers a batch that starts with the first request, makes it stable and answers.
+func (c *committer) apply(first *request) {
+	b := &batch{committer: c, state: c.state, files: map[share.StorageIndex]*fileRecord{}, uploads: map[[32]byte]*uploadRecord{}}
+	var waiting []*request
+	for r := first; r != nil; r = c.next(b, len(waiting)) {
+		if err := r.apply(b); err != nil {
+			r.done <- err
+			continue
+		}
+		waiting = append(waiting, r)
+	}
+	err := b.write()
+	if err == nil {
+		c.state = b.state
+		c.space.setUsed(c.state.Bytes)
+	}
+	for _, r := range waiting {
+		r.done <- err
+	}
+}
+
+func (c *committer) next(b *batch, n int) *request {
+	if n >= maxBatch || len(b.frames) >= maxBatchBytes {
+		return nil
+	}
+	select {
+	case r := <-c.requests:
+		return r
+	default:
+		return nil
+	}
+}
+
+// A batch is a set of changes that become stable together.
+type batch struct {
+	*committer
+	state   stateRecord
+	frames  []byte // for the journal
+	files   map[share.StorageIndex]*fileRecord
+	uploads map[[32]byte]*uploadRecord
+	other   []change
+}
+
+// file returns the record of an encoded file, to be changed in place.
+func (b *batch) file(index share.StorageIndex) (*fileRecord, error) {
+	if r := b.files[index]; r != nil {
+		return r, nil
+	}
+	r, err := b.index.file(index)
+	if err != nil {
+		return nil, err
+	}
+	b.files[index] = &r
+	return &r, nil
+}
+
+func (b *batch) upload(upload [32]byte) (*uploadRecord, error) {
+	if r := b.uploads[upload]; r != nil {
+		return r, nil
+	}
+	r := &uploadRecord{}
+	if _, err := b.index.get(uploadKey(upload), r); err != nil {
+		return nil, err
+	}
+	b.uploads[upload] = r
+	return r, nil
+}
+
+// log appends a record to the journal and returns where it will be.
+func (b *batch) log(k kind, r journalRecord) (position, error) {
+	if len(b.frames) == 0 {
+		at, err := b.journal.begin()
+		if err != nil {
+			return position{}, err
+		}
+		b.state.At = at
+	}
+	at := b.state.At
+	before := len(b.frames)
+	b.frames = appendFrame(b.frames, k, must(recordEncoder.Marshal(r)))
+	b.state.At.Offset += int64(len(b.frames) - before)
+	return at, nil
+}
+
+// store logs and records a share that is held from now on. A small share that the store has already, with the same
+// bytes behind the same root, stays where it is.
+func (b *batch) store(k kind, r journalRecord) error {
+	f, err := b.file(r.Index)
+	if err != nil {
+		return err
+	}
+	if err := f.lease(r.Lease); err != nil {
+		return err
+	}
+	old, held := f.share(r.Number)
+	s := shareRecord{Number: r.Number, Size: r.Size}
+	if k == kindSmall && held && b.same(old, r) {
+		s = old
+	} else {
+		at, err := b.log(k, r)
+		if err != nil {
+			return err
+		}
+		if k == kindSmall {
+			s.At = at
+		}
+	}
+	return b.put(f, r, s)
+}
+
+// same reports whether a share that is held in the journal has the bytes of a new one.
+func (b *batch) same(old shareRecord, r journalRecord) bool {
+	if old.At == (position{}) {
+		return false
+	}
+	held, err := b.journal.read(old.At)
+	return err == nil && bytes.Equal(held.Data, r.Data)
+}
+
+// put records where a share is.
+func (b *batch) put(f *fileRecord, r journalRecord, s shareRecord) error {
+	u, err := b.upload(r.Upload)
+	if err != nil {
+		return err
+	}
+	u.put(committedRecord{Number: r.Number, Index: r.Index})
+	if len(f.Shares) == 0 {
+		b.state.Files++
+	}
+	f.Root = r.Root
+	shares, bytes := f.put(s)
+	b.state.Shares += shares
+	b.state.Bytes += bytes
+	return nil
+}
+
+// remove records that a share is no longer held, and reports whether it was.
+func (b *batch) remove(index share.StorageIndex, n share.Number) (bool, error) {
+	f, err := b.file(index)
+	if err != nil {
+		return false, err
+	}
+	i, found := f.find(n)
+	if !found {
+		return false, nil
+	}
+	b.state.Shares--
+	b.state.Bytes -= f.Shares[i].Size
+	f.Shares = append(f.Shares[:i:i], f.Shares[i+1:]...)
+	if len(f.Shares) == 0 {
+		b.state.Files--
+		f.Leases = nil
+	}
+	return true, nil
+}
+
+// write makes the batch stable: the journal first, which is the truth, then the index.
+func (b *batch) write() error {
+	changes := b.changes()
+	if len(changes) == 0 {
+		return nil
+	}
+	size := int64(len(b.frames))
+	for _, c := range changes {
+		size += int64(len(c.key) + len(c.data))
+	}
+	if err := b.space.index(size); err != nil {
+		return err
+	}
+	if len(b.frames) > 0 {
+		if err := b.journal.write(b.frames); err != nil {
+			return err
+		}
+	}
+	return b.index.write(changes)
+}
+
+// changes returns what the index has to write; the state is the last of it.
+func (b *batch) changes() []change {
+	var changes []change
+	for index, r := range b.files {
+		c := change{key: fileKey(index)}
+		if len(r.Shares) > 0 {
+			c.data = seal(r)
+		}
+		changes = append(changes, c)
+	}
+	for upload, r := range b.uploads {
+		changes = append(changes, change{uploadKey(upload), seal(r)})
+	}
+	changes = append(changes, b.other...)
+	if len(changes) == 0 {
+		return nil
+	}
+	return append(changes, change{stateKey, seal(b.state)})
+}
+
+// uploadName is the name under which the index knows an upload: it tells neither owner nor id.
+func uploadName(owner string, id share.UploadID) [32]byte {
+	return sha256.Sum256(append([]byte(owner), id[:]...))
+}

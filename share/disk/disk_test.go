@@ -1,0 +1,44 @@
+package disk_test
+
+import (
+	"log/slog"
+	"testing"
+
+	"cairn/share"
+	"cairn/share/disk"
+	"cairn/share/storetest"
+)
+
+func open(t *testing.T, dir string, o disk.Options) *disk.Store {
+	t.Helper()
+	o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	store, err := disk.Open(dir, o)
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return store
+}
+
+func TestStore(t *testing.T) {
+	dirs := map[share.Store]string{}
+	storetest.Suite{
+		Open: func(t *testing.T) share.Store {
+			dir := t.TempDir()
+			store := open(t, dir, disk.Options{})
+			dirs[store] = dir
+			return store
+		},
+		Reopen: func(t *testing.T, store share.Store) share.Store {
+			dir := dirs[store]
+			if err := store.(*disk.Store).Close(); err != nil {
+				t.Fatalf("close: %v", err)
+			}
+			return open(t, dir, disk.Options{})
+		},
+	}.Run(t)
+}

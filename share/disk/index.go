@@ -1,0 +1,246 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+	"github.com/dgraph-io/badger/v4/y"
+
+	"cairn/share"
+)
+
+// The index answers quickly what the journal says, and keeps renewed leases. All of it but those can be computed
+// again from the journal and the share files.
+type index struct {
+	db *badger.DB // nil for an index that lives in memory
+	// memory holds what is not in db: everything when there is none, or what a read-only store found in the journal
+	// behind the end of the index. It is written only while the store opens.
+	memory  map[string][]byte
+	overlay bool // writes go to memory
+	// damaged is told of damage that a read came upon.
+	damaged func(error)
+
+	// use is held by those who use db, and by close: Badger unmaps its files under a reader.
+	use    sync.RWMutex
+	closed bool
+}
+
+var errIndexClosed = fmt.Errorf("index: %w", share.ErrClosed)
+
+const (
+	memTableBytes = 8 << 20
+	// indexHeadroom is the disk space without which Badger is not started nor written: a full disk under its memory
+	// maps is a bus error that kills the process.
+	indexHeadroom = 8*memTableBytes + 16<<20
+)
+
+var (
+	stateKey = []byte("state")
+	scrubKey = []byte("scrub")
+)
+
+func fileKey(index share.StorageIndex) []byte { return append([]byte{'s'}, index[:]...) }
+func uploadKey(upload [32]byte) []byte        { return append([]byte{'u'}, upload[:]...) }
+
+// openIndex opens Badger. Badger panics on some damage; that is an error here like any other.
+func openIndex(dir string, readOnly bool, log *slog.Logger) (x *index, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			x, err = nil, fmt.Errorf("index: %w: %v", share.ErrCorrupt, p)
+		}
+	}()
+	o := badger.DefaultOptions(dir).
+		WithMemTableSize(memTableBytes).WithNumMemtables(2).
+		WithBlockCacheSize(8 << 20).WithCompression(options.None).
+		WithValueLogFileSize(1 << 20). // stays empty: every value is below the threshold of 1 MiB
+		WithSyncWrites(true).WithChecksumVerificationMode(options.OnBlockRead).
+		WithDetectConflicts(false).WithMetricsEnabled(false).
+		WithNumCompactors(2).WithNumGoroutines(1).
+		WithReadOnly(readOnly).WithBypassLockGuard(true).
+		WithLogger(badgerLog{log})
+	db, err := badger.Open(o)
+	if err != nil {
+		return nil, fmt.Errorf("index: %w", fail(err))
+	}
+	return newIndex(db), nil
+}
+
+func newIndex(db *badger.DB) *index {
+	return &index{db: db, memory: map[string][]byte{}, damaged: func(error) {}}
+}
+
+func (x *index) close() error {
+	x.use.Lock()
+	defer x.use.Unlock()
+	if x.closed || x.db == nil {
+		return nil
+	}
+	x.closed = true
+	return x.db.Close()
+}
+
+// view reads from Badger.
+func (x *index) view(fn func(*badger.Txn) error) error {
+	x.use.RLock()
+	defer x.use.RUnlock()
+	if x.closed {
+		return errIndexClosed
+	}
+	err := x.db.View(fn)
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, y.ErrChecksumMismatch) {
+		err = fmt.Errorf("%w: %w", share.ErrCorrupt, err)
+	}
+	if errors.Is(err, share.ErrCorrupt) {
+		x.damaged(err)
+	}
+	return fmt.Errorf("index: %w", err)
+}
+
+// check reads all of the index and compares it with its checksums.
+func (x *index) check() error {
+	if x.db == nil {
+		return nil
+	}
+	return x.view(func(*badger.Txn) error { return x.db.VerifyChecksum() })
+}
+
+// get reads and decodes one record; it reports whether there is one.
+func (x *index) get(key []byte, record any) (bool, error) {
+	if data, ok := x.memory[string(key)]; ok {
+		if data == nil {
+			return false, nil
+		}
+		return true, unseal(data, record)
+	}
+	if x.db == nil {
+		return false, nil
+	}
+	found := false
+	err := x.view(func(txn *badger.Txn) error {
+		item, err := txn.Get(key)
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		found = true
+		return item.Value(func(data []byte) error { return unseal(data, record) })
+	})
+	return found, err
+}
+
+// file returns the record of one encoded file, or one without shares.
+func (x *index) file(index share.StorageIndex) (fileRecord, error) {
+	var r fileRecord
+	_, err := x.get(fileKey(index), &r)
+	return r, err
+}
+
+// A change is a record to be written; nil data deletes it.
+type change struct{ key, data []byte }
+
+// write makes changes stable, the last one together with or after all others.
+func (x *index) write(changes []change) error {
+	if x.db == nil || x.overlay {
+		for _, c := range changes {
+			x.memory[string(c.key)] = c.data
+		}
+		return nil
+	}
+	x.use.RLock()
+	defer x.use.RUnlock()
+	if x.closed {
+		return errIndexClosed
+	}
+	txn := x.db.NewTransaction(true)
+	defer func() { txn.Discard() }()
+	set := func(c change) error {
+		if c.data == nil {
+			return txn.Delete(c.key)
+		}
+		return txn.Set(c.key, c.data)
+	}
+	for _, c := range changes {
+		err := set(c)
+		if errors.Is(err, badger.ErrTxnTooBig) {
+			if err = txn.Commit(); err != nil {
+				return fmt.Errorf("index: %w", fail(err))
+			}
+			txn = x.db.NewTransaction(true)
+			err = set(c)
+		}
+		if err != nil {
+			return fmt.Errorf("index: %w", fail(err))
+		}
+	}
+	if err := txn.Commit(); err != nil {
+		return fmt.Errorf("index: %w", fail(err))
+	}
+	return nil
+}
+
+// after returns up to n storage indexes that follow the given one in order.
+func (x *index) after(last share.StorageIndex, n int) ([]share.StorageIndex, error) {
+	seen := map[share.StorageIndex]bool{}
+	for key, data := range x.memory {
+		if index, ok := indexOfKey([]byte(key)); ok && data != nil && compare(index, last) > 0 {
+			seen[index] = true
+		}
+	}
+	if x.db != nil {
+		err := x.view(func(txn *badger.Txn) error {
+			o := badger.DefaultIteratorOptions
+			o.PrefetchValues = false
+			o.Prefix = []byte{'s'}
+			it := txn.NewIterator(o)
+			defer it.Close()
+			count := 0
+			for it.Seek(append(fileKey(last), 0)); it.Valid() && count < n; it.Next() {
+				key := it.Item().Key()
+				index, ok := indexOfKey(key)
+				if _, overlaid := x.memory[string(key)]; ok && !overlaid {
+					seen[index] = true
+					count++
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	found := slices.SortedFunc(maps.Keys(seen), compare)
+	return found[:min(n, len(found))], nil
+}
+
+func compare(a, b share.StorageIndex) int { return slices.Compare(a[:], b[:]) }
+
+func indexOfKey(key []byte) (index share.StorageIndex, ok bool) {
+	if len(key) != 1+len(index) || key[0] != 's' {
+		return index, false
+	}
+	copy(index[:], key[1:])
+	return index, true
+}
+
+// badgerLog passes Badger's warnings and errors on.
+type badgerLog struct{ log *slog.Logger }
+
+func (l badgerLog) Errorf(format string, args ...any) {
+	l.log.Error("index", "badger", fmt.Sprintf(format, args...))
+}
+func (l badgerLog) Warningf(format string, args ...any) {
+	l.log.Warn("index", "badger", fmt.Sprintf(format, args...))
+}
+func (l badgerLog) Infof(string, ...any)  {}
+func (l badgerLog) Debugf(string, ...any) {}

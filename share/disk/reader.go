@@ -1,0 +1,115 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync/atomic"
+
+	"cairn/share"
+)
+
+// Open opens one share for reading. It returns ErrNotFound when the share is not held, ErrCorrupt when what the
+// disk has of it cannot be right.
+func (s *Store) Open(ctx context.Context, index share.StorageIndex, n share.Number) (share.Reader, error) {
+	if err := s.ready(ctx); err != nil {
+		return nil, err
+	}
+	f, err := s.index.file(index)
+	if err != nil {
+		return nil, fmt.Errorf("share %d of %s: %w", n, index, err)
+	}
+	held, ok := f.share(n)
+	if !ok {
+		return nil, fmt.Errorf("share %d of %s: %w", n, index, share.ErrNotFound)
+	}
+	r, err := s.reader(f, held, index)
+	if err != nil {
+		return nil, fmt.Errorf("share %d of %s: %w", n, index, err)
+	}
+	return r, nil
+}
+
+// reader opens what a record points at. A share whose data is gone or cut is ErrCorrupt: the scrub clears it away.
+func (s *Store) reader(f fileRecord, held shareRecord, index share.StorageIndex) (share.Reader, error) {
+	if held.At != (position{}) {
+		r, err := s.journal.read(held.At)
+		if err != nil {
+			return nil, err
+		}
+		data := append(r.Data, f.Root...)
+		if r.Index != index || r.Number != held.Number || int64(len(data)) != held.Size {
+			return nil, fmt.Errorf("%w: the journal has another share in its place", share.ErrCorrupt)
+		}
+		return &reader{store: s, size: held.Size, at: flatReader(data)}, nil
+	}
+	_, name := s.names(index, held.Number)
+	h, err := s.handles.open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: its file is gone", share.ErrCorrupt)
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := h.file.Stat()
+	if err == nil && info.Size() < held.Size {
+		err = fmt.Errorf("%w: its file has %d bytes, want %d and more", share.ErrCorrupt, info.Size(), held.Size)
+	}
+	if err != nil {
+		h.release()
+		return nil, err
+	}
+	return &reader{store: s, size: held.Size, at: h.file, handle: h}, nil
+}
+
+type reader struct {
+	store  *Store
+	size   int64
+	at     io.ReaderAt
+	handle *handle // nil for a share in memory
+	closed atomic.Bool
+}
+
+func (r *reader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	switch {
+	case r.closed.Load():
+		return 0, fmt.Errorf("read: %w", share.ErrClosed)
+	case off < 0:
+		return 0, fmt.Errorf("read at %d: %w", off, share.ErrDenied)
+	}
+	if err := r.store.ready(ctx); err != nil {
+		return 0, err
+	}
+	want := min(int64(len(p)), max(0, r.size-off))
+	n, err := r.at.ReadAt(p[:want], off)
+	switch {
+	case int64(n) < want && (err == nil || err == io.EOF):
+		return n, io.ErrUnexpectedEOF // the file was cut under us
+	case int64(n) < want:
+		return n, fmt.Errorf("read: %w", err)
+	case n < len(p):
+		return n, io.ErrUnexpectedEOF
+	}
+	return n, nil
+}
+
+func (r *reader) Size() int64 { return r.size }
+
+func (r *reader) Close() error {
+	if !r.closed.Swap(true) && r.handle != nil {
+		r.handle.release()
+	}
+	return nil
+}
+
+// flatReader reads a share that is in memory.
+type flatReader []byte
+
+func (f flatReader) ReadAt(p []byte, off int64) (int, error) {
+	if off >= int64(len(f)) {
+		return 0, io.EOF
+	}
+	return copy(p, f[off:]), nil
+}

@@ -1,0 +1,331 @@
+package disk
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"cairn/share"
+	"cairn/share/encoding"
+)
+
+// rebuildGrace is how long a lease runs at least after the index was computed again: renewals are known to the
+// index only, and are lost with it.
+const rebuildGrace = 90 * 24 * time.Hour
+
+// replayBatch is how many records become stable together while the index catches up.
+const replayBatch = 2000
+
+func (s *Store) indexDir() string { return filepath.Join(s.dir, "index") }
+
+// rebuildMark is a file that is there while the index must not be believed.
+func (s *Store) rebuildMark() string { return filepath.Join(s.dir, "rebuild") }
+
+// markDamaged makes the next Open compute the index again.
+func (s *Store) markDamaged(cause error) {
+	s.log.Error("the storage's index is damaged; it is computed again when the storage is opened next", "directory", s.dir, "error", cause)
+	if err := writeFile(s.files, s.rebuildMark(), nil); err != nil {
+		s.log.Error("cannot note that the index is damaged", "file", s.rebuildMark(), "error", err)
+	}
+}
+
+// openIndex opens the index and brings it up to date with the journal. An index that is damaged or gone is computed again.
+func (s *Store) openIndex(rebuild bool) (stateRecord, error) {
+	if s.refuse != nil {
+		return s.openIndexReadOnly()
+	}
+	if _, err := os.Stat(s.rebuildMark()); err == nil {
+		rebuild = true
+	}
+	state, found, err := s.tryIndex(false)
+	if errors.Is(err, share.ErrNoSpace) || errors.Is(err, share.ErrReadOnly) {
+		return state, err
+	}
+	if err != nil || rebuild {
+		if err := s.discardIndex(err); err != nil {
+			return state, err
+		}
+		if state, found, err = s.tryIndex(false); err != nil {
+			return state, fmt.Errorf("%w: delete %s and start again: it is computed from the shares", err, s.indexDir())
+		}
+	}
+	if !found {
+		// What is half done when the process ends now must not pass for whole.
+		if err := writeFile(s.files, s.rebuildMark(), nil); err != nil {
+			return state, err
+		}
+	}
+	if state, err = s.catchUp(state, !found); err != nil {
+		return state, err
+	}
+	return state, fail(removeAll(s.files, s.rebuildMark()))
+}
+
+// tryIndex opens the index and reads its state.
+func (s *Store) tryIndex(readOnly bool) (state stateRecord, found bool, err error) {
+	if s.index, err = openIndex(s.indexDir(), readOnly, s.log); err != nil {
+		return state, false, err
+	}
+	found, err = s.index.get(stateKey, &state)
+	s.index.damaged = s.markDamaged
+	return state, found, err
+}
+
+// discardIndex moves the index aside.
+func (s *Store) discardIndex(cause error) error {
+	if s.index != nil {
+		s.index.close() // it is given up; what goes wrong here does not matter
+		s.index = nil
+	}
+	aside := s.indexDir() + ".damaged-" + time.Now().UTC().Format("20060102T150405.000")
+	err := s.files.Rename(s.indexDir(), aside)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err == nil {
+		err = s.files.SyncDir(s.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("move the index aside: %w", fail(err))
+	}
+	s.log.Warn("the storage's index is computed again from the shares", "directory", s.dir, "moved aside", aside, "reason", cause)
+	return nil
+}
+
+// openIndexReadOnly opens the index without writing; what it lacks is kept in memory.
+func (s *Store) openIndexReadOnly() (stateRecord, error) {
+	state, found, err := s.tryIndex(true)
+	if err != nil {
+		s.log.Warn("the index cannot be read as it is; it is computed in memory", "error", err)
+		s.index, state, found = newIndex(nil), stateRecord{}, false
+	} else {
+		s.index.damaged = func(err error) { s.log.Error("the storage's index is damaged", "error", err) }
+	}
+	s.index.overlay = true
+	return s.catchUp(state, !found)
+}
+
+// catchUp applies what the journal has behind the end of the index, and everything that is on the disk to an index
+// that is new.
+func (s *Store) catchUp(state stateRecord, whole bool) (stateRecord, error) {
+	r := &replay{store: s, committer: newCommitter(s.journal, s.index, s.space, state), whole: whole}
+	r.begin()
+	skipped, err := s.journal.scan(state.At, r.visit)
+	if err == nil && whole {
+		err = r.walk()
+	}
+	if err == nil {
+		err = r.flush()
+	}
+	if err != nil {
+		return r.committer.state, fmt.Errorf("bring the index up to date: %w", err)
+	}
+	if skipped > 0 {
+		s.log.Warn("the journal has bytes that are no records: an interrupted write, or damage", "directory", s.dir, "bytes", skipped)
+	}
+	if r.changed > 0 {
+		s.log.Info("the index was brought up to date", "directory", s.dir, "records", r.changed, "unreadable files", r.bad)
+	}
+	return r.committer.state, nil
+}
+
+// A replay puts journal records and share files into the index.
+type replay struct {
+	store     *Store
+	committer *committer
+	batch     *batch
+	whole     bool // into an empty index
+	pending   int
+	changed   int
+	bad       int
+}
+
+func (r *replay) begin() {
+	c := r.committer
+	r.batch = &batch{committer: c, state: c.state, files: map[share.StorageIndex]*fileRecord{}, uploads: map[[32]byte]*uploadRecord{}}
+	r.pending = 0
+}
+
+// flush makes the batch stable. The state is written even when nothing else is: an index that has one is whole.
+func (r *replay) flush() error {
+	changes := r.batch.changes()
+	if len(changes) == 0 {
+		changes = []change{{stateKey, seal(r.batch.state)}}
+	}
+	if err := r.committer.index.write(changes); err != nil {
+		return err
+	}
+	r.committer.state = r.batch.state
+	r.begin()
+	return nil
+}
+
+func (r *replay) count() error {
+	r.changed++
+	if r.pending++; r.pending < replayBatch {
+		return nil
+	}
+	return r.flush()
+}
+
+// visit applies one record of the journal.
+func (r *replay) visit(v visit) error {
+	defer func() { r.batch.state.At = v.next }()
+	record := v.record
+	if v.kind == kindRemoved {
+		if _, err := r.batch.remove(record.Index, record.Number); err != nil {
+			return err
+		}
+		return r.count()
+	}
+	root, err := encoding.CheckRoot(record.Index, record.Root)
+	if err != nil || int(record.Number) >= root.Total || record.Size != root.Layout().RootOffset()+int64(len(record.Root)) {
+		r.bad++
+		r.store.log.Warn("a journal record describes no share", "segment", v.at.Segment, "offset", v.at.Offset)
+		return nil
+	}
+	s := shareRecord{Number: record.Number, Size: record.Size}
+	switch v.kind {
+	case kindSmall:
+		s.At = v.at
+	case kindFile:
+		_, name := r.store.names(record.Index, record.Number)
+		if _, err := os.Stat(name); err != nil {
+			r.bad++
+			r.store.log.Warn("a share file is gone", "file", name, "error", err)
+			return nil
+		}
+	default:
+		return nil // of a later version: nothing that this one could serve
+	}
+	return r.put(record, s)
+}
+
+func (r *replay) put(record journalRecord, s shareRecord) error {
+	f, err := r.batch.file(record.Index)
+	if err != nil {
+		return err
+	}
+	if r.whole {
+		record.Lease.Expires = max(record.Lease.Expires, time.Now().Add(rebuildGrace).Unix())
+	}
+	if err := f.lease(record.Lease); err != nil {
+		r.store.log.Warn("a lease is dropped", "index", record.Index, "error", err)
+	}
+	if err := r.batch.put(f, record, s); err != nil {
+		return err
+	}
+	return r.count()
+}
+
+// walk finds the share files that the journal did not tell of.
+func (r *replay) walk() error {
+	return r.store.eachFile(func(index share.StorageIndex, n share.Number, name string) error {
+		f, err := r.batch.file(index)
+		if err != nil {
+			return err
+		}
+		if held, ok := f.share(n); ok && held.At == (position{}) {
+			return nil
+		}
+		record, err := readShareFile(r.store.files, index, n, name)
+		if err != nil {
+			r.bad++
+			r.store.log.Warn("a share file cannot be read; the scrub will move it aside", "file", name, "error", err)
+			return nil
+		}
+		return r.put(record, shareRecord{Number: n, Size: record.Size})
+	})
+}
+
+// eachFile calls fn with every file below shares that has the name of a share.
+func (s *Store) eachFile(fn func(share.StorageIndex, share.Number, string) error) error {
+	dirs, err := os.ReadDir(s.shares)
+	if err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		entries, err := os.ReadDir(filepath.Join(s.shares, dir.Name()))
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			index, n, ok := parseName(e.Name())
+			if !ok {
+				continue
+			}
+			if err := fn(index, n, filepath.Join(s.shares, dir.Name(), e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// parseName reads the name of a share file.
+func parseName(name string) (index share.StorageIndex, n share.Number, ok bool) {
+	text, number, ok := strings.Cut(name, ".")
+	if !ok {
+		return index, 0, false
+	}
+	v, err := strconv.ParseUint(number, 10, 8)
+	if err != nil || share.Number(v).String() != number {
+		return index, 0, false
+	}
+	index, err = share.ParseStorageIndex(text)
+	return index, share.Number(v), err == nil
+}
+
+// readShareFile reads what the end of a share file says of it. It does not look at the blocks.
+func readShareFile(f files, index share.StorageIndex, n share.Number, name string) (journalRecord, error) {
+	file, err := f.Open(name, openRead)
+	if err != nil {
+		return journalRecord{}, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return journalRecord{}, err
+	}
+	end := make([]byte, min(info.Size(), int64(footerMax+encoding.MaxRootSize)))
+	if _, err := file.ReadAt(end, info.Size()-int64(len(end))); err != nil && err != io.EOF {
+		return journalRecord{}, err
+	}
+	foot, err := parseFooter(end)
+	if err != nil {
+		return journalRecord{}, err
+	}
+	at := len(end) - foot.size() - foot.RootLen
+	if at < 0 || foot.Number != n {
+		return journalRecord{}, fmt.Errorf("footer: %w: it is that of another share", share.ErrCorrupt)
+	}
+	rootBlock := bytes.Clone(end[at : at+foot.RootLen])
+	root, err := encoding.CheckRoot(index, rootBlock)
+	if err != nil {
+		return journalRecord{}, err
+	}
+	size := root.Layout().RootOffset() + int64(len(rootBlock))
+	if int(n) >= root.Total || size+int64(foot.size()) != info.Size() {
+		return journalRecord{}, fmt.Errorf("share file: %w: %d bytes, want %d", share.ErrCorrupt, info.Size(), size+int64(foot.size()))
+	}
+	return journalRecord{Index: index, Number: n, Root: rootBlock, Size: size, Upload: foot.Upload, Lease: foot.Lease}, nil
+}
+
+// Rebuild computes the index of a directory again from the journal and the share files, and returns what it found.
+func Rebuild(dir string, o Options) (Stats, error) {
+	o.RebuildIndex = true
+	s, err := Open(dir, o)
+	if err != nil {
+		return Stats{}, err
+	}
+	stats, err := s.Stats(context.Background())
+	return stats, errors.Join(err, s.Close())
+}

@@ -1,0 +1,134 @@
+package disk
+
+import (
+	"fmt"
+	"math"
+	"sync"
+
+	"cairn/share"
+)
+
+// space keeps account of the disk. It is safe for concurrent use.
+//
+// A claim is what one unfinished upload may take: a promise first, then bytes on the disk. The file system's own
+// count of free bytes knows the second part but not the first.
+type space struct {
+	files   files
+	dir     string
+	offer   int64 // 0 means whatever the disk has
+	reserve int64 // bytes of the disk that are never taken
+
+	mu      sync.Mutex
+	used    int64 // bytes of committed shares
+	claimed int64 // sum of all claims
+	written int64 // bytes of the claims that are on the disk already
+}
+
+// check returns ErrNoSpace unless n more bytes can be promised. Its caller holds the mutex.
+func (s *space) check(n int64) error {
+	free, err := s.free()
+	if err != nil {
+		return err
+	}
+	if n > free {
+		return fmt.Errorf("%w: %d bytes wanted, %d can be taken", share.ErrNoSpace, n, free)
+	}
+	return nil
+}
+
+// free returns what can still be promised. Its caller holds the mutex.
+func (s *space) free() (int64, error) {
+	disk, err := s.files.Free(s.dir)
+	if err != nil {
+		return 0, fmt.Errorf("free space: %w", err)
+	}
+	free := disk - s.reserve - (s.claimed - s.written)
+	if s.offer > 0 {
+		free = min(free, s.offer-s.used-s.claimed)
+	}
+	return max(0, free), nil
+}
+
+// A claim is the part of the disk that one unfinished upload has. It is used from one goroutine at a time.
+type claim struct {
+	space   *space
+	total   int64
+	written int64
+}
+
+// grow makes the claim at least so large, or returns ErrNoSpace and leaves it.
+func (c *claim) grow(total int64) error {
+	if total <= c.total {
+		return nil
+	}
+	s := c.space
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.check(total - c.total); err != nil {
+		return err
+	}
+	s.claimed += total - c.total
+	c.total = total
+	return nil
+}
+
+// wrote says how many bytes of the claim are on the disk.
+func (c *claim) wrote(written int64) {
+	c.space.mu.Lock()
+	defer c.space.mu.Unlock()
+	c.set(max(c.total, written), written)
+}
+
+// shrink gives back the promise and keeps what is written.
+func (c *claim) shrink() {
+	c.space.mu.Lock()
+	defer c.space.mu.Unlock()
+	c.set(c.written, c.written)
+}
+
+// release gives everything back.
+func (c *claim) release() {
+	c.space.mu.Lock()
+	defer c.space.mu.Unlock()
+	c.set(0, 0)
+}
+
+func (c *claim) set(total, written int64) {
+	c.space.claimed += total - c.total
+	c.space.written += written - c.written
+	c.total, c.written = total, written
+}
+
+// setUsed says how many bytes committed shares have.
+func (s *space) setUsed(n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used = n
+}
+
+// index returns ErrNoSpace when the disk is too full for the index to be written safely.
+func (s *space) index(n int64) error {
+	disk, err := s.files.Free(s.dir)
+	if err != nil {
+		return fmt.Errorf("free space: %w", err)
+	}
+	if disk < indexHeadroom+n {
+		return fmt.Errorf("%w: %d bytes are free, the index needs %d", share.ErrNoSpace, disk, indexHeadroom+n)
+	}
+	return nil
+}
+
+func (s *space) space() (share.Space, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	free, err := s.free()
+	if err != nil {
+		return share.Space{}, err
+	}
+	used := s.used + s.written
+	offered := s.offer
+	if offered == 0 {
+		offered = used + min(free, math.MaxInt64-used)
+	}
+	return share.Space{Offered: offered, Used: used, Free: free}, nil
+}

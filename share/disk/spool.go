@@ -1,0 +1,121 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+)
+
+// spoolBuffer is how many bytes gather in memory before they are written.
+const spoolBuffer = 64 << 10
+
+// A spool is a growing byte string that starts in memory and goes on in a file. It is used from one goroutine at a
+// time. After an error what it holds is what load finds.
+type spool struct {
+	files files
+	name  string
+	file  file   // nil while all is in memory
+	flat  int64  // bytes in the file
+	buf   []byte // bytes behind them
+}
+
+func (s *spool) size() int64 { return s.flat + int64(len(s.buf)) }
+
+// add appends bytes; large pieces go to the file without being copied.
+func (s *spool) add(p []byte) error {
+	if len(s.buf)+len(p) <= spoolBuffer {
+		s.buf = append(s.buf, p...)
+		return nil
+	}
+	if err := s.flush(); err != nil {
+		return err
+	}
+	if len(p) < spoolBuffer {
+		s.buf = append(s.buf, p...)
+		return nil
+	}
+	return s.writeOut(p)
+}
+
+// flush moves everything into the file.
+func (s *spool) flush() error {
+	if err := s.open(); err != nil || len(s.buf) == 0 {
+		return err
+	}
+	err := s.writeOut(s.buf)
+	s.buf = s.buf[:0]
+	return err
+}
+
+func (s *spool) open() error {
+	if s.file != nil {
+		return nil
+	}
+	f, err := s.files.Open(s.name, openCreate)
+	if err == nil {
+		s.file = f
+		err = f.Truncate(s.flat)
+	}
+	return fail(err)
+}
+
+func (s *spool) writeOut(p []byte) error {
+	n, err := s.file.WriteAt(p, s.flat)
+	s.flat += int64(n)
+	return fail(err)
+}
+
+// sync makes everything stable.
+func (s *spool) sync() error {
+	if err := s.flush(); err != nil {
+		return err
+	}
+	return fail(s.file.Sync())
+}
+
+// load opens what an earlier process, or a failed write, left in the file; there may be none.
+func (s *spool) load() error {
+	if s.file == nil {
+		f, err := s.files.Open(s.name, openCreate)
+		if err != nil {
+			return fail(err)
+		}
+		s.file = f
+	}
+	info, err := s.file.Stat()
+	if err != nil {
+		return fmt.Errorf("size of an upload: %w", err)
+	}
+	s.flat, s.buf = info.Size(), nil
+	return nil
+}
+
+// truncate keeps the first n bytes.
+func (s *spool) truncate(n int64) error {
+	if n >= s.flat {
+		s.buf = s.buf[:min(n-s.flat, int64(len(s.buf)))]
+		return nil
+	}
+	s.flat, s.buf = n, s.buf[:0]
+	if s.file == nil {
+		return nil
+	}
+	return fail(s.file.Truncate(n))
+}
+
+// close closes the file and frees the buffer, whose bytes are lost unless flush came before.
+func (s *spool) close() error {
+	s.buf = nil
+	if s.file == nil {
+		return nil
+	}
+	err := s.file.Close()
+	s.file = nil
+	return err
+}
+
+// remove closes and removes the file.
+func (s *spool) remove() error {
+	err := s.close()
+	s.flat = 0
+	return errors.Join(err, removeAll(s.files, s.name))
+}
