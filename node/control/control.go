@@ -11,6 +11,7 @@ import (
 	"io"
 	"time"
 
+	"cairn/grid"
 	"cairn/grid/health"
 	"cairn/share"
 	"cairn/share/capability"
@@ -100,14 +101,7 @@ type Progress struct {
 }
 
 // A Stat describes a stored file.
-type Stat struct {
-	Kind         string `json:"kind"`
-	Size         int64  `json:"size"`
-	Needed       int    `json:"needed"`
-	Total        int    `json:"total"`
-	BlockSize    int    `json:"block_size"`
-	StorageIndex string `json:"storage_index"`
-}
+type Stat = grid.Stat
 
 // A Report says how healthy a file is.
 type Report = health.Report

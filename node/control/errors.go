@@ -42,8 +42,8 @@ var ErrNotRunning = errors.New("the node is not running")
 // ErrChanged says that a file was changed while it was being stored.
 var ErrChanged = errors.New("the file changed while it was read")
 
-// errorOf turns an error into what travels to the client.
-func errorOf(err error) *Error {
+// ErrorOf turns an error into what travels to the client.
+func ErrorOf(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}

@@ -39,7 +39,7 @@ func refuse(w http.ResponseWriter, status int, text string) {
 }
 
 func fail(w http.ResponseWriter, r *http.Request, err error) {
-	e := errorOf(caused(r.Context(), err))
+	e := ErrorOf(caused(r.Context(), err))
 	writeJSON(w, statusOf[e.Code], e)
 }
 
@@ -148,7 +148,7 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 	if _, err := file.WriteTo(r.Context(), w, off, n); err != nil {
 		s.log.Info("download ended early", "error", err)
-		text, _ := json.Marshal(errorOf(caused(r.Context(), err))) // strings and numbers always encode
+		text, _ := json.Marshal(ErrorOf(caused(r.Context(), err))) // strings and numbers always encode
 		w.Header().Set(trailerError, string(text))
 	}
 }
@@ -180,7 +180,7 @@ func stream[T any](w http.ResponseWriter, r *http.Request, run func(context.Cont
 	result, err := run(r.Context(), func(p Progress) { lines.progress(p) })
 	last := event[T]{Result: &result}
 	if err != nil {
-		last = event[T]{Error: errorOf(caused(r.Context(), err))}
+		last = event[T]{Error: ErrorOf(caused(r.Context(), err))}
 	}
 	lines.write(last)
 }

@@ -1,0 +1,239 @@
+// Package node composes everything from a configuration, runs it, stops it.
+//
+// A node is a directory (Dir) and, while it runs, a Node: the disk store, the host in the grid's network, the storage
+// server for the other members, a client for each of them, the grid's facade on top, and the local API.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"cairn/grid"
+	"cairn/introducer"
+	"cairn/node/config"
+	"cairn/node/control"
+	"cairn/p2p"
+	"cairn/p2p/discovery"
+	"cairn/p2p/storage"
+	"cairn/share"
+	"cairn/share/disk"
+)
+
+// Options say what a node is told beside its configuration.
+type Options struct {
+	// Version is the version of the software, told to other members.
+	Version string
+	Logger  *slog.Logger
+}
+
+// A Node is a running node. It is safe for concurrent use.
+type Node struct {
+	dir     *Dir
+	config  config.Config
+	options Options
+	log     *slog.Logger
+	started time.Time
+	address introducer.Address
+
+	// What the node is made of, in the order in which it is opened; closers undoes it in reverse.
+	closers   []io.Closer
+	disk      *disk.Store // nil for a gateway
+	host      *p2p.Host
+	discovery *discovery.Discovery
+	servers   *servers
+	grid      *grid.Grid
+	control   *control.Server
+	endpoint  control.Endpoint
+
+	gauge    gauge
+	serving  atomic.Bool // peers can store here
+	shutdown chan struct{}
+	stopping atomic.Bool
+}
+
+// Open starts the node of a directory. Its errors say which part did not start: a *RunningError when a process runs on
+// the directory already, ErrNoNode, ErrNoGrid, ErrExposed, or what the part says. The caller closes the node. The
+// context bounds the start only.
+func Open(ctx context.Context, path string, c config.Config, options Options) (*Node, error) {
+	dir, err := OpenDir(path)
+	if err != nil {
+		return nil, err
+	}
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
+	}
+	n := &Node{
+		dir: dir, config: c, options: options, log: options.Logger, started: time.Now(),
+		shutdown: make(chan struct{}),
+	}
+	for _, open := range []func(context.Context) error{
+		n.openLock, n.openGridFile, n.openDisk, n.openHost, n.openDiscovery, n.openStorage, n.openGrid, n.openControl,
+	} {
+		err := ctx.Err()
+		if err == nil {
+			err = open(ctx)
+		}
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("start node %s: %w", path, err), n.Close())
+		}
+	}
+	return n, nil
+}
+
+// closerFunc is a function that closes something.
+type closerFunc func() error
+
+func (f closerFunc) Close() error { return f() }
+
+func (n *Node) opened(c io.Closer) { n.closers = append(n.closers, c) }
+
+func (n *Node) openLock(context.Context) error {
+	lock, err := n.dir.lock()
+	if err != nil {
+		return err
+	}
+	n.opened(lock)
+	return control.Remove(n.dir.path) // left behind by a node that was killed
+}
+
+func (n *Node) openGridFile(context.Context) (err error) {
+	n.address, err = n.dir.Grid()
+	return err
+}
+
+func (n *Node) openDisk(context.Context) (err error) {
+	if !n.config.Storage.Enabled {
+		return nil
+	}
+	reserve := int64(n.config.Storage.Reserve)
+	if reserve == 0 {
+		reserve = -1 // the store's word for none
+	}
+	n.disk, err = disk.Open(n.dir.storage(n.config), disk.Options{
+		Offer: int64(n.config.Storage.Offer), Reserve: reserve, Logger: n.log.With("part", "storage"),
+	})
+	if err != nil {
+		return err
+	}
+	n.opened(n.disk)
+	return nil
+}
+
+func (n *Node) openHost(ctx context.Context) (err error) {
+	n.host, err = p2p.Open(ctx, p2p.Config{
+		Key: n.dir.identity, Grid: n.address.Grid.ID(), Listen: n.config.Network.Listen, Gate: n.address.Grid.Gate(),
+		Bootstrap: append(append([]string(nil), n.config.Network.Bootstrap...), n.address.Bootstrap...),
+		Book:      n.dir.file(bookFile), Self: n.hello, MDNS: n.config.Network.MDNS, Logger: n.log.With("part", "network"),
+	})
+	if err != nil {
+		return err
+	}
+	n.opened(n.host)
+	return nil
+}
+
+// openDiscovery starts the DHT. It is closed after the host, so that no query is still being answered.
+func (n *Node) openDiscovery(context.Context) (err error) {
+	n.discovery, err = discovery.New(n.host, discovery.Config{Serve: n.disk != nil, Logger: n.log.With("part", "discovery")})
+	if err != nil {
+		return err
+	}
+	last := len(n.closers) - 1
+	n.closers = append(n.closers[:last], n.discovery, n.closers[last])
+	return nil
+}
+
+// openStorage serves the disk to the other members and prepares to use theirs.
+func (n *Node) openStorage(context.Context) error {
+	n.servers = newServers(n.host, n.local)
+	n.opened(n.servers)
+	if n.disk == nil {
+		return nil
+	}
+	server := storage.NewServer(n.disk, storage.ServerOptions{Logger: n.log.With("part", "storage")})
+	server.Register(n.host)
+	n.opened(server)
+	n.serving.Store(true)
+	return nil
+}
+
+func (n *Node) openGrid(context.Context) error {
+	n.grid = grid.New(grid.Config{
+		Servers: n.servers.all, Params: n.params(), Secret: n.dir.secret, Owner: string(n.dir.id), Logger: n.log.With("part", "grid"),
+	})
+	n.opened(n.grid)
+	return nil
+}
+
+// params returns the encoding of files that do not ask for another; zero lets the size of the grid decide.
+func (n *Node) params() share.Params { return paramsOf(n.config, n.address.Grid) }
+
+func paramsOf(c config.Config, grid introducer.Descriptor) share.Params {
+	if p := c.Params(); !p.IsZero() {
+		return p
+	}
+	return grid.Params
+}
+
+func (n *Node) openControl(context.Context) (err error) {
+	n.control, err = control.Listen(n.config.Control.Address, api{n}, n.log.With("part", "control"))
+	if err != nil {
+		return err
+	}
+	n.opened(n.control)
+	n.endpoint = n.control.Endpoint()
+	n.endpoint.PID, n.endpoint.Node = os.Getpid(), string(n.dir.id)
+	n.opened(closerFunc(func() error { return control.Remove(n.dir.path) }))
+	return n.endpoint.Write(n.dir.path)
+}
+
+// Endpoint says how to reach the node's local API.
+func (n *Node) Endpoint() control.Endpoint { return n.endpoint }
+
+// ID returns the node's id.
+func (n *Node) ID() string { return string(n.dir.id) }
+
+// GridName returns the name of the node's grid.
+func (n *Node) GridName() string { return n.address.Grid.Name }
+
+// Grid returns the facade of the node's grid.
+func (n *Node) Grid() *grid.Grid { return n.grid }
+
+// Host returns the node's place in the network.
+func (n *Node) Host() *p2p.Host { return n.host }
+
+// Run returns when the context ends or somebody asks the node to stop. The caller closes the node afterwards.
+func (n *Node) Run(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		n.log.Info("stopping", "reason", "interrupted")
+	case <-n.shutdown:
+		n.log.Info("stopping", "reason", "asked to")
+	}
+	return nil
+}
+
+// Shutdown makes Run return.
+func (n *Node) Shutdown() {
+	if n.stopping.CompareAndSwap(false, true) {
+		close(n.shutdown)
+	}
+}
+
+// Close stops the node: first what takes orders, then what carries them out, the disk last.
+func (n *Node) Close() error {
+	n.serving.Store(false)
+	var errs []error
+	for len(n.closers) > 0 {
+		last := len(n.closers) - 1
+		errs = append(errs, n.closers[last].Close())
+		n.closers = n.closers[:last]
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,158 @@
+package node_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"cairn/node"
+	"cairn/node/control"
+	"cairn/share"
+	"cairn/share/capability"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreTopFunction("github.com/golang/glog.(*fileSink).flushDaemon"),
+		goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
+}
+
+// start opens the node of a directory and runs it until the test ends or the returned function is called.
+func start(t *testing.T, dir *node.Dir) (*node.Node, func()) {
+	t.Helper()
+	n, err := node.Open(t.Context(), dir.Path(), testConfig(), node.Options{Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- errors.Join(n.Run(ctx), n.Close()) }()
+	stopped := false
+	stop := func() {
+		if !stopped {
+			stopped = true
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("close: %v", err)
+			}
+		}
+	}
+	t.Cleanup(stop)
+	return n, stop
+}
+
+func TestAlone(t *testing.T) {
+	dir := newDir(t)
+	if _, err := node.Open(t.Context(), dir.Path(), testConfig(), node.Options{}); !errors.Is(err, node.ErrNoGrid) {
+		t.Fatalf("without a grid: %v, want ErrNoGrid", err)
+	}
+	if _, err := dir.Found("alone", share.Params{}); err != nil {
+		t.Fatal(err)
+	}
+	_, stop := start(t, dir)
+	client, err := control.Dial(dir.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	status, err := client.Status(t.Context())
+	if err != nil || status.Node != string(dir.ID()) || status.Nickname != "laptop" || status.Grid.Name != "alone" || !status.Storage.Enabled {
+		t.Errorf("status %+v, %v", status, err)
+	}
+	data := make([]byte, 300_000)
+	rand.Read(data)
+	result, err := client.Put(t.Context(), bytes.NewReader(data), control.PutRequest{Size: int64(len(data))}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(client *control.Client) {
+		t.Helper()
+		c, err := capability.Parse(result.Capability)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := client.Get(t.Context(), c, 0, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		var got bytes.Buffer
+		if _, err := d.WriteTo(&got); err != nil || !bytes.Equal(got.Bytes(), data) {
+			t.Errorf("%d bytes came back of %d, %v", got.Len(), len(data), err)
+		}
+	}
+	read(client)
+
+	// A second node on the directory is refused, with the process that has it.
+	_, err = node.Open(t.Context(), dir.Path(), testConfig(), node.Options{})
+	if running, ok := errors.AsType[*node.RunningError](err); !ok || running.PID != os.Getpid() {
+		t.Errorf("a second node on the directory: %v", err)
+	}
+	stop()
+	if _, err := control.Dial(dir.Path()); !errors.Is(err, control.ErrNotRunning) {
+		t.Errorf("after it stopped: %v, want ErrNotRunning", err)
+	}
+
+	// Started again it has everything.
+	start(t, dir)
+	again, err := control.Dial(dir.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	read(again)
+}
+
+func TestShutdown(t *testing.T) {
+	dir := newDir(t)
+	if _, err := dir.Found("g", share.Params{}); err != nil {
+		t.Fatal(err)
+	}
+	n, err := node.Open(t.Context(), dir.Path(), testConfig(), node.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := control.Dial(dir.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := n.Run(t.Context()); err != nil {
+		t.Error(err)
+	}
+	n.Shutdown() // twice is once
+	client.Close()
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFailedStartLeavesNothingRunning(t *testing.T) {
+	dir := newDir(t)
+	if _, err := dir.Found("g", share.Params{}); err != nil {
+		t.Fatal(err)
+	}
+	first, _ := start(t, dir)
+	second := newDir(t)
+	if _, err := second.Found("g", share.Params{}); err != nil {
+		t.Fatal(err)
+	}
+	c := testConfig()
+	c.Control.Address = first.Endpoint().Address
+	if _, err := node.Open(t.Context(), second.Path(), c, node.Options{}); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("the local API's port is taken: %v, want EADDRINUSE", err)
+	}
+	if _, err := os.Stat(filepath.Join(second.Path(), control.EndpointFile)); err == nil {
+		t.Error("the node that did not start left its address behind")
+	}
+	start(t, second) // lock, disk and port are free again
+}
