@@ -202,6 +202,49 @@ func TestReconstructInPlace(t *testing.T) {
 	}
 }
 
+// TestRestore makes wanted blocks, data and parity, from any k others, while further ones are missing and not wanted.
+func TestRestore(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 24).Draw(t, "n")
+		k := rapid.IntRange(1, n).Draw(t, "k")
+		blockLen := rapid.IntRange(1, 100).Draw(t, "len")
+		code, err := erasure.New(k, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := encodeWith(t, code, blockLen, pattern(k*blockLen))
+		have := make([][]byte, n)
+		numbers := rapid.Permutation(seq(n)).Draw(t, "order")
+		for _, j := range numbers[:rapid.IntRange(k, n).Draw(t, "present")] {
+			have[j] = bytes.Clone(blocks[j])
+		}
+		wanted := rapid.SliceOfN(rapid.Bool(), n, n).Draw(t, "wanted")
+		present := make([]bool, n)
+		for j := range have {
+			present[j] = have[j] != nil
+		}
+		if err := code.Restore(have, blockLen, wanted); err != nil {
+			t.Fatal(err)
+		}
+		for j := range have {
+			switch {
+			case (wanted[j] || present[j]) && !bytes.Equal(have[j], blocks[j]):
+				t.Fatalf("%d-of-%d: block %d (wanted %v, present %v) is wrong", k, n, j, wanted[j], present[j])
+			case !wanted[j] && !present[j] && len(have[j]) != 0:
+				t.Fatalf("%d-of-%d: block %d was made and not wanted", k, n, j)
+			}
+		}
+	})
+}
+
+func seq(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
 func TestTooFewBlocks(t *testing.T) {
 	code, blocks := encode(t, 3, 10, 64, pattern(3*64))
 	have := make([][]byte, 10)
@@ -211,6 +254,12 @@ func TestTooFewBlocks(t *testing.T) {
 	}
 	if err := code.Reconstruct(have[:9], 64); err == nil {
 		t.Error("nine of ten places were enough")
+	}
+	if err := code.Restore(have, 64, make([]bool, 9)); err == nil {
+		t.Error("nine of ten wishes were enough")
+	}
+	if err := code.Restore(have, 64, []bool{1: true, 9: false}); err == nil {
+		t.Error("two blocks of a 3-of-10 code were enough to restore a third")
 	}
 	if err := code.Encode(blocks[:9]); err == nil {
 		t.Error("Encode took nine of ten blocks")
