@@ -31,19 +31,14 @@ func (r *repairer) jobs() []job {
 			jobs = append(jobs, job{r.position(id), number})
 		}
 	}
-	happiness := placement.Happiness(holders)
+	// A good share that the plan sends to another server makes that one count.
 	for _, number := range r.numbers() {
-		id, ok := plan.Assign[number]
-		if happiness >= min(r.Happy, r.root.Total) || !ok || !good[number] || slices.Contains(holders[id], number) {
-			continue
+		if placement.Happiness(holders) >= min(r.Happy, r.root.Total) {
+			break
 		}
-		before := holders[id]
-		holders[id] = append(slices.Clone(before), number)
-		if better := placement.Happiness(holders); better > happiness {
-			happiness = better
+		if id, ok := plan.Assign[number]; ok && good[number] && !slices.Contains(holders[id], number) {
+			holders[id] = append(holders[id], number)
 			jobs = append(jobs, job{r.position(id), number})
-		} else {
-			holders[id] = before
 		}
 	}
 	return jobs

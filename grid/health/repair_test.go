@@ -366,6 +366,38 @@ func TestRepairContinues(t *testing.T) {
 	verified(t, g, f, 10)
 }
 
+// Shares are finished where they were begun, although the plan for a grid that has grown is another.
+func TestRepairContinuesInAGrownGrid(t *testing.T) {
+	f := storetest.NewFile(t, 1, 3, 10, blockSize, 90*blockSize)
+	g := newGrid(10)
+	g.spread(t, f, 0, 1, 2)
+	for _, p := range g.peers {
+		p.create = func(_ context.Context, w share.Writer, err error) (share.Writer, error) {
+			w.(*hookedWriter).commit = func(context.Context) error { return share.ErrUnavailable }
+			return w, err
+		}
+	}
+	if _, err := health.Repair(t.Context(), g.servers, f.Index, health.Options{Happy: 7, Lease: owner()}); !errors.Is(err, share.ErrUnavailable) {
+		t.Fatalf("got %v", err)
+	}
+	for i, p := range g.peers {
+		p.create = nil
+		if i > 2 && p.appended.Load() != f.Segments() {
+			t.Fatalf("peer %d got %d of %d blocks", i, p.appended.Load(), f.Segments())
+		}
+	}
+	grown := newGrid(40)
+	copy(grown.peers, g.peers)
+	copy(grown.servers, g.servers)
+	repair(t, grown, f.Index, health.Options{Happy: 7})
+	for i, p := range grown.peers[10:] {
+		if p.created.Load() != 0 {
+			t.Errorf("server %d was asked to store a share that another one has almost", 10+i)
+		}
+	}
+	verified(t, grown, f, 10)
+}
+
 func TestRepairIsCancelled(t *testing.T) {
 	f := storetest.NewFile(t, 1, 3, 10, blockSize, 90*blockSize)
 	g := newGrid(10)
