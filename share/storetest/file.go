@@ -92,9 +92,31 @@ func (f *File) Append(ctx context.Context, w share.Writer, n share.Number, first
 	return nil
 }
 
+// Renamed returns a file with the same blocks under another storage index, and an upload id for it: a quick way to
+// many files. It cannot be decrypted.
+func (f *File) Renamed(i uint64) (*File, share.UploadID) {
+	root, err := encoding.ParseRoot(f.Root)
+	if err != nil {
+		panic("storetest: the root of a file that was encoded here: " + err.Error())
+	}
+	var id share.UploadID
+	binary.BigEndian.PutUint64(id[:], i)
+	root.Salt = id[:8]
+	renamed := *f
+	renamed.Root, renamed.Index = root.Marshal(), root.StorageIndex()
+	return &renamed, id
+}
+
 // Put stores one share of the file.
 func (f *File) Put(ctx context.Context, store share.Store, n share.Number, owner string) error {
-	w, err := store.Create(ctx, f.Upload(n, owner))
+	return f.PutAs(ctx, store, n, owner, f.Key.UploadID())
+}
+
+// PutAs stores one share of the file under another upload id.
+func (f *File) PutAs(ctx context.Context, store share.Store, n share.Number, owner string, id share.UploadID) error {
+	u := f.Upload(n, owner)
+	u.ID = id
+	w, err := store.Create(ctx, u)
 	if err != nil {
 		return fmt.Errorf("create: %w", err)
 	}
