@@ -47,7 +47,7 @@ func TestRepairHidesLatency(t *testing.T) {
 
 // A target that does not move holds up the reading before many segments are in memory.
 func TestRepairHoldsFewSegments(t *testing.T) {
-	const segments = 400
+	const segments = 150
 	f := storetest.NewFile(t, 1, 3, 10, blockSize, 3*segments*blockSize)
 	synctest.Test(t, func(t *testing.T) {
 		g := newGrid(10)

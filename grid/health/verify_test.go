@@ -41,10 +41,10 @@ func TestVerifyHealthy(t *testing.T) {
 
 // Every kind of damage is found, named with its peer, and costs one share.
 func TestVerifyFindsDamage(t *testing.T) {
-	f := storetest.NewFile(t, 1, 3, 10, blockSize, 3000*blockSize)
+	f := storetest.NewFile(t, 1, 3, 10, blockSize, 800*blockSize)
 	l := f.Layout
 	for name, at := range map[string]int64{
-		"first block": 0, "last block": l.RowOffset(0) - 1, "first row": l.RowOffset(0), "other row": l.RowOffset(500),
+		"first block": 0, "last block": l.RowOffset(0) - 1, "first row": l.RowOffset(0), "other row": l.RowOffset(200),
 		"level 1": l.LevelOffset(1) + 300, "level 2": l.LevelOffset(2), "root": l.RootOffset() + 20,
 	} {
 		t.Run(name, func(t *testing.T) {
