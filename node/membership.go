@@ -36,7 +36,7 @@ func (d *Dir) Grid() (introducer.Address, error) {
 	}
 	a, err := introducer.ParseAddress(strings.TrimSuffix(string(data), "\n"))
 	if err != nil {
-		return introducer.Address{}, fmt.Errorf("grid: %s: %w: %w; join the grid again", d.file(gridFile), share.ErrCorrupt, err)
+		return introducer.Address{}, fmt.Errorf("grid: %s: %w: %v; join the grid again", d.file(gridFile), share.ErrCorrupt, err)
 	}
 	return a, nil
 }

@@ -147,7 +147,7 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(headerLength, strconv.FormatInt(n, 10))
 	w.WriteHeader(http.StatusOK)
 	if _, err := file.WriteTo(r.Context(), w, off, n); err != nil {
-		s.log.Info("download ended early", "error", err)
+		s.log.Debug("download ended early", "error", err)
 		text, _ := json.Marshal(ErrorOf(caused(r.Context(), err))) // strings and numbers always encode
 		w.Header().Set(trailerError, string(text))
 	}

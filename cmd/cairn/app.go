@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"cairn/node/control"
+)
+
+// streams are where a command reads and writes.
+type streams struct {
+	in       *os.File
+	out, err io.Writer
+}
+
+// An app is one run of the program: what all verbs have in common.
+type app struct {
+	streams
+	dir   string
+	json  bool
+	quiet bool
+	// started is true once the command line has been understood; errors before that are wrong usage.
+	started bool
+}
+
+// verbs returns every verb. A new one is added here.
+func verbs(a *app) []*cobra.Command {
+	return []*cobra.Command{
+		newInitCommand(a), newGridCommand(a), newJoinCommand(a), newUpCommand(a),
+		newStatusCommand(a), newPeersCommand(a),
+		newPutCommand(a), newGetCommand(a), newCatCommand(a), newStatCommand(a),
+		newCheckCommand(a), newRepairCommand(a),
+		newCapCommand(a), newCIDCommand(a),
+		newConfigCommand(a), newVersionCommand(a), newManCommand(a),
+		newDemoCommand(a),
+	}
+}
+
+// execute runs one command line and returns its exit status.
+func execute(ctx context.Context, args []string, s streams) int {
+	a := &app{streams: s}
+	root := newRoot(a)
+	root.SetArgs(args)
+	root.SetIn(s.in)
+	root.SetOut(s.out)
+	root.SetErr(s.err)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return statusDone
+	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	} else if !a.started {
+		err = &usageError{err: err, command: cmd}
+	}
+	a.report(err)
+	return statusOf(err)
+}
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "cairn",
+		Short: "peer-to-peer storage among friends",
+		Long: `Cairn is a storage grid made of the spare disks of friends. Files are encrypted before they leave this machine, cut
+into shares of which some are enough to give them back, and spread over the members' nodes.
+
+  cairn init --nickname laptop           make a node
+  cairn grid create "river friends" --open
+  cairn up                               run it
+  cairn put holiday.mp4                  store a file, print its capability
+  cairn get CAPABILITY -o copy.mp4       read it back, anywhere on the grid
+  cairn demo                             see it all happen on this machine alone`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = false
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.dir, "dir", defaultDir(), "the node's directory (or CAIRN_DIR)")
+	flags.BoolVar(&a.json, "json", false, "print results as JSON")
+	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print results and errors only")
+	root.MarkPersistentFlagDirname("dir")
+	root.AddCommand(verbs(a)...)
+	noteStart(root, a)
+	return root
+}
+
+// noteStart makes every command note that its command line has been understood: what fails before is wrong usage.
+func noteStart(cmd *cobra.Command, a *app) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			a.started = true
+			return run(cmd, args)
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		noteStart(sub, a)
+	}
+}
+
+// defaultDir returns the directory of the node where none is named.
+func defaultDir() string {
+	if dir := os.Getenv("CAIRN_DIR"); dir != "" {
+		return dir
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ".cairn"
+	}
+	return filepath.Join(home, ".cairn")
+}
+
+// client returns a client for the running node.
+func (a *app) client() (*control.Client, error) { return control.Dial(a.dir) }
+
+// result prints a result on standard output: as JSON where that was asked for, for people otherwise.
+func (a *app) result(value any, human func(w io.Writer)) error {
+	if !a.json {
+		human(a.out)
+		return nil
+	}
+	encoder := json.NewEncoder(a.out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
+}
+
+// note tells a person something on standard error.
+func (a *app) note(format string, args ...any) {
+	if !a.quiet {
+		fmt.Fprintf(a.err, format+"\n", args...)
+	}
+}

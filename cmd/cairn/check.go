@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"cairn/node/control"
+	"cairn/share/capability"
+)
+
+// checkOptions say how thoroughly to check.
+type checkOptions struct {
+	verify, repair bool
+}
+
+func newCheckCommand(a *app) *cobra.Command {
+	o := &checkOptions{}
+	cmd := &cobra.Command{
+		Use:   "check CAPABILITY",
+		Short: "show how healthy a file is",
+		Long: help(`Asks the servers which shares of a file they hold. With --verify every share is downloaded and every byte of it checked;
+bad ones are named with the peer that holds them. With --repair missing and bad shares are made anew. A verify
+capability is enough for all of it. The status is 0 as long as the file can be recovered.`,
+			statusNotFound, statusNotEnough),
+		Example: "  cairn check --verify cairn:file-verify:bafy...",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.repair {
+				return runRepair(cmd.Context(), a, o, args[0])
+			}
+			return runCheck(cmd.Context(), a, o, args[0])
+		},
+	}
+	cmd.Flags().BoolVar(&o.verify, "verify", false, "download and check every share")
+	cmd.Flags().BoolVar(&o.repair, "repair", false, "make missing and bad shares anew")
+	return cmd
+}
+
+func newRepairCommand(a *app) *cobra.Command {
+	o := &checkOptions{}
+	cmd := &cobra.Command{
+		Use:   "repair CAPABILITY",
+		Short: "make the missing shares of a file anew",
+		Long: help(`Makes the missing shares of a file anew from those that are left, and stores them on servers that have none. With
+--verify every share is downloaded and checked first, and bad ones are replaced too. A verify capability is enough:
+who repairs a file need not be able to read it. Interrupted, it goes on where it stopped.`,
+			statusNotFound, statusNotEnough, statusRefused),
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runRepair(cmd.Context(), a, o, args[0])
+		},
+	}
+	cmd.Flags().BoolVar(&o.verify, "verify", false, "download and check every share first")
+	return cmd
+}
+
+func runCheck(ctx context.Context, a *app, o *checkOptions, text string) error {
+	c, err := parseCapability(text)
+	if err != nil {
+		return err
+	}
+	if _, ok := c.Data(); ok {
+		return a.printLiteralHealth()
+	}
+	client, err := a.client()
+	if err != nil {
+		return about(err, "check %s", c)
+	}
+	defer client.Close()
+	bar := a.progress()
+	defer bar.done()
+	report, err := client.Check(ctx, c, o.verify, bar.show)
+	bar.done()
+	if err != nil {
+		return about(err, "check %s", c)
+	}
+	if err := a.result(report, func(w io.Writer) { printReport(w, report) }); err != nil {
+		return err
+	}
+	return a.verdict(c, report)
+}
+
+// verdict returns an error when the file cannot be recovered.
+func (a *app) verdict(c capability.Capability, report control.Report) error {
+	if err := report.Err(); err != nil {
+		return about(control.ErrorOf(err), "check %s", c)
+	}
+	if !report.Healthy {
+		a.note("next: \"%s\" makes the missing shares anew", a.command("repair CAPABILITY"))
+	}
+	return nil
+}
+
+func runRepair(ctx context.Context, a *app, o *checkOptions, text string) error {
+	c, err := parseCapability(text)
+	if err != nil {
+		return err
+	}
+	if _, ok := c.Data(); ok {
+		return a.printLiteralHealth()
+	}
+	client, err := a.client()
+	if err != nil {
+		return about(err, "repair %s", c)
+	}
+	defer client.Close()
+	bar := a.progress()
+	defer bar.done()
+	result, err := client.Repair(ctx, c, o.verify, bar.show)
+	bar.done()
+	if err != nil {
+		return about(err, "repair %s", c)
+	}
+	return a.result(result, func(w io.Writer) {
+		fmt.Fprintf(w, "%d shares made\n", len(result.Made))
+		for _, made := range result.Made {
+			fmt.Fprintf(w, "  share %d on %s\n", made.Number, made.Peer)
+		}
+		printReport(w, result.After)
+	})
+}
+
+// printLiteralHealth says how healthy a literal is: it is stored nowhere.
+func (a *app) printLiteralHealth() error {
+	return a.result(control.Report{Healthy: true, Recoverable: true}, func(w io.Writer) {
+		fmt.Fprintln(w, "healthy: the capability holds the data itself, nothing is stored")
+	})
+}
+
+func printReport(w io.Writer, r control.Report) {
+	state := "HEALTHY"
+	switch {
+	case !r.Recoverable:
+		state = "NOT RECOVERABLE"
+	case !r.Healthy:
+		state = "DEGRADED, recoverable"
+	}
+	how := "as the servers say"
+	if r.Verified {
+		how = "every byte verified"
+	}
+	fmt.Fprintf(w, "%s: %d of %d shares good (%d needed) on %d servers, %s\n", state, r.SharesGood, r.SharesTotal, r.SharesNeeded, r.Happiness, how)
+	for _, f := range r.Corrupt {
+		fmt.Fprintf(w, "  corrupt: share %d on %s: %s\n", f.Number, f.Peer, f.Reason)
+	}
+	for _, f := range r.Undelivered {
+		fmt.Fprintf(w, "  not delivered: share %d by %s: %s\n", f.Number, f.Peer, f.Reason)
+	}
+	for _, u := range r.Unanswered {
+		fmt.Fprintf(w, "  no answer: %s: %s\n", u.Peer, u.Reason)
+	}
+}

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"cairn/node"
+	"cairn/node/config"
+)
+
+func newConfigCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "show and change settings",
+		Long: help(`Shows and changes the node's settings. A flag of "cairn up" wins over the environment (CAIRN_STORAGE_OFFER for
+storage.offer), the environment over the file, the file over the default. A change takes effect when the node is
+started again.`),
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newConfigGetCommand(a), newConfigSetCommand(a), newConfigEditCommand(a), newConfigPathCommand(a), newConfigShowCommand(a))
+	return cmd
+}
+
+func getenv(key string) string { return os.Getenv(key) }
+
+func (a *app) configPath() string { return filepath.Join(a.dir, config.FileName) }
+
+// completeKey completes the keys of settings.
+func completeKey(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var keys []string
+	for _, f := range config.Fields() {
+		keys = append(keys, f.Key+"\t"+f.Doc)
+	}
+	return keys, cobra.ShellCompDirectiveNoFileComp
+}
+
+func newConfigGetCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:               "get KEY",
+		Short:             "print one setting",
+		Long:              help("Prints the value that holds for one setting."),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeKey,
+		RunE: func(_ *cobra.Command, args []string) error {
+			f, err := config.Lookup(args[0])
+			if err != nil {
+				return &usageError{err: err}
+			}
+			c, _, err := a.loadConfig(nil)
+			if err != nil {
+				return err
+			}
+			return a.result(map[string]any{"key": f.Key, "value": f.Value(c)}, func(w io.Writer) { fmt.Fprintln(w, f.Get(c)) })
+		},
+	}
+}
+
+func newConfigSetCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:               "set KEY VALUE",
+		Short:             "change one setting in the file",
+		Long:              help("Changes one setting in the file and leaves the rest of it as it is, comments included. Lists are separated by commas."),
+		Example:           "  cairn config set storage.offer 50GB",
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: completeKey,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if !node.Exists(a.dir) {
+				return about(node.ErrNoNode, "%s", a.dir)
+			}
+			data, err := os.ReadFile(a.configPath())
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			if _, err := config.Parse(data); err != nil {
+				return withHint(about(err, "configuration %s", a.configPath()), "correct it with \"%s\"", a.command("config edit"))
+			}
+			edited, err := config.Edit(data, args[0], args[1])
+			if err != nil {
+				return &usageError{err: err}
+			}
+			if err := config.Write(a.configPath(), edited); err != nil {
+				return err
+			}
+			a.note("%s is %s from the node's next start on", args[0], args[1])
+			return a.result(map[string]string{"key": args[0], "value": args[1]}, func(io.Writer) {})
+		},
+	}
+}
+
+func newConfigPathCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "path",
+		Short: "print the path of the configuration file",
+		Long:  help("Prints the path of the configuration file."),
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return a.result(map[string]string{"path": a.configPath()}, func(w io.Writer) { fmt.Fprintln(w, a.configPath()) })
+		},
+	}
+}
+
+// A setting is one line of `config show`.
+type setting struct {
+	Key    string `json:"key"`
+	Value  any    `json:"value"`
+	Origin string `json:"origin"`
+	Env    string `json:"env"`
+	Doc    string `json:"doc"`
+}
+
+func newConfigShowCommand(a *app) *cobra.Command {
+	var origin bool
+	cmd := &cobra.Command{
+		Use:   "show",
+		Short: "show every setting",
+		Long:  help("Shows the value that holds for every setting; with --origin also where it comes from."),
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			c, origins, err := a.loadConfig(nil)
+			if err != nil {
+				return err
+			}
+			var settings []setting
+			for _, f := range config.Fields() {
+				settings = append(settings, setting{f.Key, f.Value(c), origins[f.Key], f.Env, f.Doc})
+			}
+			return a.result(settings, func(w io.Writer) {
+				table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+				for _, f := range config.Fields() {
+					fmt.Fprintf(table, "%s\t%s", f.Key, f.Get(c))
+					if origin {
+						fmt.Fprintf(table, "\t%s", origins[f.Key])
+					}
+					fmt.Fprintln(table)
+				}
+				table.Flush()
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&origin, "origin", false, "say where each value comes from")
+	return cmd
+}
+
+func newConfigEditCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "edit",
+		Short: "edit the configuration file",
+		Long:  help("Opens the configuration file in the editor that VISUAL or EDITOR names, and checks it afterwards."),
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !node.Exists(a.dir) {
+				return about(node.ErrNoNode, "%s", a.dir)
+			}
+			editor := os.Getenv("VISUAL")
+			if editor == "" {
+				editor = os.Getenv("EDITOR")
+			}
+			if editor == "" {
+				return withHint(errors.New("edit configuration: neither VISUAL nor EDITOR is set"), "edit %s, or use \"%s\"", a.configPath(), a.command("config set KEY VALUE"))
+			}
+			// The variable may hold arguments, as in "code --wait"; a shell takes them apart as the user means them.
+			edit := exec.CommandContext(cmd.Context(), "sh", "-c", editor+` "$1"`, "sh", a.configPath())
+			edit.Stdin, edit.Stdout, edit.Stderr = a.in, a.out, a.err
+			if err := edit.Run(); err != nil {
+				return about(err, "edit configuration with %s", editor)
+			}
+			_, _, err := a.loadConfig(nil)
+			return err
+		},
+	}
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"cairn/introducer"
+	"cairn/node"
+	"cairn/node/control"
+	"cairn/share"
+	"cairn/share/capability"
+)
+
+// The exit statuses. Programs rely on them.
+const (
+	statusDone        = 0
+	statusFailed      = 1
+	statusUsage       = 2
+	statusNotFound    = 3
+	statusNotEnough   = 4
+	statusRefused     = 5
+	statusInterrupted = 130
+)
+
+var statusText = map[int]string{
+	statusDone:        "done",
+	statusFailed:      "failed, also when the node is not running",
+	statusUsage:       "wrong usage, also a malformed capability",
+	statusNotFound:    "not found, on disk or on the grid",
+	statusNotEnough:   "not enough servers to store or to recover",
+	statusRefused:     "refused: the capability does not allow it, or a server does not",
+	statusInterrupted: "interrupted",
+}
+
+// help returns a command's long help: its text, then its exit statuses. Every command has 0, 1, 2 and 130.
+func help(text string, statuses ...int) string {
+	all := append([]int{statusDone, statusFailed, statusUsage}, append(statuses, statusInterrupted)...)
+	var b strings.Builder
+	b.WriteString(strings.TrimSpace(text) + "\n\nExit status:\n")
+	for _, status := range all {
+		fmt.Fprintf(&b, "  %-4d%s\n", status, statusText[status])
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// A usageError says that the command line was not understood.
+type usageError struct {
+	err     error
+	command *cobra.Command
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return &usageError{err: fmt.Errorf(format, args...)} }
+
+// A hinted is an error with the next step.
+type hinted struct {
+	err  error
+	hint string
+}
+
+func (e *hinted) Error() string { return e.err.Error() }
+func (e *hinted) Unwrap() error { return e.err }
+
+func withHint(err error, format string, args ...any) error {
+	return &hinted{err: err, hint: fmt.Sprintf(format, args...)}
+}
+
+// about says what was being done to what. It returns nil for nil.
+func about(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf(format+": %w", append(args, err)...)
+}
+
+// statusOf returns the exit status that an error stands for.
+func statusOf(err error) int {
+	if e, ok := errors.AsType[*control.Error](err); ok {
+		return statusOfCode[e.Code]
+	}
+	_, wrong := errors.AsType[*usageError](err)
+	_, kind := errors.AsType[*capability.KindError](err)
+	_, unhappy := errors.AsType[*share.UnhappyError](err)
+	_, few := errors.AsType[*share.NotEnoughSharesError](err)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return statusInterrupted
+	case errors.Is(err, capability.ErrAuthority), errors.Is(err, share.ErrDenied):
+		return statusRefused
+	case wrong, kind, errors.Is(err, capability.ErrMalformed), errors.Is(err, introducer.ErrMalformed):
+		return statusUsage
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, share.ErrNotFound):
+		return statusNotFound
+	case unhappy, few:
+		return statusNotEnough
+	}
+	return statusFailed
+}
+
+var statusOfCode = map[control.Code]int{
+	control.CodeFailed: statusFailed, control.CodeMalformed: statusUsage, control.CodeNotFound: statusNotFound,
+	control.CodeNotEnough: statusNotEnough, control.CodeRefused: statusRefused, control.CodeCancelled: statusInterrupted,
+}
+
+// hintOf returns the next step after an error, or nothing.
+func (a *app) hintOf(err error) string {
+	if e, ok := errors.AsType[*hinted](err); ok {
+		return e.hint
+	}
+	if e, ok := errors.AsType[*control.Error](err); ok {
+		return e.Hint
+	}
+	if e, ok := errors.AsType[*usageError](err); ok && e.command != nil {
+		return fmt.Sprintf("see \"%s --help\"", e.command.CommandPath())
+	}
+	if _, ok := errors.AsType[*node.RunningError](err); ok {
+		return fmt.Sprintf("stop it first, or use another directory with --dir; \"%s\" shows it", a.command("status"))
+	}
+	switch {
+	case errors.Is(err, control.ErrNotRunning):
+		return fmt.Sprintf("start it with \"%s\"", a.command("up"))
+	case errors.Is(err, node.ErrNoNode):
+		return fmt.Sprintf("make a node with \"%s\", or name another directory with --dir", a.command("init"))
+	case errors.Is(err, node.ErrNoGrid):
+		return fmt.Sprintf("found one with \"%s\" or join one with \"%s\"", a.command("grid create NAME --open"), a.command("join ADDRESS"))
+	case errors.Is(err, node.ErrHasGrid):
+		return fmt.Sprintf("leave it first with \"%s\", or use another directory with --dir", a.command("grid leave"))
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Sprintf("stop the program that has the port, or choose another: \"%s\"", a.command("config set network.listen /ip4/0.0.0.0/tcp/PORT"))
+	case errors.Is(err, node.ErrNodeExists):
+		return fmt.Sprintf("use it as it is, or name another directory with --dir; settings change with \"%s\"", a.command("config set"))
+	}
+	return ""
+}
+
+// command returns a command line for this node, to be shown to a person.
+func (a *app) command(verb string) string {
+	if a.dir == defaultDir() {
+		return "cairn " + verb
+	}
+	return "cairn --dir " + a.dir + " " + verb
+}
+
+// report prints an error with its next step on standard error.
+func (a *app) report(err error) {
+	hint := a.hintOf(err)
+	if errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted")
+	}
+	if !a.json {
+		fmt.Fprintf(a.err, "cairn: %v\n", err)
+		if hint != "" {
+			fmt.Fprintf(a.err, "next: %s\n", hint)
+		}
+		return
+	}
+	document := struct {
+		Error  string         `json:"error"`
+		Hint   string         `json:"hint,omitempty"`
+		Status int            `json:"status"`
+		Detail *control.Error `json:"detail,omitempty"`
+	}{Error: err.Error(), Hint: hint, Status: statusOf(err)}
+	document.Detail, _ = errors.AsType[*control.Error](err)
+	json.NewEncoder(a.err).Encode(document)
+}

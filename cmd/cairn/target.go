@@ -1,0 +1,58 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// A target is where a file is written to. A regular file appears when all of it is there.
+type target struct {
+	w    io.Writer
+	file *os.File // nil for standard output
+	path string   // what the file becomes; empty when it is written in place
+}
+
+// newTarget prepares to write to a path. Something that cannot be replaced, such as a device or a pipe, is written to
+// in place.
+func newTarget(path string) (*target, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return nil, usagef("%s is a directory: name a file in it", path)
+	case err == nil && !info.Mode().IsRegular():
+		file, err := os.OpenFile(path, os.O_WRONLY, 0)
+		return &target{w: file, file: file}, err
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	return &target{w: file, file: file, path: path}, err
+}
+
+// end closes the target. Without an error the file gets its name, otherwise nothing of it is left.
+func (t *target) end(err error) error {
+	if t.file == nil {
+		return err
+	}
+	if t.path == "" {
+		return errors.Join(err, t.file.Close())
+	}
+	if err == nil {
+		err = t.file.Chmod(filePermission(t.path))
+	}
+	if err = errors.Join(err, t.file.Close()); err == nil {
+		err = os.Rename(t.file.Name(), t.path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(t.file.Name()))
+	}
+	return nil
+}
+
+// filePermission returns the permission of the file that is replaced, or that of a new one.
+func filePermission(path string) os.FileMode {
+	if info, err := os.Stat(path); err == nil {
+		return info.Mode().Perm()
+	}
+	return 0o666 &^ umask()
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cairn/node"
+	"cairn/node/config"
+)
+
+// upOptions say how to run the node.
+type upOptions struct {
+	set []string
+}
+
+func newUpCommand(a *app) *cobra.Command {
+	o := &upOptions{}
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "run the node",
+		Long: help(`Runs the node in the foreground until it is interrupted: it stores shares for others, finds and meets the members of
+the grid, and serves the commands on this machine. It logs to standard error; the line "ready" says that it serves.
+
+Interrupted once it stops in order, interrupted twice at once. Stopping it at any moment loses nothing that was
+acknowledged.`),
+		Example: "  cairn up\n  cairn up --set log.level=debug",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runUp(cmd.Context(), a, o)
+		},
+	}
+	cmd.Flags().StringArrayVar(&o.set, "set", nil, "KEY=VALUE: a setting for this run (see \"cairn config show\")")
+	return cmd
+}
+
+func runUp(ctx context.Context, a *app, o *upOptions) error {
+	ctx, cancel := leashed(ctx)
+	defer cancel()
+	flags := map[string]string{}
+	for _, pair := range o.set {
+		key, value, ok := strings.Cut(pair, "=")
+		if _, err := config.Lookup(key); err != nil || !ok {
+			return usagef("--set %s: want KEY=VALUE with a key of \"cairn config show\"", pair)
+		}
+		flags[key] = value
+	}
+	c, _, err := a.loadConfig(flags)
+	if err != nil {
+		return err
+	}
+	log := newLogger(a.err, c.Log)
+	n, err := node.Open(ctx, a.dir, c, node.Options{Version: version(), Logger: log})
+	if err != nil {
+		return err
+	}
+	ready := slog.New(newHandler(a.err, c.Log.Format, slog.LevelInfo)) // whatever the level: programs wait for it
+	ready.Info("ready", "address", n.Endpoint().Address, "node", n.ID(), "grid", n.GridName(), "pid", n.Endpoint().PID)
+	err = n.Run(ctx)
+	return errors.Join(err, n.Close())
+}
+
+// loadConfig reads the node's configuration from file, environment and flags.
+func (a *app) loadConfig(flags map[string]string) (config.Config, config.Origins, error) {
+	if !node.Exists(a.dir) {
+		return config.Config{}, nil, about(node.ErrNoNode, "%s", a.dir)
+	}
+	c, origins, err := config.Load(a.configPath(), getenv, flags)
+	if err != nil {
+		return c, nil, withHint(err, "correct it with \"%s\"", a.command("config edit"))
+	}
+	return c, origins, nil
+}
+
+// shares says what a node lends.
+func shares(c config.Config) string {
+	switch {
+	case !c.Storage.Enabled:
+		return "This node lends no space; it is a gateway."
+	case c.Storage.Offer == 0:
+		return fmt.Sprintf("This node lends all free space of its disk but %s; change it with \"cairn config set storage.offer 10GB\".", c.Storage.Reserve)
+	}
+	return fmt.Sprintf("This node lends %s; change it with \"cairn config set storage.offer SIZE\".", c.Storage.Offer)
+}
+
+func newLogger(w io.Writer, c config.Log) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		level = slog.LevelInfo // the configuration has been validated
+	}
+	return slog.New(newHandler(w, c.Format, level))
+}
+
+func newHandler(w io.Writer, format string, level slog.Level) slog.Handler {
+	options := &slog.HandlerOptions{Level: level}
+	if format == "json" {
+		return slog.NewJSONHandler(w, options)
+	}
+	return slog.NewTextHandler(w, options)
+}
