@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"go/ast"
 	"io/fs"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -68,9 +67,6 @@ func CheckDocs(files []*File) []Finding {
 	var out []Finding
 	for dir, name := range names {
 		want := "Package " + name + " "
-		if name == "main" {
-			want = "Command " + path.Base(dir) + " "
-		}
 		switch {
 		case len(docs[dir]) != 1:
 			out = append(out, Finding{dir, 0, fmt.Sprintf("has %d package comments, want one", len(docs[dir]))})

@@ -15,6 +15,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -36,9 +38,11 @@ type Grid struct {
 type Config struct {
 	// Dir holds the folders of the nodes; Close does not remove it.
 	Dir string
-	// Program is the executable that Run and Start execute, with Env in addition to the environment of this process.
+	// Program is the executable that Run and Start execute. It gets the environment of this process without the
+	// variables whose names begin with Without (all are passed on when it is empty), and Env besides.
 	Program string
 	Env     []string
+	Without string
 }
 
 // ErrClosed is returned for a process that is started after Close.
@@ -86,7 +90,9 @@ func (g *Grid) Dir(name string) string { return filepath.Join(g.config.Dir, name
 
 func (g *Grid) command(ctx context.Context, args []string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, g.config.Program, args...)
-	cmd.Env = append(os.Environ(), g.config.Env...)
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		return g.config.Without != "" && strings.HasPrefix(variable, g.config.Without)
+	}), g.config.Env...)
 	dieWithParent(cmd)
 	return cmd
 }

@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 		os.Exit(3)
 	case "silent":
 		select {}
+	case "environment":
+		fmt.Print(os.Environ())
 	case "echo":
 		fmt.Print(strings.Join(os.Args[1:], " "))
 	case "parent":
@@ -56,6 +58,16 @@ func TestRunReturnsOutput(t *testing.T) {
 	out, err := open(t, "echo").Run(t.Context(), "put", "-")
 	if err != nil || string(out) != "put -" {
 		t.Errorf("output %q, error %v", out, err)
+	}
+}
+
+func TestEnvironmentIsFiltered(t *testing.T) {
+	t.Setenv("CAIRN_STORAGE_PATH", "/somewhere/precious")
+	g := localgrid.New(localgrid.Config{Program: os.Args[0], Without: "CAIRN_", Env: []string{role + "=environment"}})
+	defer g.Close()
+	out, err := g.Run(t.Context())
+	if err != nil || strings.Contains(string(out), "precious") || !strings.Contains(string(out), "PATH=") {
+		t.Errorf("environment %s, error %v", out, err)
 	}
 }
 
