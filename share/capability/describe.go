@@ -1,5 +1,7 @@
 package capability
 
+import "slices"
+
 // A Description explains a capability to a person. It holds no key and no data.
 type Description struct {
 	Kind         string   `json:"kind"`
@@ -36,11 +38,12 @@ func (c Capability) Describe() Description {
 	return d
 }
 
+var directories = []Kind{KindDir, KindDirRead, KindDirVerify, KindIDir, KindIDirVerify}
+
 func (c Capability) abilities(d *Description) {
 	const verify = "find its shares, check them and repair them"
 	read, write := "read the file", "change the file"
-	switch c.kind {
-	case KindDir, KindDirRead, KindDirVerify, KindIDir, KindIDirVerify:
+	if slices.Contains(directories, c.kind) {
 		read, write = "list the directory and read what is in it", "change the directory and what it holds write capabilities for"
 	}
 	d.Can = []string{verify}

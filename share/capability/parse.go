@@ -43,6 +43,7 @@ func Parse(text string) (Capability, error) {
 		c.index, err = p.index()
 	case subjectName:
 		c.name, err = p.name()
+	default: // a literal, which was read above
 	}
 	if err == nil && kind.shape().key != keyNone {
 		c.key, err = p.key(c.name)

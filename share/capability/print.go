@@ -2,7 +2,6 @@ package capability
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 )
 
@@ -53,7 +52,7 @@ func (c Capability) String() string {
 func (c Capability) GoString() string { return c.String() }
 
 // Format prints what String returns, whatever the verb.
-func (c Capability) Format(f fmt.State, _ rune) { io.WriteString(f, c.String()) }
+func (c Capability) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
 
 // LogValue returns what String returns.
 func (c Capability) LogValue() slog.Value { return slog.StringValue(c.String()) }
