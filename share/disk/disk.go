@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -177,8 +178,9 @@ func (s *Store) checkFormat() error {
 		return err
 	case string(data) == formatText:
 		return nil
-	case len(data) == 0:
-		return writeFile(s.files, name, []byte(formatText)) // made by a process that was killed before it could write
+	case strings.HasPrefix(formatText, string(data)) && s.refuse == nil:
+		// A process was interrupted while it wrote this, the first of all files.
+		return writeFile(s.files, name, []byte(formatText))
 	}
 	return fmt.Errorf("%w: its format is %.40q, this program knows %q: use the program that wrote it", share.ErrVersion, data, formatText)
 }

@@ -1,0 +1,309 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"cairn/internal/fault"
+	"cairn/share"
+	"cairn/share/storetest"
+)
+
+// failingFiles puts an Injector in front of the file system.
+type failingFiles struct {
+	files
+	in *fault.Injector
+}
+
+type failingFile struct {
+	file
+	in *fault.Injector
+}
+
+var anyContext = context.Background()
+
+func (f failingFiles) Open(name string, flag int) (file, error) {
+	if flag != openRead {
+		if err := f.in.Step(anyContext, "open"); err != nil {
+			return nil, err
+		}
+	}
+	inner, err := f.files.Open(name, flag)
+	if err != nil {
+		return nil, err
+	}
+	return failingFile{inner, f.in}, nil
+}
+
+func (f failingFiles) Mkdir(name string) error {
+	if _, err := os.Stat(name); err == nil {
+		return f.files.Mkdir(name)
+	}
+	if err := f.in.Step(anyContext, "mkdir"); err != nil {
+		return err
+	}
+	return f.files.Mkdir(name)
+}
+
+func (f failingFiles) Rename(from, to string) error {
+	if err := f.in.Step(anyContext, "rename"); err != nil {
+		return err
+	}
+	return f.files.Rename(from, to)
+}
+
+func (f failingFiles) Remove(name string) error {
+	if err := f.in.Step(anyContext, "remove"); err != nil {
+		return err
+	}
+	return f.files.Remove(name)
+}
+
+func (f failingFiles) SyncDir(name string) error {
+	if err := f.in.Step(anyContext, "sync directory"); err != nil {
+		return err
+	}
+	return f.files.SyncDir(name)
+}
+
+func (f failingFile) WriteAt(p []byte, off int64) (int, error) {
+	return f.in.Write(anyContext, "write", p, func(p []byte) (int, error) { return f.file.WriteAt(p, off) })
+}
+
+func (f failingFile) Truncate(size int64) error {
+	if err := f.in.Step(anyContext, "truncate"); err != nil {
+		return err
+	}
+	return f.file.Truncate(size)
+}
+
+func (f failingFile) Sync() error {
+	if err := f.in.Step(anyContext, "sync"); err != nil {
+		return err
+	}
+	return f.file.Sync()
+}
+
+// A workload is a few uploads of all kinds: into the journal, into one file in one go, with rows too many for memory,
+// and one that stops in the middle and goes on.
+type workload struct {
+	files []*storetest.File
+	acked map[*storetest.File]bool
+}
+
+func newWorkload(t testing.TB) *workload {
+	return &workload{acked: map[*storetest.File]bool{}, files: []*storetest.File{
+		storetest.NewFile(t, 1, 1, 3, 4<<10, 500),
+		storetest.NewFile(t, 2, 1, 3, 32<<10, 20_000),
+		storetest.NewFile(t, 3, 2, 256, 4<<10, 9*(8<<10)+5),
+		storetest.NewFile(t, 4, 1, 3, 64<<10, 200_000),
+	}}
+}
+
+// again returns the same workload with nothing acknowledged.
+func (w *workload) again() *workload {
+	return &workload{files: w.files, acked: map[*storetest.File]bool{}}
+}
+
+const workloadShare = share.Number(2)
+
+// run uploads every file once; acknowledged is called as soon as one is.
+func (w *workload) run(ctx context.Context, store share.Store, acknowledged func(i int)) error {
+	var errs []error
+	for i, f := range w.files {
+		err := f.Put(ctx, store, workloadShare, "alice")
+		if i == 3 {
+			err = interrupted(ctx, store, f)
+		}
+		if err == nil {
+			w.acked[f] = true
+			acknowledged(i)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// interrupted uploads a file with two writers, one after the other.
+func interrupted(ctx context.Context, store share.Store, f *storetest.File) error {
+	for _, end := range []int64{2, f.Segments()} {
+		w, err := store.Create(ctx, f.Upload(workloadShare, "alice"))
+		if err != nil {
+			return err
+		}
+		defer w.Close()
+		have, err := w.Have(ctx)
+		if err != nil {
+			return err
+		}
+		if err := f.Append(ctx, w, workloadShare, have, end); err != nil {
+			return err
+		}
+		if end == f.Segments() {
+			return w.Commit(ctx, f.Root)
+		}
+		if err := w.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check opens a directory after the workload met its fate: what was acknowledged is there, the rest is whole or absent,
+// nothing is in quarantine, and everything can be uploaded now.
+func (w *workload) check(t *testing.T, dir string) {
+	t.Helper()
+	store := mustOpen(t, dir, Options{})
+	for i, f := range w.files {
+		err := f.Check(t.Context(), store, workloadShare)
+		if err != nil && (w.acked[f] || !errors.Is(err, share.ErrNotFound)) {
+			t.Errorf("file %d, acknowledged: %t: %v", i, w.acked[f], err)
+		}
+	}
+	report, err := store.Scrub(t.Context(), 0)
+	if err != nil || report.Quarantined != 0 {
+		t.Errorf("scrub: %+v, %v", report, err)
+	}
+	if err := w.run(t.Context(), store, func(int) {}); err != nil {
+		t.Errorf("upload again: %v", err)
+	}
+	for i, f := range w.files {
+		if err := f.Check(t.Context(), store, workloadShare); err != nil {
+			t.Errorf("file %d, uploaded again: %v", i, err)
+		}
+	}
+	stats, err := store.Stats(t.Context())
+	if err != nil || stats.Files != 4 || stats.Shares != 4 || stats.Unfinished != 0 {
+		t.Errorf("stats: %+v, %v", stats, err)
+	}
+	wantEmpty(t, store.uploads)
+	if err := store.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+}
+
+func wantEmpty(t *testing.T, dir string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 0 {
+		t.Errorf("%s: %v, %v; want it empty", dir, entries, err)
+	}
+}
+
+func mustOpen(t testing.TB, dir string, o Options) *Store {
+	t.Helper()
+	o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	store, err := Open(dir, o)
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	t.Cleanup(func() { store.Close() })
+	return store
+}
+
+// TestEveryFault fails each operation of the file system in turn.
+func TestEveryFault(t *testing.T) {
+	all := newWorkload(t)
+	for name, action := range map[string]fault.Action{"error": {Err: syscall.EIO}, "short write": {Truncate: true}} {
+		t.Run(name, func(t *testing.T) {
+			fault.Loop(t, action, func(t *testing.T, in *fault.Injector) {
+				if action.Truncate {
+					in.Only("write")
+				}
+				dir, w := t.TempDir(), all.again()
+				store, err := Open(dir, Options{files: failingFiles{systemFiles{}, in}})
+				if err == nil {
+					w.run(t.Context(), store, func(int) {})
+					store.Close()
+				}
+				w.check(t, dir)
+			})
+		})
+	}
+}
+
+// TestFullFromThenOn lets the disk be full from some operation on.
+func TestFullFromThenOn(t *testing.T) {
+	all := newWorkload(t)
+	for n := int64(1); ; n += 5 {
+		in := fault.From(n, fault.Action{Err: syscall.ENOSPC})
+		dir, w := t.TempDir(), all.again()
+		store, err := Open(dir, Options{files: failingFiles{systemFiles{}, in}})
+		if err == nil {
+			err = w.run(t.Context(), store, func(int) {})
+			err = errors.Join(err, store.Close())
+		}
+		if err != nil && !errors.Is(err, share.ErrNoSpace) {
+			t.Errorf("a full disk gives %v", err)
+		}
+		w.check(t, dir)
+		if len(in.Fired()) == 0 {
+			if err != nil || len(w.acked) != 4 {
+				t.Errorf("without a fault: %d acknowledged, %v", len(w.acked), err)
+			}
+			return
+		}
+		if t.Failed() {
+			t.Fatalf("full from operation %d on: %v", n, in.Fired()[0])
+		}
+	}
+}
+
+// TestFailedSyncForgets checks that nobody asks a disk twice whether a write has arrived: after a failed sync the
+// upload begins anew.
+func TestFailedSyncForgets(t *testing.T) {
+	in := fault.At(1, fault.Action{Err: syscall.EIO}).Only("sync")
+	dir := t.TempDir()
+	mustOpen(t, dir, Options{}).Close()
+	store := mustOpen(t, dir, Options{files: failingFiles{systemFiles{}, in}})
+	f := storetest.NewFile(t, 1, 1, 3, 32<<10, 20_000)
+	if err := f.Put(t.Context(), store, 0, "alice"); !errors.Is(err, syscall.EIO) || len(in.Fired()) != 1 {
+		t.Fatalf("put: %v, %v", err, in.Fired())
+	}
+	wantEmpty(t, store.uploads)
+	if err := f.Put(t.Context(), store, 0, "alice"); err != nil {
+		t.Fatalf("put again: %v", err)
+	}
+	if err := f.Check(t.Context(), store, 0); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestJournalSegments checks that a segment that may be torn is never written again.
+func TestJournalSegments(t *testing.T) {
+	dir := t.TempDir()
+	f := storetest.NewFile(t, 1, 1, 3, 4<<10, 500)
+	in := fault.At(2, fault.Action{Truncate: true}).Only("write")
+	mustOpen(t, dir, Options{}).Close()
+	store := mustOpen(t, dir, Options{files: failingFiles{systemFiles{}, in}})
+	if err := f.Put(t.Context(), store, 0, "alice"); !errors.Is(err, fault.ErrInjected) {
+		t.Fatalf("put: %v", err)
+	}
+	torn, err := os.ReadFile(filepath.Join(dir, "journal", "00000001.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Put(t.Context(), store, 0, "alice"); err != nil {
+		t.Fatalf("put again: %v", err)
+	}
+	now, err := os.ReadFile(filepath.Join(dir, "journal", "00000001.log"))
+	if err != nil || string(now) != string(torn) {
+		t.Errorf("the torn segment was written again: %v", err)
+	}
+	store.Close()
+	if err := os.RemoveAll(filepath.Join(dir, "index")); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Check(t.Context(), mustOpen(t, dir, Options{}), 0); err != nil {
+		t.Errorf("after the index was lost: %v", err)
+	}
+	if !strings.HasPrefix(string(torn), journalMagic) {
+		t.Error("the segment has no magic")
+	}
+}
