@@ -38,7 +38,7 @@ func verbs(a *app) []*cobra.Command {
 		newCheckCommand(a), newRepairCommand(a),
 		newCapCommand(a), newCIDCommand(a),
 		newConfigCommand(a), newVersionCommand(a), newManCommand(a),
-		newDemoCommand(a),
+		newDemoCommand(a), newBenchCommand(a),
 	}
 }
 
@@ -55,7 +55,7 @@ func execute(ctx context.Context, args []string, s streams) int {
 		return statusDone
 	}
 	if ctx.Err() != nil {
-		err = context.Cause(ctx)
+		err = ctx.Err()
 	} else if !a.started {
 		err = &usageError{err: err, command: cmd}
 	}

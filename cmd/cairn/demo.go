@@ -157,7 +157,7 @@ func (d *demo) start(ctx context.Context, s *step) error {
 }
 
 func (d *demo) store(ctx context.Context, s *step) error {
-	s.title("store", "Store %s (%s) through %s", filepath.Base(d.file), bytesText(d.size), d.writer.Name)
+	s.title("store", "Store %s (%s) through %s", filepath.Base(d.file), sizeText(d.size), d.writer.Name)
 	out, err := d.nodes.verb(ctx, d.writer, "put", "--", d.file)
 	if err != nil {
 		return err

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"golang.org/x/term"
 )
 
@@ -70,7 +69,11 @@ func (t *story) tell(ctx context.Context, run func(context.Context, *step) error
 	err := run(ctx, s)
 	s.stop()
 	if err != nil {
-		t.note("%s", t.paint("31", "failed"))
+		if ctx.Err() == nil {
+			t.note("%s", t.paint("31", "failed"))
+		} else {
+			t.note("interrupted")
+		}
 		return err
 	}
 	s.print()
@@ -166,8 +169,6 @@ func names(nodes []*localNode) string {
 	}
 	return strings.Join(list, "")
 }
-
-func bytesText(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
 
 // shortened shows enough of a capability to recognise it and too little to use it.
 func shortened(capability string) string {

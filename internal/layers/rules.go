@@ -80,7 +80,7 @@ var Homes = []Home{
 // TopLevel are the names that the root of the repository holds, beside files whose name starts with a dot.
 var TopLevel = []string{
 	"cmd", "docs", "grid", "internal", "introducer", "node", "p2p", "share",
-	"go.mod", "go.sum", "Makefile", "README.md", "LICENSE-APACHE", "LICENSE-MIT", "NOTICE", "bin",
+	"go.mod", "go.sum", "Makefile", "README.md", "LICENSE-APACHE", "LICENSE-MIT", "NOTICE", "bin", "cairn",
 }
 
 // Limits on what a reader has to take in at once.

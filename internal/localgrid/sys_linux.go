@@ -1,6 +1,7 @@
 package localgrid
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -69,4 +70,18 @@ func peakOf(state *os.ProcessState) int64 {
 		return usage.Maxrss << 10
 	}
 	return 0
+}
+
+// BytesRead returns how many bytes the running process has read, from sockets and files together.
+func (p *Process) BytesRead() (int64, error) {
+	io, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(io)) {
+		if rest, ok := strings.CutPrefix(line, "rchar:"); ok {
+			return strconv.ParseInt(strings.TrimSpace(rest), 10, 64)
+		}
+	}
+	return 0, errors.ErrUnsupported
 }

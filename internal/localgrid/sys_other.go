@@ -26,3 +26,6 @@ func (p *Process) Usage() (Usage, error) { return Usage{}, errors.ErrUnsupported
 func (p *Process) ResetPeak() error { return errors.ErrUnsupported }
 
 func peakOf(*os.ProcessState) int64 { return 0 }
+
+// BytesRead is for Linux.
+func (p *Process) BytesRead() (int64, error) { return 0, errors.ErrUnsupported }

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cairn/node/config"
+	"cairn/share"
+)
+
+// benchOptions say what to measure.
+type benchOptions struct {
+	nodes    int
+	sizes    []string
+	small    int
+	idle     time.Duration
+	markdown string
+}
+
+// A bench is one run of the measurements, on one grid of node processes.
+type bench struct {
+	*benchOptions
+	app   *app
+	dir   string
+	bytes []int64 // the sizes
+	nodes *localNodes
+	out   benchReport
+}
+
+// benchParams is the encoding that is measured; grids smaller than ten nodes get what fits them.
+func (o *benchOptions) params() share.Params { return share.DefaultParams(o.nodes) }
+
+func newBenchCommand(a *app) *cobra.Command {
+	o := &benchOptions{}
+	cmd := &cobra.Command{
+		Use:   "bench",
+		Short: "measure a grid of node processes on this machine",
+		Long: help(`Starts a grid of node processes on this machine and measures it: storing and reading large files beside the bare codec
+and the bare transport, small files, a small range of a large file, a stopped node, memory, and what an idle grid costs.
+CPU seconds are those of all processes together. Nothing passes or fails.
+
+It needs free disk space of about four times the largest size, and leaves nothing behind.`),
+		Example: "  cairn bench\n  cairn bench --size 100MB,1GiB --json",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runBench(cmd.Context(), a, o) },
+	}
+	flags := cmd.Flags()
+	flags.IntVar(&o.nodes, "nodes", 10, "how many nodes to start, 3 to 50")
+	flags.StringSliceVar(&o.sizes, "size", []string{"100MB"}, "sizes of the large files")
+	flags.IntVar(&o.small, "small", 200, "how many small files to store of each size")
+	flags.DurationVar(&o.idle, "idle", 10*time.Second, "how long to watch the idle grid")
+	flags.StringVar(&o.markdown, "markdown", "", "write the tables into this file, between its markers")
+	return cmd
+}
+
+func runBench(ctx context.Context, a *app, o *benchOptions) (err error) {
+	b := &bench{benchOptions: o, app: a}
+	if err := b.check(); err != nil {
+		return err
+	}
+	b.dir, err = os.MkdirTemp("", "cairn-bench-")
+	if err != nil {
+		return about(err, "bench")
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+	if b.nodes, err = newLocalNodes(b.dir); err != nil {
+		return about(err, "bench")
+	}
+	defer b.nodes.grid.Close()
+	if err := b.run(ctx); err != nil {
+		return about(err, "bench")
+	}
+	if o.markdown != "" {
+		if err := b.out.writeMarkdown(o.markdown); err != nil {
+			return about(err, "bench: write %s", o.markdown)
+		}
+	}
+	return a.result(b.out, func(w io.Writer) { b.out.print(w) })
+}
+
+func (b *bench) check() error {
+	if b.benchOptions.nodes < 3 || b.benchOptions.nodes > 50 {
+		return usagef("--nodes %d: want 3 to 50", b.benchOptions.nodes)
+	}
+	if b.small < 1 || b.small > 100_000 {
+		return usagef("--small %d: want 1 to 100000", b.small)
+	}
+	for _, text := range b.sizes {
+		size, err := config.ParseSize(text)
+		if err != nil || size < 1<<20 {
+			return usagef("--size %s: want a size of at least 1MiB", text)
+		}
+		b.bytes = append(b.bytes, int64(size))
+	}
+	slices.Sort(b.bytes)
+	if b.markdown != "" {
+		_, err := os.Stat(b.markdown) // before the measurements, not after them
+		return about(err, "bench")
+	}
+	return nil
+}
+
+// run measures everything, one thing after the other.
+func (b *bench) run(ctx context.Context) error {
+	b.out.Machine = thisMachine()
+	b.out.Nodes, b.out.Params = b.benchOptions.nodes, b.params()
+	steps := []struct {
+		title string
+		do    func(context.Context) error
+	}{
+		{"start the grid", b.start},
+		{"watch it idle", b.watchIdle},
+		{"small files", b.smallFiles},
+		{"large files", b.largeFiles},
+		{"a range of a large file", b.readRange},
+		{"with a stopped node", b.hung},
+		{"a new node, and one that comes back", b.comings},
+	}
+	for _, step := range steps {
+		b.app.note("bench: %s", step.title)
+		if err := step.do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", step.title, err)
+		}
+	}
+	return nil
+}
+
+// start founds the grid.
+func (b *bench) start(ctx context.Context) error {
+	begin := time.Now()
+	if err := b.nodes.found(ctx, "bench", b.params(), b.benchOptions.nodes); err != nil {
+		return err
+	}
+	b.out.Times.Start = time.Since(begin).Seconds()
+	begin = time.Now()
+	if _, err := b.nodes.grid.Run(ctx, "version"); err != nil {
+		return err
+	}
+	b.out.Times.Command = time.Since(begin).Seconds()
+	return nil
+}
+
+// watchIdle measures what a grid costs in which nothing happens.
+func (b *bench) watchIdle(ctx context.Context) error {
+	// The nodes have just met; what they do about that is over within the first seconds.
+	if err := pause(ctx, min(b.idle, 5*time.Second)); err != nil {
+		return err
+	}
+	cpu, begin := b.nodes.grid.Usage().CPU, time.Now()
+	if err := pause(ctx, b.idle); err != nil {
+		return err
+	}
+	used := b.nodes.grid.Usage().CPU - cpu
+	b.out.Idle = used.Seconds() / time.Since(begin).Seconds()
+	return nil
+}
+
+// pause waits for that long.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// gateway returns a node to store or read through.
+func (b *bench) gateway(i int) *localNode { return b.nodes.nodes[i] }
+
+func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
