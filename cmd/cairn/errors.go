@@ -158,6 +158,11 @@ func (a *app) report(err error) {
 	}
 	if !a.json {
 		fmt.Fprintf(a.err, "cairn: %v\n", err)
+		if e, ok := errors.AsType[*control.Error](err); ok {
+			for _, cause := range e.Causes {
+				fmt.Fprintf(a.err, "  %s\n", cause)
+			}
+		}
 		if hint != "" {
 			fmt.Fprintf(a.err, "next: %s\n", hint)
 		}

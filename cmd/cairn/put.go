@@ -80,10 +80,10 @@ func runPut(ctx context.Context, a *app, o *putOptions, name string) error {
 	if err := announce(ctx, source, &request, bar); err != nil {
 		return about(err, "put %s", label)
 	}
-	result, err := client.Put(ctx, source, request, func(p control.Progress) { bar.show(p) })
+	result, err := client.Put(ctx, source, request, bar.show)
 	bar.done()
 	if err != nil {
-		return about(err, "put %s", label)
+		return about(explainPut(err, source, request.Size), "put %s", label)
 	}
 	if result.Total > 0 {
 		a.note("%s: %s stored %s on %d servers", label, sizeText(result.Size), result.Params, result.Happiness)
@@ -107,6 +107,14 @@ func blockSize(text string) (int, error) {
 		return 0, usagef("--block-size: %w", err)
 	}
 	return int(size), nil
+}
+
+// explainPut says that the file changed where this is why it could not be sent as announced.
+func explainPut(err error, source *os.File, size int64) error {
+	if info, failed := source.Stat(); failed == nil && info.Mode().IsRegular() && size >= 0 && info.Size() < size {
+		return withHint(control.ErrChanged, "store it again when nothing writes to it")
+	}
+	return err
 }
 
 // openSource opens what is to be stored, and returns what to call it.

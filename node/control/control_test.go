@@ -236,13 +236,14 @@ func TestDownloadThatBreaks(t *testing.T) {
 // TestFailureWhileSending shows that the client learns of a failure at once, not after it has sent everything.
 func TestFailureWhileSending(t *testing.T) {
 	node := newFake()
-	node.fail = &share.UnhappyError{Happiness: 2, Happy: 7, Servers: 5}
+	node.fail = fmt.Errorf("upload: %w", &share.UnhappyError{Happiness: 2, Happy: 7, Servers: 5, Causes: []error{errors.New("n1: full")}})
 	_, client := serve(t, node)
 	endless, feed := io.Pipe()
 	defer feed.Close()
 	_, err := client.Put(t.Context(), endless, control.PutRequest{Size: -1}, nil)
 	e, ok := errors.AsType[*control.Error](err)
-	if !ok || e.Code != control.CodeNotEnough || e.Needed != 7 || e.Answered != 2 || e.Asked != 5 || e.Hint == "" {
+	if !ok || e.Code != control.CodeNotEnough || e.Needed != 7 || e.Answered != 2 || e.Asked != 5 || e.Hint == "" ||
+		e.Message != "upload: shares could be placed on 2 servers, 7 are needed (5 servers known)" || len(e.Causes) != 1 {
 		t.Errorf("error %+v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"cairn/share"
 	"cairn/share/capability"
@@ -32,6 +33,8 @@ type Error struct {
 	Needed   int `json:"needed,omitempty"`
 	Answered int `json:"answered,omitempty"`
 	Asked    int `json:"asked,omitempty"`
+	// Causes are some of the failures of single servers behind it.
+	Causes []string `json:"causes,omitempty"`
 }
 
 func (e *Error) Error() string { return e.Message }
@@ -52,12 +55,29 @@ func ErrorOf(err error) *Error {
 		e.Needed, e.Answered, e.Asked = unhappy.Happy, unhappy.Happiness, unhappy.Servers
 		e.Hint = fmt.Sprintf("start or invite more nodes that store, free space on them, or store with --happy %d; "+
 			"running the same command again continues where it stopped", max(unhappy.Happiness, 1))
+		short := *unhappy
+		short.Causes = nil
+		e.separate(unhappy, &short, unhappy.Causes)
 	}
 	if few, ok := errors.AsType[*share.NotEnoughSharesError](err); ok {
 		e.Needed, e.Answered, e.Asked = few.Needed, few.Found, few.Asked
 		e.Hint = "\"cairn peers\" shows who answers; try again when more of the file's holders are up"
+		short := *few
+		short.Causes = nil
+		e.separate(few, &short, few.Causes)
 	}
 	return e
+}
+
+// maxCauses bounds how many failures of single servers are told.
+const maxCauses = 5
+
+// separate takes the failures of single servers out of the message and lists them.
+func (e *Error) separate(whole, short error, causes []error) {
+	e.Message = strings.Replace(e.Message, whole.Error(), short.Error(), 1)
+	for _, cause := range causes[:min(len(causes), maxCauses)] {
+		e.Causes = append(e.Causes, cause.Error())
+	}
 }
 
 func codeOf(err error) Code {
