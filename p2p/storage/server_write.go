@@ -42,13 +42,13 @@ func (c *conn) serveUpload(u share.Upload) error {
 		c.server.stats.refused.Add(1)
 		return failure{err}
 	}
-	defer c.server.uploads.release(c.peer)
 	writer, err := c.server.store.Create(c.server.ctx, u)
 	if err != nil {
+		c.server.uploads.release(c.peer)
 		return failure{err}
 	}
 	up := upload{conn: c, writer: writer, told: time.Now()}
-	defer up.close()
+	defer func() { _ = up.close() }() // an upload that is not at its end is resumed, not lost
 	for !up.ended {
 		if err := up.step(); err != nil {
 			return err
@@ -65,17 +65,21 @@ type upload struct {
 	told    time.Time // when the peer last heard of the progress
 	digests []share.Digest
 	block   *wire.Buffer
-	ended   bool
+	ended   bool // the peer ended it
 	closed  bool
 }
 
-func (u *upload) close() {
+// close lets go of the upload, once.
+func (u *upload) close() error {
+	if u.closed {
+		return nil
+	}
+	u.closed = true
 	if u.block != nil {
 		u.block.Free()
 	}
-	if !u.closed {
-		_ = u.writer.Close()
-	}
+	defer u.server.uploads.release(u.peer)
+	return u.writer.Close()
 }
 
 // step takes one message.
@@ -154,10 +158,10 @@ func (u *upload) commit(n int) error {
 	return u.end(wire.Done{})
 }
 
-// end closes the writer and then answers, so that a peer that has the answer finds the upload free.
+// end lets go of the upload and then answers, so that a peer that has the answer finds the upload and its place free.
 func (u *upload) end(m wire.Message) error {
-	u.ended, u.closed = true, true
-	if err := u.writer.Close(); err != nil {
+	u.ended = true
+	if err := u.close(); err != nil {
 		return failure{err}
 	}
 	return u.send(m)
