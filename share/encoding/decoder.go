@@ -103,7 +103,7 @@ func (x *Index) Rows(ctx context.Context, first int64, n int) ([][]share.Digest,
 func (x *Index) prefetch(ctx context.Context, segment int64) {
 	id := nodeID{1, segment / Fanout}
 	if x.layout.Top() > 1 && x.cached(id) == nil {
-		x.flight.DoChan(id.key(), func() (any, error) { return x.load(ctx, id) })
+		x.flight.DoChan(id.key(), x.loader(ctx, id))
 	}
 }
 
@@ -130,15 +130,31 @@ func (x *Index) digest(ctx context.Context, level int, i int64) (share.Digest, e
 		return digests[i%Fanout], nil
 	}
 	for {
-		v, err, shared := x.flight.Do(id.key(), func() (any, error) { return x.load(ctx, id) })
-		switch {
+		v, err, _ := x.flight.Do(id.key(), x.loader(ctx, id))
+		switch _, abandoned := errors.AsType[*abandonedError](err); {
 		case err == nil:
 			return v.([]share.Digest)[i%Fanout], nil
-		case shared && ctx.Err() == nil && errors.Is(err, context.Canceled):
+		case abandoned && ctx.Err() == nil:
 			// Another reader started the fetch and gave up; this one has not.
 		default:
 			return share.Digest{}, err
 		}
+	}
+}
+
+// An abandonedError is that of a fetch whose reader was cancelled or ran out of time. It says nothing about the index.
+type abandonedError struct{ error }
+
+func (e *abandonedError) Unwrap() error { return e.error }
+
+// loader returns load as a flight that readers share, and marks the error of a reader that gave up.
+func (x *Index) loader(ctx context.Context, id nodeID) func() (any, error) {
+	return func() (any, error) {
+		digests, err := x.load(ctx, id)
+		if err != nil && ctx.Err() != nil {
+			err = &abandonedError{err}
+		}
+		return digests, err
 	}
 }
 
