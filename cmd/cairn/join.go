@@ -24,9 +24,9 @@ func newJoinCommand(a *app) *cobra.Command {
 		Short: "join the grid with this address",
 		Long: help(`Joins an open grid. ADDRESS is what "cairn grid show" prints on any of its nodes.
 
-Where there is no node yet, one is made, joined and run, like "cairn init", "cairn join" and "cairn up" in one: this is all
-that a friend has to type. A node that exists already only joins; run it with "cairn up". --start and --no-start say
-otherwise.`),
+Where there is no node yet, one is made, joined and run, like "cairn init", "cairn join" and "cairn up" in one: this is
+all that a friend has to type. A node that exists already only joins; run it with "cairn up". --start and --no-start
+say otherwise.`),
 		Example: "  cairn join cairn-grid:ujaxq...",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -59,7 +59,7 @@ func usage(dir string) int64 {
 func TestInterruptedPutContinues(t *testing.T) {
 	grid := startGrid(t, scriptNodes)
 	file := filepath.Join(t.TempDir(), "file")
-	data := make([]byte, 160<<20)
+	data := make([]byte, 96<<20)
 	rand.Read(data)
 	if err := os.WriteFile(file, data, 0o600); err != nil {
 		t.Fatal(err)
