@@ -98,12 +98,26 @@ type workload struct {
 }
 
 func newWorkload(t testing.TB) *workload {
-	return &workload{acked: map[*storetest.File]bool{}, files: []*storetest.File{
-		storetest.NewFile(t, 1, 1, 3, 4<<10, 500),
-		storetest.NewFile(t, 2, 1, 3, 32<<10, 20_000),
-		storetest.NewFile(t, 3, 2, 256, 4<<10, 9*(8<<10)+5),
-		storetest.NewFile(t, 4, 1, 3, 64<<10, 200_000),
-	}}
+	t.Helper()
+	w, err := makeWorkload()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func makeWorkload() (*workload, error) {
+	w := &workload{acked: map[*storetest.File]bool{}}
+	for i, shape := range []struct{ needed, total, blockSize, size int }{
+		{1, 3, 4 << 10, 500}, {1, 3, 32 << 10, 20_000}, {2, 256, 4 << 10, 9*(8<<10) + 5}, {1, 3, 64 << 10, 200_000},
+	} {
+		f, err := storetest.MakeFile(uint64(i), shape.needed, shape.total, shape.blockSize, shape.size)
+		if err != nil {
+			return nil, err
+		}
+		w.files = append(w.files, f)
+	}
+	return w, nil
 }
 
 // again returns the same workload with nothing acknowledged.

@@ -30,14 +30,15 @@ type File struct {
 // NewFile encodes a file of size pseudo-random bytes. The same arguments give the same file.
 func NewFile(t testing.TB, seed uint64, needed, total, blockSize, size int) *File {
 	t.Helper()
-	f, err := makeFile(seed, needed, total, blockSize, size)
+	f, err := MakeFile(seed, needed, total, blockSize, size)
 	if err != nil {
 		t.Fatalf("encode a file of %d bytes: %v", size, err)
 	}
 	return f
 }
 
-func makeFile(seed uint64, needed, total, blockSize, size int) (*File, error) {
+// MakeFile is NewFile where there is no test to fail.
+func MakeFile(seed uint64, needed, total, blockSize, size int) (*File, error) {
 	var chacha [32]byte
 	binary.BigEndian.PutUint64(chacha[:], seed)
 	random := rand.NewChaCha8(chacha)
