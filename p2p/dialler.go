@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -18,11 +19,9 @@ import (
 
 const (
 	dialsAtOnce = 16
-	// bookPatience is how long the greater of two ids waits for the other to connect.
-	bookPatience = 300 * time.Millisecond
-	saveEvery    = 5 * time.Second
-	saveAtLeast  = 10 * time.Minute
-	partedRetry  = 500 * time.Millisecond
+	saveEvery   = 5 * time.Second
+	saveAtLeast = 10 * time.Minute
+	partedRetry = 500 * time.Millisecond
 )
 
 // Learn tells the host of addresses (full multiaddrs with /p2p/ID) at which members may be found. Whatever is not such an
@@ -94,7 +93,7 @@ func (h *Host) dial(info peer.AddrInfo) {
 	if err != nil && h.ctx.Err() == nil {
 		h.log.Debug("cannot reach peer", "peer", serverID(info.ID).Short(), "error", err)
 	}
-	h.members.dialled(info.ID, err == nil, time.Now(), h.cfg.RetryMax)
+	h.members.dialled(info.ID, err, time.Now(), h.cfg.RetryMax)
 	h.kick()
 }
 
@@ -111,7 +110,20 @@ func (h *Host) connect(info peer.AddrInfo) error {
 	if dial, ok := errors.AsType[*swarm.DialError](err); ok && errors.Is(dial.Cause, swarm.ErrGaterDisallowedConnection) {
 		return fmt.Errorf("%w: %w", share.ErrDenied, err)
 	}
-	return err
+	return dialReason(err)
+}
+
+// dialReason shortens what the library says of a failed dial to the reason for each address.
+func dialReason(err error) error {
+	dial, ok := errors.AsType[*swarm.DialError](err)
+	if !ok || len(dial.DialErrors) == 0 {
+		return err
+	}
+	var reasons []string
+	for _, a := range dial.DialErrors[:min(len(dial.DialErrors), 4)] {
+		reasons = append(reasons, fmt.Sprintf("%s: %.200v", a.Address, a.Cause))
+	}
+	return fmt.Errorf("%w: %s", share.ErrUnavailable, strings.Join(reasons, "; "))
 }
 
 // find asks the finder for addresses that were not tried yet.

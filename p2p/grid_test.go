@@ -154,7 +154,7 @@ func TestJoinThroughOne(t *testing.T) {
 		hosts = append(hosts, open(t, func(c *p2p.Config) { c.Bootstrap = first.Addresses() }))
 	}
 	t.Logf("%d hosts opened in %v", count, time.Since(begin))
-	eventually(t, 20*time.Second, "all know all", func() bool {
+	eventually(t, time.Minute, "all know all", func() bool {
 		for _, h := range hosts {
 			if responsive(h) < count-1 {
 				return false
@@ -163,8 +163,13 @@ func TestJoinThroughOne(t *testing.T) {
 		return true
 	})
 	t.Logf("all met within %v", time.Since(begin))
+	conns := 0
+	for _, h := range hosts {
+		conns += len(h.Libp2p().Network().Conns())
+	}
+	t.Logf("%d connections for %d pairs", conns/2, count*(count-1)/2)
 	late := open(t, func(c *p2p.Config) { c.Bootstrap = first.Addresses() })
-	took := eventually(t, 5*time.Second, "the newcomer knows all", func() bool { return responsive(late) == count })
+	took := eventually(t, 20*time.Second, "the newcomer knows all", func() bool { return responsive(late) == count })
 	t.Logf("a newcomer met all %d within %v", count, took)
 }
 
@@ -240,6 +245,22 @@ func contains(list []string, text string) bool {
 		}
 	}
 	return false
+}
+
+func TestUnreachableBootstrap(t *testing.T) {
+	gone := open(t, nil)
+	addresses := gone.Addresses()[:1]
+	if err := gone.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h := open(t, func(c *p2p.Config) { c.Bootstrap = append(addresses, "not an address") })
+	eventually(t, 5*time.Second, "the failure is reported", func() bool {
+		p, _ := h.Peer(gone.ID())
+		return strings.Contains(p.Failure, "connection refused")
+	})
+	if peers := h.Peers(); len(peers) != 1 || peers[0].Responsive || peers[0].Problem != "" {
+		t.Errorf("peers: %+v", peers)
+	}
 }
 
 func TestQUICAlone(t *testing.T) {

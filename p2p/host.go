@@ -102,15 +102,11 @@ func (h *Host) open() error {
 	return nil
 }
 
-// recall fills the table from the book and the configuration. Of two members that start at the same time and remember
-// each other, the one with the greater id waits a moment, so that one connection is made and not two.
+// recall fills the table from the book and the configuration.
 func (h *Host) recall() {
 	now := time.Now()
 	for _, m := range h.book.load() {
-		m.nextDial = now
-		if h.host.ID() > m.id {
-			m.nextDial = now.Add(bookPatience)
-		}
+		m.nextDial = h.members.courtesy(m.id, told, now)
 		h.members.restore(m)
 	}
 	h.learn(bootstrap, h.cfg.Bootstrap)
@@ -172,8 +168,8 @@ func (h *Host) Contacts(limit int) []peer.AddrInfo { return h.members.connected(
 // SetFinder gives the host a way to look up members that no longer answer at the addresses it knows.
 func (h *Host) SetFinder(f Finder) { h.finder.Store(&f) }
 
-// Recheck asks the gate about every peer again and parts with those it no longer admits. It is called when
-// membership changes.
+// Recheck asks the gate about every peer again, parts with those it no longer admits, and tries those again that were
+// refused. It is called when membership changes.
 func (h *Host) Recheck() {
 	for _, id := range h.host.Network().Peers() {
 		if err := h.gater.admit(id); err != nil {
@@ -181,6 +177,8 @@ func (h *Host) Recheck() {
 			h.host.Network().ClosePeer(id)
 		}
 	}
+	h.members.retry(time.Now())
+	h.kick()
 }
 
 // start runs f in a goroutine that Close waits for. It does nothing once the host is closing.

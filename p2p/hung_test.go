@@ -59,7 +59,8 @@ func (c child) signal(t *testing.T, s syscall.Signal) {
 // TestHungPeer stops a peer's process without closing its connections.
 func TestHungPeer(t *testing.T) {
 	hasty := func(c *p2p.Config) { c.HelloEvery, c.AnswerWithin = time.Second, 500*time.Millisecond }
-	a := open(t, hasty)
+	// Left to itself a would notice nothing.
+	a := open(t, func(c *p2p.Config) { hasty(c); c.HelloEvery = time.Hour })
 	a.Handle("echo/1", echo)
 	b := open(t, func(c *p2p.Config) { hasty(c); c.Bootstrap = a.Addresses() })
 	hung := startChild(t, a.Addresses()[0])
@@ -68,12 +69,13 @@ func TestHungPeer(t *testing.T) {
 	defer cancel()
 
 	hung.signal(t, syscall.SIGSTOP)
-	// The early hellos of a new connection are up to four seconds apart.
-	e := awaitEvent(t, events, p2p.Unresponsive, 8*time.Second)
+	a.Suspect(hung.id)
+	e := awaitEvent(t, events, p2p.Unresponsive, 3*time.Second)
 	if e.Peer.ID != hung.id || e.Peer.Path != p2p.Direct {
 		t.Errorf("event %+v, want that the stopped peer is unresponsive but connected", e)
 	}
-	eventually(t, 8*time.Second, "b noticed too", func() bool { return responsive(b) == 1 })
+	// The early hellos of a new connection are up to four seconds apart.
+	eventually(t, 8*time.Second, "b noticed by itself", func() bool { return responsive(b) == 1 })
 
 	// The hung peer delays neither itself for long nor the others at all.
 	begin := time.Now()

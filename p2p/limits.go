@@ -17,10 +17,11 @@ const (
 	// peerStreams bounds the streams of one peer, peerProtocolStreams those of one peer in one protocol.
 	peerStreams         = 2048
 	peerProtocolStreams = 512
-	// peerMemory bounds what one peer's receive windows may reserve: 16 MiB for a busy stream, 256 KiB for an idle one.
-	peerMemory = 512 << 20
+	// What receive windows may reserve: 16 MiB for a busy stream, 256 KiB for an idle one. To each bound a part of the
+	// machine's memory is added, a quarter for all peers together, a sixteenth for one.
+	peerMemory = 192 << 20
+	allMemory  = 256 << 20
 	allStreams = 32 << 10
-	allMemory  = 2 << 30
 	allConns   = 1024
 	peerConns  = 8
 	// addressConns bounds the connections from one address: a family behind one NAT, or a grid on one machine.
@@ -38,6 +39,8 @@ func resourceManager(hello protocol.ID) (network.ResourceManager, error) {
 		StreamsInbound: allStreams, StreamsOutbound: allStreams, Streams: allStreams,
 		Memory: allMemory, FD: allConns,
 	}
+	limits.SystemLimitIncrease.Memory = 2 << 30 // per GiB of an eighth of the machine's memory
+	limits.PeerLimitIncrease.Memory = 512 << 20
 	limits.TransientBaseLimit.ConnsInbound = 256
 	limits.TransientBaseLimit.ConnsOutbound = 256
 	limits.TransientBaseLimit.Conns = 256

@@ -36,6 +36,8 @@ type Peer struct {
 	Responsive bool `json:"responsive"`
 	// Problem says why the peer is not used: it is of another grid, speaks another version, or is refused.
 	Problem string `json:"problem,omitempty"`
+	// Failure says why the last attempt to connect failed; empty once it is connected.
+	Failure string `json:"failure,omitempty"`
 }
 
 // A source says where a host heard of a peer, which decides how long it tries to reach one that never answered.
@@ -55,6 +57,8 @@ const (
 	refusedRetry  = 10 * time.Minute
 	freshFor      = 15 * time.Minute // how long after it was last seen the others are told of a member
 	smoothLatency = 4
+	// patience is how long the greater of two ids waits for the other to connect.
+	patience = 300 * time.Millisecond
 	// giveUpFor is how long a peer that was lost or not reached is left to the dialler and not tried on demand.
 	giveUpFor = 10 * time.Second
 )
@@ -78,6 +82,7 @@ type member struct {
 
 	dialling bool
 	failures int
+	failure  string    // of the last attempt
 	tried    time.Time // when the last attempt failed or the connection ended
 	nextDial time.Time
 
@@ -140,9 +145,9 @@ func (m *member) listens(announced []multiaddr.Multiaddr, reached multiaddr.Mult
 }
 
 // failed notes an attempt that did not reach the peer and reports whether it should be forgotten.
-func (m *member) failed(now time.Time, longest time.Duration) (forget bool) {
+func (m *member) failed(reason error, now time.Time, longest time.Duration) (forget bool) {
 	m.failures++
-	m.tried = now
+	m.failure, m.tried = reason.Error(), now
 	if !m.met && m.source == told && m.failures >= toldAttempts {
 		return true
 	}
@@ -160,6 +165,9 @@ func (m *member) peer() Peer {
 		ID: m.server, Nickname: m.hello.Nickname, Version: m.hello.Version, Latency: m.latency,
 		Space: m.hello.Space, Storage: m.hello.Storage, LastSeen: m.lastSeen,
 		Responsive: m.connected && m.responsive, Problem: m.problem,
+	}
+	if !m.connected {
+		p.Failure = m.failure
 	}
 	for _, a := range m.texts {
 		p.Addresses = append(p.Addresses, a+"/p2p/"+string(p.ID))

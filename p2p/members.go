@@ -50,7 +50,7 @@ func (t *members) learn(info peer.AddrInfo, from source, now time.Time) bool {
 		if m = t.add(info.ID); m == nil {
 			return false
 		}
-		m.nextDial = now
+		m.nextDial = t.courtesy(info.ID, from, now)
 	}
 	m.source = max(m.source, from)
 	if m.problem != "" && from == told {
@@ -59,10 +59,20 @@ func (t *members) learn(info peer.AddrInfo, from source, now time.Time) bool {
 	if m.connected {
 		return false // the peer itself says where it listens
 	}
-	if m.hear(info.Addrs) {
+	if m.hear(info.Addrs) && m.failures > 0 {
 		m.failures, m.nextDial = 0, now
 	}
 	return true
+}
+
+// courtesy returns when to dial a peer first heard of now. Of two members that hear of each other at the same time, or
+// start at the same time and remember each other, the one with the greater id waits a moment, so that they make one
+// connection and not two.
+func (t *members) courtesy(id peer.ID, from source, now time.Time) time.Time {
+	if from == told && t.self > id {
+		return now.Add(patience)
+	}
+	return now
 }
 
 // add makes room for a new peer, at the cost of one never met where the table is full. It returns nil when there is none.
@@ -152,7 +162,8 @@ func (t *members) heard(id peer.ID, hello wire.Hello, latency time.Duration, now
 	if !m.met || now.Sub(m.lastSeen) > freshFor {
 		t.version++
 	}
-	m.hello, m.lastSeen, m.met, m.up, m.responsive, m.problem, m.failures = hello, now, true, true, true, "", 0
+	m.hello, m.lastSeen, m.met, m.up, m.responsive, m.problem = hello, now, true, true, true, ""
+	m.failures, m.failure = 0, ""
 	if latency > 0 {
 		if m.latency > 0 {
 			latency = m.latency + (latency-m.latency)/smoothLatency
@@ -218,6 +229,17 @@ func (t *members) refuse(id peer.ID, reason string, now time.Time) (p Peer, news
 	return p, news
 }
 
+// retry makes the peers that were refused due again.
+func (t *members) retry(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, m := range t.byID {
+		if m.problem != "" && !m.connected {
+			m.problem, m.nextDial = "", now
+		}
+	}
+}
+
 // due marks up to limit peers as being dialled and returns them, with the time at which the next one is due (zero when
 // none is). At most keep peers are connected to or dialled, those of the configuration apart.
 func (t *members) due(now time.Time, limit, keep int) (dial []peer.AddrInfo, next time.Time) {
@@ -251,7 +273,7 @@ func (t *members) due(now time.Time, limit, keep int) (dial []peer.AddrInfo, nex
 }
 
 // dialled notes the end of an attempt. A peer that was never met is forgotten after a few.
-func (t *members) dialled(id peer.ID, ok bool, now time.Time, longest time.Duration) {
+func (t *members) dialled(id peer.ID, failure error, now time.Time, longest time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m := t.byID[id]
@@ -259,12 +281,12 @@ func (t *members) dialled(id peer.ID, ok bool, now time.Time, longest time.Durat
 		return
 	}
 	m.dialling = false
-	if ok {
+	if failure == nil {
 		// The next attempt, should the connection end at once.
 		m.nextDial = now.Add(firstRetry)
 		return
 	}
-	if m.failed(now, longest) && !m.connected {
+	if m.failed(failure, now, longest) && !m.connected {
 		delete(t.byID, id)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -82,7 +83,7 @@ func TestBackoffGrowsAndForgets(t *testing.T) {
 	known := &member{met: true}
 	var last time.Duration
 	for range 12 {
-		if known.failed(now, time.Minute) {
+		if known.failed(errors.New("x"), now, time.Minute) {
 			t.Fatal("a member that was met is forgotten")
 		}
 		last = known.nextDial.Sub(now)
@@ -95,7 +96,7 @@ func TestBackoffGrowsAndForgets(t *testing.T) {
 	}
 	rumour := &member{}
 	for i := range toldAttempts {
-		if forget := rumour.failed(now, time.Minute); forget != (i == toldAttempts-1) {
+		if forget := rumour.failed(errors.New("x"), now, time.Minute); forget != (i == toldAttempts-1) {
 			t.Errorf("attempt %d of a rumour: forget %v", i+1, forget)
 		}
 	}
@@ -103,7 +104,7 @@ func TestBackoffGrowsAndForgets(t *testing.T) {
 
 func TestTableIsBounded(t *testing.T) {
 	now := time.Now()
-	table := newMembers("self")
+	table := newMembers("a self") // smaller than the others, hence dialling at once
 	for i := range maxMembers + 100 {
 		table.learn(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer", i)), Addrs: []multiaddr.Multiaddr{address(1)}}, told, now)
 	}
@@ -119,12 +120,12 @@ func TestTableIsBounded(t *testing.T) {
 	}
 	for _, d := range dial {
 		table.connect(d.ID, func() {})
-		table.dialled(d.ID, true, now, time.Minute)
+		table.dialled(d.ID, nil, now, time.Minute)
 	}
 	if more, _ := table.due(now, dialsAtOnce, dialsAtOnce); len(more) != 0 {
 		t.Errorf("%d are dialled although as many as wanted are connected", len(more))
 	}
-	if table.learn(peer.AddrInfo{ID: "self"}, told, now) {
+	if table.learn(peer.AddrInfo{ID: "a self"}, told, now) {
 		t.Error("a host learns of itself")
 	}
 }

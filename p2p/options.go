@@ -2,11 +2,14 @@ package p2p
 
 import (
 	"context"
+	"log/slog"
+	"os"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/gologshim"
 	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
 	"github.com/libp2p/go-libp2p/p2p/host/observedaddrs"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
@@ -22,6 +25,15 @@ import (
 // One member's word on our public address has to be enough: the library's default of four observers leaves a node of a
 // small grid without any.
 func init() { observedaddrs.ActivationThresh = 1 }
+
+// The libraries' own logs are for who works on this package, and asks for them through the variable they read themselves.
+// Their standing warning about the size of UDP buffers tells a user nothing either.
+func init() {
+	if os.Getenv("GOLOG_LOG_LEVEL") == "" {
+		gologshim.SetDefaultHandler(slog.DiscardHandler)
+	}
+	os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
+}
 
 // relayBuffer is the copy buffer of a relayed connection: 64 KiB moves half again as much as the default of 2 KiB.
 const relayBuffer = 64 << 10
@@ -62,7 +74,7 @@ func (h *Host) options() ([]libp2p.Option, error) {
 	return append(options,
 		libp2p.NATPortMap(), libp2p.EnableNATService(), libp2p.EnableAutoNATv2(), libp2p.EnableHolePunching(),
 		libp2p.EnableAutoRelayWithPeerSource(h.relays, autorelay.WithMinInterval(time.Minute), autorelay.WithNumRelays(2),
-			autorelay.WithBootDelay(5*time.Second), autorelay.WithBackoff(5*time.Minute))), nil
+			autorelay.WithMinCandidates(1), autorelay.WithBootDelay(5*time.Second), autorelay.WithBackoff(5*time.Minute))), nil
 }
 
 // relays offers connected members as relays.

@@ -59,7 +59,7 @@ func BenchmarkHundredNodes(b *testing.B) {
 	index := share.StorageIndex{}
 	rand.Read(index[:])
 	announced := time.Now()
-	if err := nodes[3].Announce(b.Context(), index); err != nil {
+	if err := nodes[4].Announce(b.Context(), index); err != nil {
 		b.Fatal(err)
 	}
 	eventually(b, time.Minute, "the announcement arrives", func() bool {
@@ -69,7 +69,7 @@ func BenchmarkHundredNodes(b *testing.B) {
 	b.Logf("announced and found after %v", time.Since(announced).Round(time.Millisecond))
 	for i := range 30 {
 		lookup := time.Now()
-		if _, err := nodes[(i*7+40)%count].Find(b.Context(), index); err != nil {
+		if _, err := nodes[(i*7+41)%count].Find(b.Context(), index); err != nil {
 			b.Errorf("find providers: %v", err)
 		}
 		provided = append(provided, time.Since(lookup))

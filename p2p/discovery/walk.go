@@ -14,6 +14,9 @@ import (
 // settle is how long after a member came up the DHT is walked: long enough for the others that come up at the same time.
 const settle = 2 * time.Second
 
+// enough is the size of a routing table that needs no further walks beyond the regular ones.
+const enough = 20
+
 // walk looks through the DHT for members nobody told of: soon after others came up, and every now and then.
 func (d *Discovery) walk(ctx context.Context) {
 	events, cancel := d.host.Subscribe()
@@ -29,7 +32,7 @@ func (d *Discovery) walk(ctx context.Context) {
 			if !open {
 				return
 			}
-			if e.Change == p2p.Up && time.Until(next) > settle && d.Known() < d.cfg.AskAllUpTo {
+			if e.Change == p2p.Up && time.Until(next) > settle && d.Known() < enough {
 				next = time.Now().Add(settle)
 				timer.Reset(settle)
 			}
