@@ -73,7 +73,7 @@ func Open(ctx context.Context, path string, c config.Config, options Options) (*
 		shutdown: make(chan struct{}),
 	}
 	for _, open := range []func(context.Context) error{
-		n.openLock, n.openGridFile, n.openDisk, n.openHost, n.openDiscovery, n.openStorage, n.openGrid, n.openControl,
+		n.openLock, n.openGridFile, n.openDisk, n.openHost, n.openDiscovery, n.openStorage, n.openUpkeep, n.openGrid, n.openControl,
 	} {
 		err := ctx.Err()
 		if err == nil {
@@ -117,6 +117,7 @@ func (n *Node) openDisk(context.Context) (err error) {
 	}
 	n.disk, err = disk.Open(n.dir.storage(n.config), disk.Options{
 		Offer: int64(n.config.Storage.Offer), Reserve: reserve, Logger: n.log.With("part", "storage"),
+		OnQuarantine: n.quarantined,
 	})
 	if err != nil {
 		return err
@@ -140,7 +141,9 @@ func (n *Node) openHost(ctx context.Context) (err error) {
 
 // openDiscovery starts the DHT. It is closed after the host, so that no query is still being answered.
 func (n *Node) openDiscovery(context.Context) (err error) {
-	n.discovery, err = discovery.New(n.host, discovery.Config{Serve: n.disk != nil, Logger: n.log.With("part", "discovery")})
+	n.discovery, err = discovery.New(n.host, discovery.Config{
+		Serve: n.disk != nil, Providers: true, AskAllUpTo: n.config.Network.AskAll, Logger: n.log.With("part", "discovery"),
+	})
 	if err != nil {
 		return err
 	}
@@ -151,12 +154,12 @@ func (n *Node) openDiscovery(context.Context) (err error) {
 
 // openStorage serves the disk to the other members and prepares to use theirs.
 func (n *Node) openStorage(context.Context) error {
-	n.servers = newServers(n.host, n.local)
+	n.servers = newServers(n.host, n.local, n.config.Network.AskAll)
 	n.opened(n.servers)
 	if n.disk == nil {
 		return nil
 	}
-	server := storage.NewServer(n.disk, storage.ServerOptions{Logger: n.log.With("part", "storage")})
+	server := storage.NewServer(n.disk, storage.ServerOptions{Logger: n.log.With("part", "storage"), OnCommit: n.committed})
 	server.Register(n.host)
 	n.opened(server)
 	n.serving.Store(true)
@@ -165,10 +168,14 @@ func (n *Node) openStorage(context.Context) error {
 
 func (n *Node) openGrid(context.Context) error {
 	n.grid = grid.New(grid.Config{
-		Servers: n.servers.all, Params: n.params(), Secret: n.dir.secret, Owner: string(n.dir.id), Logger: n.log.With("part", "grid"),
+		Servers: n.servers.all, Locate: n.locate, Params: n.params(), Secret: n.dir.secret, Owner: string(n.dir.id), Logger: n.log.With("part", "grid"),
 	})
 	n.opened(n.grid)
 	return nil
+}
+
+func (n *Node) locate(ctx context.Context, index share.StorageIndex) []share.Server {
+	return n.servers.locate(ctx, index, n.discovery)
 }
 
 // params returns the encoding of files that do not ask for another; zero lets the size of the grid decide.

@@ -58,5 +58,5 @@ func (n *Node) local(ctx context.Context) (share.Server, bool) {
 	if n.disk == nil {
 		return share.Server{}, false
 	}
-	return share.Server{ID: n.dir.id, Nickname: n.config.Nickname, Store: n.disk, Free: n.space(ctx).Free, Local: true}, true
+	return share.Server{ID: n.dir.id, Nickname: n.config.Nickname, Store: localStore{n.disk, n.committed}, Free: n.space(ctx).Free, Local: true}, true
 }

@@ -3,7 +3,9 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"cairn/p2p"
 	"cairn/p2p/storage"
@@ -12,29 +14,35 @@ import (
 
 // servers are the places where shares of files can go: the own disk, and a client for each member that stores.
 type servers struct {
-	host  *p2p.Host
-	local func(context.Context) (share.Server, bool)
+	host   *p2p.Host
+	local  func(context.Context) (share.Server, bool)
+	askAll int
+	large  atomic.Bool // more than askAll members store
 
 	mu      sync.Mutex // guards what follows
 	clients map[share.ServerID]*storage.Client
 	closed  bool
 }
 
-func newServers(host *p2p.Host, local func(context.Context) (share.Server, bool)) *servers {
-	return &servers{host: host, local: local, clients: map[share.ServerID]*storage.Client{}}
+func newServers(host *p2p.Host, local func(context.Context) (share.Server, bool), askAll int) *servers {
+	return &servers{host: host, local: local, askAll: askAll, clients: map[share.ServerID]*storage.Client{}}
 }
 
 // all returns every server that is known. Members that do not answer are marked: whether they hold anything is
-// unknown, which is not the same as no.
+// unknown, which is not the same as no. In a large grid only the members that this node is connected to are returned,
+// and the others that hold shares of a file are to be found.
 func (s *servers) all(ctx context.Context) []share.Server {
+	peers := slices.DeleteFunc(s.host.Peers(), func(p p2p.Peer) bool { return !p.Storage || p.Problem != "" })
+	large := len(peers) > s.askAll
+	s.large.Store(large)
+	if large {
+		peers = slices.DeleteFunc(peers, func(p p2p.Peer) bool { return p.Path == "" })
+	}
 	var all []share.Server
 	if own, ok := s.local(ctx); ok {
 		all = append(all, own)
 	}
-	for _, p := range s.host.Peers() {
-		if !p.Storage || p.Problem != "" {
-			continue
-		}
+	for _, p := range peers {
 		client := s.client(p.ID)
 		if client == nil {
 			return nil // the node is stopping
@@ -42,6 +50,30 @@ func (s *servers) all(ctx context.Context) []share.Server {
 		all = append(all, share.Server{ID: p.ID, Nickname: p.Nickname, Store: client, Free: p.Space.Free, Down: !p.Responsive})
 	}
 	return all
+}
+
+// A finder finds the servers that announced shares of a file. discovery.Discovery is one.
+type finder interface {
+	Providers(ctx context.Context, index share.StorageIndex) ([]share.ServerID, error)
+}
+
+// locate returns the servers that announced shares of a file, in a large grid.
+func (s *servers) locate(ctx context.Context, index share.StorageIndex, in finder) []share.Server {
+	if !s.large.Load() {
+		return nil
+	}
+	ids, err := in.Providers(ctx, index)
+	if err != nil {
+		return nil // nobody announced it, or not in time: the members that are connected are asked all the same
+	}
+	var found []share.Server
+	for _, id := range ids {
+		if client := s.client(id); client != nil {
+			p, _ := s.host.Peer(id)
+			found = append(found, share.Server{ID: id, Nickname: p.Nickname, Store: client, Free: p.Space.Free, Down: p.Path != "" && !p.Responsive})
+		}
+	}
+	return found
 }
 
 // client returns the one client of a member, nil when the node is stopping.

@@ -32,6 +32,7 @@ type Storage struct {
 	Path    string `toml:"path" doc:"Where shares are kept; relative to the node's directory."`
 	Offer   Size   `toml:"offer" doc:"How much space to lend (10GB, 1.5TiB). 0: all that is free on the disk, but the reserve."`
 	Reserve Size   `toml:"reserve" doc:"How much of the disk stays free whatever is offered."`
+	Scrub   Size   `toml:"scrub" doc:"How much is read each second to verify stored shares in the background. 0: never."`
 }
 
 // Network configures the peer-to-peer side.
@@ -39,6 +40,7 @@ type Network struct {
 	Listen    []string `toml:"listen" doc:"Multiaddrs to listen on. The port must stay the same for friends to find this node again."`
 	Bootstrap []string `toml:"bootstrap" doc:"More peers to start from, as multiaddrs that end in /p2p/ID, beside those in the grid's address."`
 	MDNS      bool     `toml:"mdns" doc:"Whether to look for members on the local network."`
+	AskAll    int      `toml:"ask_all" doc:"Up to how many members that store everybody is asked for shares; in larger grids those that announced them."`
 }
 
 // Control configures the local API.
@@ -62,10 +64,11 @@ type Log struct {
 // Default returns the configuration of a node about which nothing is said.
 func Default() Config {
 	return Config{
-		Storage: Storage{Enabled: true, Path: "storage", Reserve: 1 << 30},
+		Storage: Storage{Enabled: true, Path: "storage", Reserve: 1 << 30, Scrub: 4e6},
 		Network: Network{
 			Listen: []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1", "/ip6/::/tcp/0", "/ip6/::/udp/0/quic-v1"},
 			MDNS:   true,
+			AskAll: 64,
 		},
 		Control: Control{Address: "127.0.0.1:0"},
 		Log:     Log{Level: "info", Format: "text"},
@@ -95,6 +98,9 @@ func (c Config) Validate() error {
 	if c.Storage.Reserve < 0 {
 		problem("storage.reserve", "%d is negative", int64(c.Storage.Reserve))
 	}
+	if c.Storage.Scrub < 0 {
+		problem("storage.scrub", "%d is negative", int64(c.Storage.Scrub))
+	}
 	problems = append(problems, c.Network.problems()...)
 	if err := loopback(c.Control.Address); err != nil {
 		problem("control.address", "%w", err)
@@ -117,6 +123,9 @@ func (n Network) problems() []error {
 	var problems []error
 	if len(n.Listen) == 0 {
 		problems = append(problems, errors.New("network.listen: is empty: want at least one multiaddr"))
+	}
+	if n.AskAll < 1 {
+		problems = append(problems, fmt.Errorf("network.ask_all: %d: want at least 1", n.AskAll))
 	}
 	for i, text := range n.Listen {
 		if !strings.HasPrefix(text, "/") {

@@ -1,0 +1,44 @@
+package node
+
+import (
+	"context"
+
+	"cairn/share"
+	"cairn/share/disk"
+)
+
+// localStore is the node's own disk as uploads of this node use it: like the server for peers, it tells of every share
+// that is committed.
+type localStore struct {
+	*disk.Store
+	committed func(share.StorageIndex)
+}
+
+var (
+	_ share.Store   = localStore{}
+	_ share.Resumer = localStore{}
+	_ share.Spacer  = localStore{}
+)
+
+// Create is that of the disk.
+func (s localStore) Create(ctx context.Context, upload share.Upload) (share.Writer, error) {
+	w, err := s.Store.Create(ctx, upload)
+	if err != nil {
+		return nil, err
+	}
+	return localWriter{w, s.committed}, nil
+}
+
+type localWriter struct {
+	share.Writer
+	committed func(share.StorageIndex)
+}
+
+// Commit is that of the disk.
+func (w localWriter) Commit(ctx context.Context, root []byte) error {
+	if err := w.Writer.Commit(ctx, root); err != nil {
+		return err
+	}
+	w.committed(share.IndexOf(root))
+	return nil
+}

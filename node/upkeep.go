@@ -1,0 +1,122 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"cairn/share"
+	"cairn/share/disk"
+)
+
+// When the background work is done.
+const (
+	// scrubAfter is how long the node runs before it verifies its shares, scrubEvery the pause between two passes.
+	scrubAfter = 10 * time.Minute
+	scrubEvery = 24 * time.Hour
+	// announceEvery is how often the node looks whether its grid has become one in which shares are announced.
+	announceEvery = time.Minute
+	// announceBatch is how many files are announced at a time.
+	announceBatch = 1000
+)
+
+// openUpkeep starts what a node does by itself: it verifies its shares, and announces them in a large grid.
+func (n *Node) openUpkeep(context.Context) error {
+	if n.disk == nil {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var tasks sync.WaitGroup
+	if rate := int64(n.config.Storage.Scrub); rate > 0 {
+		tasks.Go(func() { scrub(ctx, n.disk, rate, n.log.With("part", "scrub")) })
+	}
+	tasks.Go(func() { n.announceAll(ctx) })
+	n.opened(closerFunc(func() error {
+		cancel()
+		tasks.Wait()
+		return nil
+	}))
+	return nil
+}
+
+// A scrubber verifies all that it holds. disk.Store is one.
+type scrubber interface {
+	Scrub(ctx context.Context, bytesPerSecond int64) (disk.ScrubReport, error)
+}
+
+// scrub verifies a store again and again until the context ends. A pass that was interrupted by a restart goes on where
+// it stopped.
+func scrub(ctx context.Context, store scrubber, bytesPerSecond int64, log *slog.Logger) {
+	for wait := scrubAfter; pause(ctx, wait); wait = scrubEvery {
+		report, err := store.Scrub(ctx, bytesPerSecond)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			log.Warn("stored shares could not be verified", "error", err)
+		default:
+			log.Info("verified the stored shares", "shares", report.Shares, "bytes", report.Bytes)
+		}
+	}
+}
+
+// quarantined tells the owner of a share that does not verify.
+func (n *Node) quarantined(q disk.Quarantined) {
+	n.log.Warn("a stored share is damaged and was moved aside; the file's owner can repair it",
+		"part", "storage", "file", q.Index.String(), "share", q.Number.String(), "path", q.Path, "error", q.Err)
+}
+
+// announceAll announces every file of which the node holds shares, once the grid is large enough that not everybody is
+// asked.
+func (n *Node) announceAll(ctx context.Context) {
+	for announced := false; !announced && pause(ctx, announceEvery); {
+		n.servers.all(ctx) // notices how large the grid is
+		if !n.servers.large.Load() {
+			continue
+		}
+		err := n.announceHeld(ctx)
+		if err != nil && ctx.Err() == nil {
+			n.log.Warn("stored shares could not be announced", "part", "discovery", "error", err)
+		}
+		announced = err == nil
+	}
+}
+
+func (n *Node) announceHeld(ctx context.Context) error {
+	batch := make([]share.StorageIndex, 0, announceBatch)
+	flush := func() error {
+		err := n.discovery.Announce(ctx, batch...)
+		batch = batch[:0]
+		return err
+	}
+	err := n.disk.Each(ctx, func(index share.StorageIndex) error {
+		if batch = append(batch, index); len(batch) < announceBatch {
+			return nil
+		}
+		return flush()
+	})
+	return errors.Join(err, flush())
+}
+
+// committed announces a file of which a share was stored, in a large grid.
+func (n *Node) committed(index share.StorageIndex) {
+	if !n.servers.large.Load() {
+		return
+	}
+	if err := n.discovery.Announce(context.Background(), index); err != nil {
+		n.log.Debug("a share could not be announced", "part", "discovery", "file", index.String(), "error", err)
+	}
+}
+
+// pause waits and returns false when the context ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
