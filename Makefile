@@ -58,11 +58,11 @@ lint: .build/golangci-lint
 	cd .ci/tools && $(GO) build -o ../../.build/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 bench: build
-	bin/cairn bench --markdown docs/benchmarks.md
+	bin/cairn bench --size 100MB,1GiB --markdown docs/benchmarks.md
 
 man: build
 	mkdir -p .build/man
-	bin/cairn help man .build/man
+	bin/cairn man .build/man
 
 .build:
 	@mkdir -p .build

@@ -49,7 +49,7 @@ var licences = []struct{ name, words string }{
 
 // Classify names the licence whose text this is, or returns "" for none that dependencies may have.
 func Classify(text string) string {
-	plain := strings.Join(strings.Fields(strings.NewReplacer(",", "", "\"", "").Replace(strings.ToLower(text))), " ")
+	plain := strings.Join(strings.Fields(strings.NewReplacer(",", "", "\"", "", ">", "").Replace(strings.ToLower(text))), " ")
 	for _, l := range licences {
 		if strings.Contains(plain, l.words) {
 			return l.name

@@ -18,7 +18,7 @@ var Arrows = []Arrow{
 	{"share/column", []string{"share", "share/encoding"}, "a share in the making is checked the same way in every Store"},
 	{"share/disk", []string{"share", "share/encoding", "share/column"}, "a Store holds shares without understanding grids or peers"},
 	{"share/memory", []string{"share", "share/encoding", "share/column"}, "a Store holds shares without understanding grids or peers"},
-	{"share/storetest", []string{"share", "share/encoding", "share/keys"}, "the conformance suite sees a Store and the encoded file, nothing else"},
+	{"share/storetest", []string{"share", "share/encoding", "share/erasure", "share/keys"}, "the conformance suite sees a Store and the encoded file, nothing else"},
 
 	{"p2p", []string{"p2p/...", "share"}, "p2p moves shares between peers; who belongs to a grid (introducer) and where shares go (grid) are told to it through interfaces"},
 	{"p2p/wire", []string{"share"}, "the messages are pure data: no host, no stream, no store"},
@@ -54,8 +54,8 @@ type Home struct {
 var Homes = []Home{
 	{"github.com/klauspost/reedsolomon", []string{"share/erasure"}, "the erasure code has one home"},
 	{"github.com/dgraph-io/badger", []string{"share/disk"}, "Badger holds the metadata of share/disk and nothing else"},
-	{"github.com/ipfs/go-cid", []string{"share"}, "CIDs are the text form of storage indexes and blocks"},
-	{"github.com/multiformats/go-multihash", []string{"share"}, "CIDs are the text form of storage indexes and blocks"},
+	{"github.com/ipfs/go-cid", []string{"share", "p2p/discovery"}, "CIDs are the text form of storage indexes, and the keys of the DHT"},
+	{"github.com/multiformats/go-multihash", []string{"share", "p2p/discovery"}, "CIDs are the text form of storage indexes, and the keys of the DHT"},
 	{"github.com/libp2p/go-libp2p", []string{"p2p"}, "p2p owns the libp2p host; others see Stores, ids and addresses"},
 	{"github.com/libp2p/go-libp2p/core/crypto", []string{"p2p", "introducer", "node"}, "a node's key is a libp2p key; only its bearer and its checker need the type"},
 	{"github.com/libp2p/go-libp2p/core/peer", []string{"p2p", "introducer", "node"}, "peer ids are parsed where addresses are read"},

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"testing"
@@ -29,9 +30,8 @@ type Config struct {
 	Params share.Params // by the number of nodes when zero
 	// Store makes the store of the i-th node.
 	Store func(i int) share.Store
-	// Serve makes the i-th node answer the storage protocol in place of the honest server, when it returns true. What
-	// it registers must not outlive the host.
-	Serve func(i int, h *p2p.Host, store share.Store) bool
+	// Serve makes the i-th node answer the storage protocol and returns what ends that, or nil for an honest server.
+	Serve func(i int, h *p2p.Host, store share.Store) io.Closer
 	// Logger receives what the nodes log; nothing when nil.
 	Logger *slog.Logger
 }
@@ -97,9 +97,13 @@ func (g *Grid) start(ctx context.Context) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if g.config.Serve == nil || !g.config.Serve(i, n.Host, n.Store) {
-		n.server = storage.NewServer(n.Store, storage.ServerOptions{Logger: g.config.Logger})
-		n.server.Register(n.Host)
+	if g.config.Serve != nil {
+		n.server = g.config.Serve(i, n.Host, n.Store)
+	}
+	if n.server == nil {
+		server := storage.NewServer(n.Store, storage.ServerOptions{Logger: g.config.Logger})
+		server.Register(n.Host)
+		n.server = server
 	}
 	n.Grid = grid.New(grid.Config{
 		Servers: n.Servers, Params: g.config.Params, Secret: keys.NewConvergenceSecret(), Owner: string(n.Host.ID()),
@@ -166,7 +170,7 @@ type Node struct {
 	Grid  *grid.Grid
 
 	grid   *Grid
-	server *storage.Server
+	server io.Closer
 	left   bool
 
 	mu      sync.Mutex // guards clients
@@ -189,10 +193,7 @@ func (n *Node) Leave() {
 		err = errors.Join(err, client.Close())
 	}
 	n.mu.Unlock()
-	if n.server != nil {
-		err = errors.Join(err, n.server.Close())
-	}
-	if err = errors.Join(err, n.Host.Close()); err != nil {
+	if err = errors.Join(err, n.server.Close(), n.Host.Close()); err != nil {
 		n.grid.t.Errorf("close %s: %v", n.Name, err)
 	}
 }
