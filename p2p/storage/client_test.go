@@ -242,26 +242,28 @@ func TestManyIndexes(t *testing.T) {
 
 // TestRefusalWhileWriting has the server refuse in the middle of a long upload: the writer notices without asking.
 func TestRefusalWhileWriting(t *testing.T) {
-	p := connect(t, memory.New(memory.Options{Offer: 2 << 20}), storage.ServerOptions{}, storage.ClientOptions{})
-	f := storetest.NewFile(t, 1, 1, 1, 256<<10, 1<<20)
-	u := f.Upload(0, "")
-	u.Size = -1 // else it is refused at once
-	w, err := p.client.Create(t.Context(), u)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Close()
-	for i := 0; err == nil; i++ {
-		if i > 1000 {
-			t.Fatal("the refusal is never noticed")
+	for _, address := range []string{tcp, quic} {
+		p := connectAt(t, address, memory.New(memory.Options{Offer: 2 << 20}), storage.ServerOptions{}, storage.ClientOptions{})
+		f := storetest.NewFile(t, 1, 1, 1, 256<<10, 1<<20)
+		u := f.Upload(0, "")
+		u.Size = -1 // else it is refused at once
+		w, err := p.client.Create(t.Context(), u)
+		if err != nil {
+			t.Fatal(err)
 		}
-		err = w.Append(t.Context(), f.Row(0), f.Block(0, 0))
-	}
-	if !errors.Is(err, share.ErrNoSpace) || !strings.Contains(err.Error(), p.far.ID().Short()) {
-		t.Errorf("append: %v; want no space, and which server said so", err)
-	}
-	if err := w.Commit(t.Context(), f.Root); !errors.Is(err, share.ErrNoSpace) {
-		t.Errorf("commit after that: %v", err)
+		for i := 0; err == nil; i++ {
+			if i > 1000 {
+				t.Fatal("the refusal is never noticed")
+			}
+			err = w.Append(t.Context(), f.Row(0), f.Block(0, 0))
+		}
+		if !errors.Is(err, share.ErrNoSpace) || !strings.Contains(err.Error(), p.far.ID().Short()) {
+			t.Errorf("append: %v; want no space, and which server said so", err)
+		}
+		if err := w.Commit(t.Context(), f.Root); !errors.Is(err, share.ErrNoSpace) {
+			t.Errorf("commit after that: %v", err)
+		}
+		w.Close()
 	}
 }
 

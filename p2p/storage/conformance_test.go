@@ -11,19 +11,23 @@ import (
 
 // TestConformance runs the suite of all Stores against a client whose server is on another host.
 func TestConformance(t *testing.T) {
-	far := host(t)
-	near := host(t, far.Addresses()...)
-	storetest.Suite{
-		Owner: string(near.ID()),
-		Open: func(t *testing.T) share.Store {
-			server := storage.NewServer(memory.New(memory.Options{}), storage.ServerOptions{})
-			server.Register(far)
-			client := storage.NewClient(near, far.ID(), storage.ClientOptions{})
-			t.Cleanup(func() {
-				client.Close()
-				server.Close()
-			})
-			return client
-		},
-	}.Run(t)
+	for name, address := range map[string]string{"TCP": tcp, "QUIC": quic} {
+		t.Run(name, func(t *testing.T) {
+			far := hostAt(t, address)
+			near := hostAt(t, address, far.Addresses()...)
+			storetest.Suite{
+				Owner: string(near.ID()),
+				Open: func(t *testing.T) share.Store {
+					server := storage.NewServer(memory.New(memory.Options{}), storage.ServerOptions{})
+					server.Register(far)
+					client := storage.NewClient(near, far.ID(), storage.ClientOptions{})
+					t.Cleanup(func() {
+						client.Close()
+						server.Close()
+					})
+					return client
+				},
+			}.Run(t)
+		})
+	}
 }

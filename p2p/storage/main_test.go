@@ -19,12 +19,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // host opens a host on loopback, over TCP with TLS, that the test closes.
 func host(t testing.TB, bootstrap ...string) *p2p.Host {
 	t.Helper()
+	return hostAt(t, tcp, bootstrap...)
+}
+
+func hostAt(t testing.TB, address string, bootstrap ...string) *p2p.Host {
+	t.Helper()
 	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h, err := p2p.Open(t.Context(), p2p.Config{
-		Key: key, Grid: "test", Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Bootstrap: bootstrap,
+		Key: key, Grid: "test", Listen: []string{address}, Bootstrap: bootstrap,
 		Self: func() wire.Hello { return wire.Hello{Nickname: "node", Version: "test"} },
 	})
 	if err != nil {
@@ -48,8 +53,18 @@ type pair struct {
 // connect returns a pair in which the far host serves the store.
 func connect(t testing.TB, store share.Store, so storage.ServerOptions, co storage.ClientOptions) *pair {
 	t.Helper()
-	p := &pair{far: host(t)}
-	p.near = host(t, p.far.Addresses()...)
+	return connectAt(t, tcp, store, so, co)
+}
+
+const (
+	tcp  = "/ip4/127.0.0.1/tcp/0"
+	quic = "/ip4/127.0.0.1/udp/0/quic-v1"
+)
+
+func connectAt(t testing.TB, address string, store share.Store, so storage.ServerOptions, co storage.ClientOptions) *pair {
+	t.Helper()
+	p := &pair{far: hostAt(t, address)}
+	p.near = hostAt(t, address, p.far.Addresses()...)
 	p.server = storage.NewServer(store, so)
 	p.server.Register(p.far)
 	t.Cleanup(func() { p.server.Close() })
