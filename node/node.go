@@ -25,6 +25,9 @@ import (
 	"cairn/share/disk"
 )
 
+// clockSlack is how far two clocks may be apart without a warning.
+const clockSlack = 24 * time.Hour
+
 // Options say what a node is told beside its configuration.
 type Options struct {
 	// Version is the version of the software, told to other members.
@@ -103,8 +106,14 @@ func (n *Node) openLock(context.Context) error {
 }
 
 func (n *Node) openGridFile(context.Context) (err error) {
-	n.address, err = n.dir.Grid()
-	return err
+	if n.address, err = n.dir.Grid(); err != nil {
+		return err
+	}
+	if created := n.address.Grid.Created; time.Now().Before(created.Add(-clockSlack)) {
+		n.log.Warn("this machine's clock is wrong: it is before the day on which the grid was founded; leases on new files would "+
+			"end too early; set the clock", "now", time.Now(), "founded", created)
+	}
+	return nil
 }
 
 func (n *Node) openDisk(context.Context) (err error) {

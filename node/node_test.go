@@ -4,14 +4,20 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
+	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
+	"cairn/introducer"
 	"cairn/node"
 	"cairn/node/control"
 	"cairn/share"
@@ -155,4 +161,106 @@ func TestFailedStartLeavesNothingRunning(t *testing.T) {
 		t.Error("the node that did not start left its address behind")
 	}
 	start(t, second) // lock, disk and port are free again
+}
+
+// TestWrongClock shows that a node whose clock is behind its grid says so, and works.
+func TestWrongClock(t *testing.T) {
+	dir := newDir(t)
+	future, _, err := introducer.Found("g", share.Params{}, true, time.Now().Add(48*time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, err := introducer.NewAddress(future, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.Join(address); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	n, err := node.Open(t.Context(), dir.Path(), testConfig(), node.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(log.String(), "clock is wrong") {
+		t.Errorf("the log does not mention the clock:\n%s", &log)
+	}
+}
+
+// TestDamagedIndex shows that a node repairs its own bookkeeping, and what it acknowledged is still there.
+func TestDamagedIndex(t *testing.T) {
+	dir := newDir(t)
+	if _, err := dir.Found("g", share.Params{}); err != nil {
+		t.Fatal(err)
+	}
+	_, stop := start(t, dir)
+	client, err := control.Dial(dir.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	data := make([]byte, 300_000)
+	rand.Read(data)
+	result, err := client.Put(t.Context(), bytes.NewReader(data), control.PutRequest{Size: int64(len(data))}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	damaged := 0
+	err = filepath.WalkDir(filepath.Join(dir.Path(), "storage", "index"), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		damaged++
+		return os.WriteFile(path, []byte("not what it was"), 0o600)
+	})
+	if err != nil || damaged == 0 {
+		t.Fatalf("%d files damaged, %v", damaged, err)
+	}
+	start(t, dir)
+	again, err := control.Dial(dir.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	c, err := capability.Parse(result.Capability)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := again.Get(t.Context(), c, 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var got bytes.Buffer
+	if _, err := d.WriteTo(&got); err != nil || !bytes.Equal(got.Bytes(), data) {
+		t.Errorf("%d bytes came back of %d, %v", got.Len(), len(data), err)
+	}
+}
+
+// TestFileThatChanged shows that a file which is not what was announced is not stored as if it were.
+func TestFileThatChanged(t *testing.T) {
+	dir := newDir(t)
+	if _, err := dir.Found("g", share.Params{}); err != nil {
+		t.Fatal(err)
+	}
+	start(t, dir)
+	client, err := control.Dial(dir.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for _, size := range []int{20, 300_000} {
+		data := make([]byte, size)
+		announced := share.Digest(sha256.Sum256(data))
+		data[size-1] = 1
+		_, err := client.Put(t.Context(), bytes.NewReader(data), control.PutRequest{Size: int64(size), Digest: &announced}, nil)
+		e, ok := errors.AsType[*control.Error](err)
+		if !ok || e.Code != control.CodeFailed || !strings.Contains(e.Message, control.ErrChanged.Error()) || e.Hint == "" {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
 }

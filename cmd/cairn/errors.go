@@ -135,7 +135,7 @@ func (a *app) hintOf(err error) string {
 	case errors.Is(err, node.ErrHasGrid):
 		return fmt.Sprintf("leave it first with \"%s\", or use another directory with --dir", a.command("grid leave"))
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Sprintf("stop the program that has the port, or choose another: \"%s\"", a.command("config set network.listen /ip4/0.0.0.0/tcp/PORT"))
+		return fmt.Sprintf("stop the program that has the port, or choose another (network.listen, control.address) with \"%s\"", a.command("config edit"))
 	case errors.Is(err, node.ErrNodeExists):
 		return fmt.Sprintf("use it as it is, or name another directory with --dir; settings change with \"%s\"", a.command("config set"))
 	}
