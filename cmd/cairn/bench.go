@@ -22,6 +22,7 @@ type benchOptions struct {
 	sizes    []string
 	small    int
 	idle     time.Duration
+	notice   time.Duration
 	markdown string
 }
 
@@ -53,10 +54,11 @@ It needs free disk space of about four times the largest size, and leaves nothin
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runBench(cmd.Context(), a, o) },
 	}
 	flags := cmd.Flags()
-	flags.IntVar(&o.nodes, "nodes", 10, "how many nodes to start, 3 to 50")
+	flags.IntVar(&o.nodes, "nodes", 10, "how many nodes to start, 4 to 50")
 	flags.StringSliceVar(&o.sizes, "size", []string{"100MB"}, "sizes of the large files")
 	flags.IntVar(&o.small, "small", 200, "how many small files to store of each size")
 	flags.DurationVar(&o.idle, "idle", 10*time.Second, "how long to watch the idle grid")
+	flags.DurationVar(&o.notice, "notice", 25*time.Second, "how long the others get to notice that a node has stopped")
 	flags.StringVar(&o.markdown, "markdown", "", "write the tables into this file, between its markers")
 	return cmd
 }
@@ -87,8 +89,8 @@ func runBench(ctx context.Context, a *app, o *benchOptions) (err error) {
 }
 
 func (b *bench) check() error {
-	if b.benchOptions.nodes < 3 || b.benchOptions.nodes > 50 {
-		return usagef("--nodes %d: want 3 to 50", b.benchOptions.nodes)
+	if b.benchOptions.nodes < 4 || b.benchOptions.nodes > 50 {
+		return usagef("--nodes %d: want 4 to 50", b.benchOptions.nodes)
 	}
 	if b.small < 1 || b.small > 100_000 {
 		return usagef("--small %d: want 1 to 100000", b.small)

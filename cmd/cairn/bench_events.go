@@ -40,8 +40,6 @@ const (
 	rangeLength = 64 << 10
 	rangeReads  = 9
 	hungSize    = 10_000_000
-	// noticeHung is how long the others need at most to notice that a node does not answer.
-	noticeHung = 25 * time.Second
 )
 
 // readRange reads small pieces of the largest file through a gateway that has not read it.
@@ -125,7 +123,7 @@ func (b *bench) hung(ctx context.Context) error {
 		return err
 	}
 	times.HungGet = time.Since(begin).Seconds()
-	if err := pause(ctx, noticeHung); err != nil {
+	if err := pause(ctx, b.notice); err != nil {
 		return err
 	}
 	times.Known, _, err = timed()
