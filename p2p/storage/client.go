@@ -138,6 +138,13 @@ func (c *Client) stream(ctx context.Context, name string) (network.Stream, error
 	return stream, nil
 }
 
+// suspect says that the peer keeps somebody waiting.
+func (c *Client) suspect() {
+	if s, ok := c.opener.(suspecter); ok {
+		s.Suspect(c.id)
+	}
+}
+
 // cause gives the error of a stream its meaning.
 func (c *Client) cause(ctx context.Context, err error) error {
 	switch {

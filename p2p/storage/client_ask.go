@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 
@@ -109,6 +110,8 @@ func (c *Client) exchange(ctx context.Context, s *askStream, m wire.Message, ans
 	reset := func() { _ = s.stream.Reset() }
 	stop := context.AfterFunc(ctx, reset)
 	stopClosed := context.AfterFunc(c.ctx, reset)
+	late := time.AfterFunc(suspectAfter, c.suspect)
+	defer late.Stop()
 	if _, err = s.stream.Write(out); err == nil {
 		err = answer(s.in)
 	}

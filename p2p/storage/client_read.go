@@ -28,6 +28,9 @@ func (p *readPool) choose(limit int) (best *readStream, more bool) {
 	defer p.mu.Unlock()
 	least := 0
 	for _, s := range p.streams {
+		if s.end.Err() != nil {
+			continue
+		}
 		if n := s.load(); best == nil || n < least {
 			best, least = s, n
 		}

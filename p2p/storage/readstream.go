@@ -58,10 +58,11 @@ func (s *readStream) do(ctx context.Context, f *fetch) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-s.end.Done():
-		return context.Cause(s.end)
+		return errLost
 	}
-	if err := s.enqueue(f); err != nil {
-		return err
+	if !s.enqueue(f) {
+		<-s.slots
+		return errLost
 	}
 	select {
 	case err := <-f.done:
@@ -71,23 +72,23 @@ func (s *readStream) do(ctx context.Context, f *fetch) error {
 	}
 }
 
-func (s *readStream) enqueue(f *fetch) error {
+// enqueue has the request sent; it returns false when the stream has ended.
+func (s *readStream) enqueue(f *fetch) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.end.Err() != nil {
-		<-s.slots
-		return context.Cause(s.end)
+		return false
 	}
 	if len(s.queue) == 0 {
 		s.progress = time.Now()
-		s.watch(s.client.options.ReadTimeout)
+		s.watch(min(suspectAfter, s.client.options.ReadTimeout))
 	}
 	s.queue = append(s.queue, f)
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
-	return nil
+	return true
 }
 
 // watch has the stream checked after a while. The mutex is held.
@@ -99,7 +100,7 @@ func (s *readStream) watch(after time.Duration) {
 	s.watchdog.Reset(after)
 }
 
-// check ends the stream when the peer owes a frame for too long.
+// check suspects a peer that owes a frame for long, and ends the stream when it is too long.
 func (s *readStream) check() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,11 +108,15 @@ func (s *readStream) check() {
 		return
 	}
 	limit := s.client.options.ReadTimeout
-	if waited := time.Since(s.progress); waited < limit {
+	switch waited := time.Since(s.progress); {
+	case waited >= limit:
+		s.kill(fmt.Errorf("%w: no answer for %s", share.ErrUnavailable, limit))
+	case waited >= suspectAfter:
+		s.client.suspect()
 		s.watch(limit - waited)
-		return
+	default:
+		s.watch(min(suspectAfter, limit) - waited)
 	}
-	s.kill(fmt.Errorf("%w: no answer for %s", share.ErrUnavailable, limit))
 }
 
 // abandon gives up waiting for an answer. When it returns, the receiver does not use the caller's buffer any more.

@@ -34,6 +34,16 @@ type StreamOpener interface {
 	Stream(ctx context.Context, id share.ServerID, name string) (network.Stream, error)
 }
 
+// A suspecter is a StreamOpener that wants to hear of peers that keep somebody waiting, so that others are spared the
+// wait. p2p.Host is one.
+type suspecter interface {
+	// Suspect finds out whether the peer still answers. It does not block.
+	Suspect(id share.ServerID)
+}
+
+// suspectAfter is how long a peer may keep somebody waiting before it is suspected to be hung.
+const suspectAfter = time.Second
+
 // A deadline moves one deadline of a stream along, without touching the stream more often than needed.
 type deadline struct {
 	set     func(time.Time) error

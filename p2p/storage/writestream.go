@@ -72,7 +72,7 @@ func (s *writeStream) put(p []byte) error {
 // as long as patience.
 func (s *writeStream) wait(ctx context.Context, patience time.Duration) (writeAnswer, error) {
 	since := time.Now()
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(min(suspectAfter, patience))
 	defer timer.Stop()
 	for {
 		select {
@@ -90,6 +90,7 @@ func (s *writeStream) wait(ctx context.Context, patience time.Duration) (writeAn
 			if left <= 0 {
 				return writeAnswer{}, fmt.Errorf("%w: no answer for %s", share.ErrUnavailable, patience)
 			}
+			s.client.suspect()
 			timer.Reset(left)
 		}
 	}
