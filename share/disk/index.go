@@ -48,13 +48,18 @@ var (
 func fileKey(index share.StorageIndex) []byte { return append([]byte{'s'}, index[:]...) }
 func uploadKey(upload [32]byte) []byte        { return append([]byte{'u'}, upload[:]...) }
 
-// openIndex opens Badger. Badger panics on some damage; that is an error here like any other.
-func openIndex(dir string, readOnly bool, log *slog.Logger) (x *index, err error) {
+// guard turns a panic into an error: Badger panics on some damage.
+func guard(fn func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			x, err = nil, fmt.Errorf("index: %w: %v", share.ErrCorrupt, p)
+			err = fmt.Errorf("%w: %v", share.ErrCorrupt, p)
 		}
 	}()
+	return fn()
+}
+
+// openIndex opens Badger.
+func openIndex(dir string, readOnly bool, log *slog.Logger) (*index, error) {
 	o := badger.DefaultOptions(dir).
 		WithMemTableSize(memTableBytes).WithNumMemtables(2).
 		WithBlockCacheSize(8 << 20).WithCompression(options.None).
@@ -64,7 +69,14 @@ func openIndex(dir string, readOnly bool, log *slog.Logger) (x *index, err error
 		WithNumCompactors(2).WithNumGoroutines(1).
 		WithReadOnly(readOnly).WithBypassLockGuard(true).
 		WithLogger(badgerLog{log})
-	db, err := badger.Open(o)
+	if err := checkTables(dir, shallow); err != nil {
+		return nil, err
+	}
+	var db *badger.DB
+	err := guard(func() (err error) {
+		db, err = badger.Open(o)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("index: %w", fail(err))
 	}
@@ -92,7 +104,7 @@ func (x *index) view(fn func(*badger.Txn) error) error {
 	if x.closed {
 		return errIndexClosed
 	}
-	err := x.db.View(fn)
+	err := guard(func() error { return x.db.View(fn) })
 	if err == nil {
 		return nil
 	}
@@ -105,12 +117,16 @@ func (x *index) view(fn func(*badger.Txn) error) error {
 	return fmt.Errorf("index: %w", err)
 }
 
-// check reads all of the index and compares it with its checksums.
+// check reads all of the index that is in tables and compares it with its checksums.
 func (x *index) check() error {
 	if x.db == nil {
 		return nil
 	}
-	return x.view(func(*badger.Txn) error { return x.db.VerifyChecksum() })
+	err := checkTables(x.db.Opts().Dir, deep)
+	if errors.Is(err, share.ErrCorrupt) {
+		x.damaged(err)
+	}
+	return err
 }
 
 // get reads and decodes one record; it reports whether there is one.

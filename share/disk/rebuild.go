@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"cairn/share"
@@ -29,6 +30,9 @@ func (s *Store) indexDir() string { return filepath.Join(s.dir, "index") }
 // rebuildMark is a file that is there while the index must not be believed.
 func (s *Store) rebuildMark() string { return filepath.Join(s.dir, "rebuild") }
 
+// openingMark is a file that is there while Badger opens its files.
+func (s *Store) openingMark() string { return filepath.Join(s.dir, "opening") }
+
 // markDamaged makes the next Open compute the index again.
 func (s *Store) markDamaged(cause error) {
 	s.log.Error("the storage's index is damaged; it is computed again when the storage is opened next", "directory", s.dir, "error", cause)
@@ -42,20 +46,21 @@ func (s *Store) openIndex(rebuild bool) (stateRecord, error) {
 	if s.refuse != nil {
 		return s.openIndexReadOnly()
 	}
-	if _, err := os.Stat(s.rebuildMark()); err == nil {
-		rebuild = true
+	for _, mark := range []string{s.rebuildMark(), s.openingMark()} {
+		if _, err := os.Stat(mark); err == nil {
+			rebuild = true
+		}
 	}
-	state, found, err := s.tryIndex(false)
-	if errors.Is(err, share.ErrNoSpace) || errors.Is(err, share.ErrReadOnly) {
+	// Damage that nobody foresees may end the process inside Badger. The next Open sees the mark and does not try again.
+	if err := writeFile(s.files, s.openingMark(), nil); err != nil {
+		return stateRecord{}, err
+	}
+	state, found, err := s.openIndexMarked(rebuild)
+	if err != nil {
 		return state, err
 	}
-	if err != nil || rebuild {
-		if err := s.discardIndex(err); err != nil {
-			return state, err
-		}
-		if state, found, err = s.tryIndex(false); err != nil {
-			return state, fmt.Errorf("%w: delete %s and start again: it is computed from the shares", err, s.indexDir())
-		}
+	if err := removeAll(s.files, s.openingMark()); err != nil {
+		return state, fail(err)
 	}
 	if !found {
 		// What is half done when the process ends now must not pass for whole.
@@ -67,6 +72,33 @@ func (s *Store) openIndex(rebuild bool) (stateRecord, error) {
 		return state, err
 	}
 	return state, fail(removeAll(s.files, s.rebuildMark()))
+}
+
+// openIndexMarked opens the index, an empty one where that there is cannot be used.
+func (s *Store) openIndexMarked(rebuild bool) (state stateRecord, found bool, err error) {
+	if rebuild {
+		err = s.discardIndex(errors.New("asked to, or it was damaged when last used"))
+	}
+	if err == nil {
+		state, found, err = s.tryIndex(false)
+	}
+	if err != nil && !rebuild && !isShortage(err) {
+		if err := s.discardIndex(err); err != nil {
+			return state, false, err
+		}
+		state, found, err = s.tryIndex(false)
+	}
+	return state, found, err
+}
+
+// isShortage reports whether an error says that the machine is short of something, and not that files are damaged.
+func isShortage(err error) bool {
+	for _, e := range []error{share.ErrNoSpace, share.ErrReadOnly, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // tryIndex opens the index and reads its state.

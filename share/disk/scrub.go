@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -51,12 +52,13 @@ func (s *Store) Scrub(ctx context.Context, bytesPerSecond int64) (ScrubReport, e
 	if err := s.writable(ctx); err != nil {
 		return ScrubReport{}, err
 	}
-	limit := rate.Inf
+	p := &scrub{Store: s, limiter: unlimited()}
 	if bytesPerSecond > 0 {
-		limit = rate.Limit(bytesPerSecond)
+		p.limiter.SetLimit(rate.Limit(bytesPerSecond))
 	}
-	p := &scrub{Store: s, limiter: rate.NewLimiter(limit, scrubBurst)}
-	if err := p.run(ctx); err != nil {
+	err := p.run(ctx)
+	p.report.Bytes = p.read.Load()
+	if err != nil {
 		return p.report, fmt.Errorf("scrub: %w", err)
 	}
 	return p.report, nil
@@ -65,8 +67,11 @@ func (s *Store) Scrub(ctx context.Context, bytesPerSecond int64) (ScrubReport, e
 type scrub struct {
 	*Store
 	limiter *rate.Limiter
+	read    atomic.Int64 // bytes; encoding.Verify reads from several goroutines
 	report  ScrubReport
 }
+
+func unlimited() *rate.Limiter { return rate.NewLimiter(rate.Inf, scrubBurst) }
 
 func (p *scrub) run(ctx context.Context) error {
 	if err := p.index.check(); err != nil {
@@ -138,12 +143,19 @@ func isDamage(err error) bool {
 	return errors.Is(err, share.ErrCorrupt) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.EIO)
 }
 
+// verify reads all of a share, and the footer of a share file, and checks every byte.
 func (p *scrub) verify(ctx context.Context, f fileRecord, held shareRecord, index share.StorageIndex) error {
 	r, err := p.reader(f, held, index)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
+	if held.At == (position{}) {
+		_, name := p.names(index, held.Number)
+		if _, err := readShareFile(p.files, index, held.Number, name); err != nil {
+			return err
+		}
+	}
 	return encoding.Verify(ctx, &limitedReader{r, p}, index, held.Number, f.Root)
 }
 
@@ -159,7 +171,9 @@ func (r *limitedReader) ReadAt(ctx context.Context, p []byte, off int64) (int, e
 			return 0, err
 		}
 	}
-	return r.Reader.ReadAt(ctx, p, off)
+	n, err := r.Reader.ReadAt(ctx, p, off)
+	r.scrub.read.Add(int64(n))
+	return n, err
 }
 
 // discard removes a bad share from the index, then moves what there is of it aside.
