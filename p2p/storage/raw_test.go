@@ -2,6 +2,9 @@ package storage_test
 
 import (
 	"errors"
+	"log/slog"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -296,4 +299,41 @@ func eventually(t testing.TB, what string, holds func() bool) {
 			t.Fatalf("not within 20 s: %s", what)
 		}
 	}
+}
+
+// TestFlippedBytes changes each byte of an upload in turn: whatever the server makes of it, what it publishes under the
+// file's index is the file's share.
+func TestFlippedBytes(t *testing.T) {
+	var log lockedBuilder
+	store := memory.New(memory.Options{})
+	o := storage.ServerOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	p := connect(t, store, o, storage.ClientOptions{})
+	f := storetest.NewFile(t, 1, 1, 2, 4096, 40)
+	stream := upload(t, f, 0)
+	for i := range stream {
+		flipped := slices.Clone(stream)
+		flipped[i] ^= byte(1 + i%255)
+		s := p.raw(t, storage.Write)
+		s.say(flipped)
+		if err := s.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		for n := 0; s.hear() == nil; n++ {
+			if n > 2 {
+				t.Fatalf("byte %d: the server does not stop answering", i)
+			}
+		}
+		s.Reset()
+	}
+	held, err := store.Numbers(t.Context(), []share.StorageIndex{f.Index})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range held[0].Numbers {
+		wantShare(t, p.client, f, n)
+	}
+	if strings.Contains(log.String(), "panic") {
+		t.Errorf("the server panicked: %s", log.String())
+	}
+	p.mustWork(t)
 }
