@@ -8,8 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
-
+	"cairn/internal/wholefile"
 	"cairn/introducer"
 	"cairn/share"
 )
@@ -107,7 +106,7 @@ func (d *Dir) Leave() (introducer.Descriptor, error) {
 }
 
 func (d *Dir) writeGrid(address introducer.Address) error {
-	if err := renameio.WriteFile(d.file(gridFile), []byte(address.String()+"\n"), 0o600); err != nil {
+	if err := wholefile.Write(d.file(gridFile), []byte(address.String()+"\n"), 0o600); err != nil {
 		return fmt.Errorf("grid: %w", err)
 	}
 	return nil

@@ -7,8 +7,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
+	"cairn/internal/wholefile"
 	"cairn/share"
 	"cairn/share/keys"
 )
@@ -41,7 +40,7 @@ func writeGridKey(path string, key ed25519.PrivateKey) error {
 
 // writeSecret writes one line that only the owner can read. It replaces the file in one step.
 func writeSecret(path, line string) error {
-	return renameio.WriteFile(path, []byte(line+"\n"), 0o600, renameio.IgnoreUmask())
+	return wholefile.Write(path, []byte(line+"\n"), 0o600)
 }
 
 // readSecret returns the bytes of a secret. Errors never contain any of it.

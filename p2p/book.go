@@ -11,10 +11,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"cairn/internal/wholefile"
 	"cairn/p2p/wire"
 	"cairn/share"
 )
@@ -132,7 +132,7 @@ func (b book) save(members []bookEntry) error {
 	if err != nil {
 		return fmt.Errorf("remember members: %w", err)
 	}
-	if err := renameio.WriteFile(b.path, append(data, '\n'), 0o600); err != nil {
+	if err := wholefile.Write(b.path, append(data, '\n'), 0o600); err != nil {
 		return fmt.Errorf("remember members: %w", err)
 	}
 	return nil

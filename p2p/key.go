@@ -8,10 +8,10 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/google/renameio/v2"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"cairn/internal/wholefile"
 	"cairn/share"
 )
 
@@ -46,7 +46,7 @@ func createKey(path string) (crypto.PrivKey, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("write identity key: %w", err)
 	}
-	if err := renameio.WriteFile(path, data, 0o600, renameio.IgnoreUmask()); err != nil {
+	if err := wholefile.Write(path, data, 0o600); err != nil {
 		return nil, fmt.Errorf("write identity key: %w", err)
 	}
 	return key, nil

@@ -20,7 +20,7 @@ var Arrows = []Arrow{
 	{"share/memory", []string{"share", "share/encoding", "share/column"}, "a Store holds shares without understanding grids or peers"},
 	{"share/storetest", []string{"share", "share/encoding", "share/erasure", "share/keys"}, "the conformance suite sees a Store and the encoded file, nothing else"},
 
-	{"p2p", []string{"p2p/...", "share"}, "p2p moves shares between peers; who belongs to a grid (introducer) and where shares go (grid) are told to it through interfaces"},
+	{"p2p", []string{"p2p/...", "share", "internal/wholefile"}, "p2p moves shares between peers; who belongs to a grid (introducer) and where shares go (grid) are told to it through interfaces"},
 	{"p2p/wire", []string{"share"}, "the messages are pure data: no host, no stream, no store"},
 	{"p2p/discovery", []string{"p2p", "share"}, "discovery finds peers and shares and knows nothing of what is stored"},
 	{"p2p/storage", []string{"p2p", "p2p/wire", "share"}, "the storage protocol serves any Store and knows nothing of placement"},
@@ -30,8 +30,8 @@ var Arrows = []Arrow{
 	{"grid", []string{"grid/...", "share/..."}, "grid and p2p never import each other: they meet only in share.Store"},
 	{"grid/placement", []string{"share"}, "placement is pure: servers in, plan out"},
 
-	{"node", []string{"node/...", "grid/...", "introducer/...", "p2p/...", "share/..."}, "node composes everything below it and is composed only by cmd"},
-	{"node/config", []string{"share"}, "the configuration is data; it starts nothing"},
+	{"node", []string{"node/...", "grid/...", "introducer/...", "p2p/...", "share/...", "internal/wholefile"}, "node composes everything below it and is composed only by cmd"},
+	{"node/config", []string{"share", "internal/wholefile"}, "the configuration is data; it starts nothing"},
 	{"node/vfs", []string{"grid/...", "share/..."}, "the file system is built on the grid's facade, not on peers"},
 	{"node/gateway", []string{"node/vfs", "share"}, "a gateway translates one protocol over vfs, nothing else"},
 
@@ -40,6 +40,7 @@ var Arrows = []Arrow{
 	{"internal", []string{"internal/...", "node/...", "grid/...", "introducer/...", "p2p/...", "share/..."}, "support of tests may use everything but the command line"},
 	{"internal/layers", nil, "the rules read the tree, they do not run it"},
 	{"internal/baseline", []string{"p2p", "share", "share/encoding", "share/erasure", "share/keys"}, "a baseline measures what is below the grid"},
+	{"internal/wholefile", nil, "writing a file needs no package of ours"},
 	{"internal/localgrid", nil, "starting processes needs no package of ours"},
 }
 
@@ -67,7 +68,6 @@ var Homes = []Home{
 	{"golang.org/x/term", []string{"cmd"}, "only the command line has a terminal"},
 	{"github.com/pelletier/go-toml", []string{"node/config"}, "the configuration file has one reader"},
 	{"github.com/gofrs/flock", []string{"node", "share/disk"}, "locks guard folders that belong to one process"},
-	{"github.com/google/renameio", []string{"node", "share/disk", "p2p", "introducer"}, "files that must survive a crash are written by their owner"},
 	{"pgregory.net/rapid", nil, "rapid is for tests"},
 	{"go.uber.org/goleak", nil, "goleak is for tests"},
 	{"github.com/google/go-cmp", nil, "go-cmp is for tests"},

@@ -11,8 +11,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/google/renameio/v2"
 	"github.com/pelletier/go-toml/v2"
+
+	"cairn/internal/wholefile"
 )
 
 // maxFile is the largest configuration file that is read, in bytes.
@@ -263,7 +264,7 @@ func assigns(text, name string) bool {
 
 // Write replaces the file in one step; a crash leaves the old or the new text.
 func Write(path string, data []byte) error {
-	if err := renameio.WriteFile(path, data, 0o600); err != nil {
+	if err := wholefile.Write(path, data, 0o600); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
 	return nil

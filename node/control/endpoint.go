@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
+	"cairn/internal/wholefile"
 )
 
 // EndpointFile is the name of the file in a node's directory that says how to reach the running node.
@@ -41,7 +41,7 @@ func (e Endpoint) Write(dir string) error {
 	if err != nil {
 		return fmt.Errorf("endpoint: %w", err)
 	}
-	if err := renameio.WriteFile(filepath.Join(dir, EndpointFile), append(data, '\n'), 0o600); err != nil {
+	if err := wholefile.Write(filepath.Join(dir, EndpointFile), append(data, '\n'), 0o600); err != nil {
 		return fmt.Errorf("endpoint: %w", err)
 	}
 	return nil
