@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -236,4 +237,37 @@ func TestServiceNameHidesGrid(t *testing.T) {
 	if a == b || len(a) > len("_cairn-01234567._udp") || a != discovery.ServiceName("river") {
 		t.Errorf("service names %q and %q", a, b)
 	}
+}
+
+// refusing is a gate with one peer that is out.
+type refusing struct {
+	out atomic.Pointer[share.ServerID]
+}
+
+func (g *refusing) Admit(id share.ServerID) error {
+	if out := g.out.Load(); out != nil && *out == id {
+		return errors.New("revoked")
+	}
+	return nil
+}
+
+func TestRefusedPeerGetsNoDHT(t *testing.T) {
+	gate := &refusing{}
+	a := start(t, func(c *p2p.Config, _ *discovery.Config) { c.Gate = gate })
+	b := start(t, joining(a))
+	eventually(t, 5*time.Second, "both met", func() bool { return connected(a) == 1 && connected(b) == 1 })
+	id := b.ID()
+	gate.out.Store(&id)
+	s, err := b.Stream(t.Context(), a.ID(), "kad/1.0.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.Write([]byte{0})
+	s.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := s.Read(make([]byte, 1)); !errors.Is(p2p.Reason(err), share.ErrDenied) {
+		t.Errorf("the DHT of a node that revoked us: %v, want ErrDenied", err)
+	}
+	a.Recheck()
+	eventually(t, 5*time.Second, "parted, and out of the routing table", func() bool { return connected(a) == 0 && a.Known() == 0 })
 }
