@@ -8,6 +8,7 @@ import (
 	"io"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -61,6 +62,10 @@ func (s *Segment) Release() {
 // and from the calling goroutine, with one reference that emit owns. Segments are encrypted, coded and hashed by as
 // many goroutines as there are processors. It returns the root when all segments are emitted. An error of emit ends
 // it and is returned as it is.
+//
+// Only io.EOF is the end of r: io.ErrUnexpectedEOF, as a connection that broke gives, is an error like any other. When
+// ctx ends or emit fails, Encode does not wait for ever for a Read that hangs: it returns after a second, and that one
+// Read ends whenever r lets it. Whoever has an r that can hang closes it then; nothing else is left behind.
 func Encode(ctx context.Context, r io.Reader, file keys.File, o Options, emit func(*Segment) error) (Root, error) {
 	e := encoder{
 		Options: o, file: file,
@@ -85,35 +90,60 @@ type encoder struct {
 	layout Layout
 }
 
+// readDelay is how long a Read in progress may hold up an encoder that has no more use for it.
+const readDelay = time.Second
+
 // run connects three stages: one goroutine reads, a bounded number transforms, the caller's emits in order.
 func (e *encoder) run(ctx context.Context, r io.Reader, emit func(*Segment) error) (int64, share.Digest, error) {
-	group, ctx := errgroup.WithContext(ctx)
-	defer group.Wait() // on an early return: the context is cancelled by then, or all work is done
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-
 	ordered := make(chan *Segment, runtime.GOMAXPROCS(0))
-	group.Go(func() error {
+	read := make(chan error, 1)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
 		defer close(ordered)
-		return e.read(ctx, r, ordered)
-	})
+		read <- e.read(ctx, r, ordered)
+	}()
+	defer func() {
+		cancel()
+		waitFor(ended, readDelay)
+	}()
+
 	var tree tree
 	var size int64
-	for s := range ordered {
+	for {
+		var s *Segment
+		select {
+		case s = <-ordered:
+		case <-ctx.Done():
+			return 0, share.Digest{}, ctx.Err()
+		}
+		if s == nil {
+			break
+		}
 		if err := <-s.done; err != nil {
 			return 0, share.Digest{}, err
 		}
-		node := sha256.Sum256(SegmentNode(s.Digests))
-		tree.add(node)
+		tree.add(sha256.Sum256(SegmentNode(s.Digests)))
 		size += int64(s.Bytes)
 		if err := emit(s); err != nil {
 			return 0, share.Digest{}, err
 		}
 	}
-	if err := group.Wait(); err != nil {
+	if err := <-read; err != nil {
 		return 0, share.Digest{}, err
 	}
 	return size, tree.top(), nil
+}
+
+// waitFor waits until done is closed, but no longer than limit.
+func waitFor(done <-chan struct{}, limit time.Duration) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
 }
 
 // read cuts r into segments, starts the work on each and queues them in order.
@@ -131,6 +161,9 @@ func (e *encoder) read(ctx context.Context, r io.Reader, ordered chan<- *Segment
 		n, last, err := e.fill(r, s.buf, total)
 		if err != nil {
 			return err
+		}
+		if ctx.Err() != nil { // the encoder may be gone since the Read began
+			return ctx.Err()
 		}
 		if n == 0 && index > 0 {
 			return nil
@@ -192,8 +225,8 @@ func (e *encoder) fill(r io.Reader, buf []byte, total int64) (n int, last bool, 
 	if e.Size >= 0 {
 		want = min(want, e.Size-total)
 	}
-	n, err = io.ReadFull(r, buf[:want])
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
+	n, err = readFull(r, buf[:want])
+	if err == io.EOF {
 		if e.Size >= 0 && total+int64(n) < e.Size {
 			return 0, false, fmt.Errorf("encode: %w: %d bytes came, %d were announced", ErrLength, total+int64(n), e.Size)
 		}
@@ -211,9 +244,28 @@ func (e *encoder) fill(r io.Reader, buf []byte, total int64) (n int, last bool, 
 	return n, false, nil
 }
 
+// readFull reads until p is full. Unlike io.ReadFull it returns io.EOF, after any number of bytes, if and only if r did:
+// a stream that was cut off must not pass for a shorter one.
+func readFull(r io.Reader, p []byte) (n int, err error) {
+	const patience = 100 // reads that yield nothing
+	for idle := 0; n < len(p) && err == nil; {
+		var m int
+		m, err = r.Read(p[n:])
+		if n += m; m > 0 {
+			idle = 0
+		} else if idle++; idle == patience && err == nil {
+			err = io.ErrNoProgress
+		}
+	}
+	if n == len(p) {
+		return n, nil
+	}
+	return n, err
+}
+
 func (e *encoder) expectEnd(r io.Reader) error {
 	var probe [1]byte
-	switch n, err := io.ReadFull(r, probe[:]); {
+	switch n, err := readFull(r, probe[:]); {
 	case n > 0:
 		return fmt.Errorf("encode: %w: more than the %d bytes announced", ErrLength, e.Size)
 	case err == io.EOF:
