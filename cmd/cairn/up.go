@@ -61,8 +61,25 @@ func runUp(ctx context.Context, a *app, o *upOptions) error {
 	}
 	ready := slog.New(newHandler(a.err, c.Log.Format, slog.LevelInfo)) // whatever the level: programs wait for it
 	ready.Info("ready", "address", n.Endpoint().Address, "node", n.ID(), "grid", n.GridName(), "pid", n.Endpoint().PID)
-	err = n.Run(ctx)
+	err = a.announceUp(n)
+	if err == nil {
+		err = n.Run(ctx)
+	}
 	return errors.Join(err, n.Close())
+}
+
+// announceUp tells programs on standard output that the node serves, and how it is reached.
+func (a *app) announceUp(n *node.Node) error {
+	if !a.json {
+		return nil
+	}
+	at := n.Endpoint()
+	return a.result(struct {
+		Node    string `json:"node"`
+		Grid    string `json:"grid"`
+		Address string `json:"address"`
+		PID     int    `json:"pid"`
+	}{n.ID(), n.GridName(), at.Address, at.PID}, nil)
 }
 
 // loadConfig reads the node's configuration from file, environment and flags.

@@ -20,6 +20,9 @@ import (
 // bufferSize is the size of the buffers on the way of a file's bytes.
 const bufferSize = 256 << 10
 
+// answerTimeout is how long a node may take until it begins to answer.
+const answerTimeout = time.Minute
+
 // maxLine is the longest line of a stream and the largest answer that is read.
 const maxLine = 8 << 20
 
@@ -47,6 +50,8 @@ func NewClient(endpoint Endpoint) *Client {
 		WriteBufferSize:   bufferSize,
 		ForceAttemptHTTP2: false,
 		IdleConnTimeout:   time.Minute,
+		// Every answer begins soon: what takes long sends its progress.
+		ResponseHeaderTimeout: answerTimeout,
 	}
 	return &Client{endpoint: endpoint, http: &http.Client{Transport: transport}}
 }
@@ -164,10 +169,17 @@ func (c *Client) explain(ctx context.Context, err error) error {
 		return ctx.Err()
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return ErrNotRunning
+	case isTimeout(err):
+		return fmt.Errorf("the node (process %d) runs but does not answer", c.endpoint.PID)
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("the node stopped while it was working")
 	}
 	return fmt.Errorf("local API: %w", err)
+}
+
+func isTimeout(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
 }
 
 func ask[T any](ctx context.Context, c *Client, path string, h http.Header) (T, error) {

@@ -431,3 +431,27 @@ func TestEndpointFile(t *testing.T) {
 		t.Errorf("removing what is not there: %v", err)
 	}
 }
+
+func TestTooManyRequests(t *testing.T) {
+	node := newFake()
+	_, client := serve(t, node)
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	endless, feed := io.Pipe()
+	const most = 256
+	for range most {
+		group.Go(func() {
+			client.Put(ctx, endless, control.PutRequest{Size: -1}, nil)
+		})
+	}
+	for range most {
+		<-node.entered
+	}
+	_, err := client.Status(t.Context())
+	if e, ok := errors.AsType[*control.Error](err); !ok || e.Code != control.CodeFailed {
+		t.Errorf("request %d: %v", most+1, err)
+	}
+	cancel()
+	feed.Close()
+	group.Wait()
+}

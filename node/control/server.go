@@ -20,6 +20,7 @@ const (
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
 	closeTimeout  = 3 * time.Second
+	maxActive     = 256 // requests at a time
 )
 
 // A Server serves the local API of one node.
@@ -31,6 +32,7 @@ type Server struct {
 	http     *http.Server
 	stop     context.CancelCauseFunc // ends every request that is under way
 	active   sync.WaitGroup          // the requests under way
+	slots    chan struct{}           // one for each of them
 	done     chan error
 }
 
@@ -47,6 +49,7 @@ func Listen(address string, node Node, log *slog.Logger) (*Server, error) {
 		node: node, log: log, listener: listener,
 		endpoint: Endpoint{Address: listener.Addr().String(), Token: NewToken()},
 		done:     make(chan error, 1),
+		slots:    make(chan struct{}, maxActive),
 	}
 	base, stop := context.WithCancelCause(context.Background())
 	s.stop = stop
@@ -111,11 +114,25 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			refuse(w, http.StatusUnauthorized, "the token is missing or wrong")
 		default:
-			s.active.Add(1)
-			defer s.active.Done()
-			next.ServeHTTP(w, r)
+			s.serve(w, r, next)
 		}
 	})
+}
+
+// serve counts the request, of which so many at a time are served.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	select {
+	case s.slots <- struct{}{}:
+	default:
+		writeJSON(w, http.StatusServiceUnavailable, &Error{Code: CodeFailed, Message: fmt.Sprintf("local API: %d requests are being served; try again later", maxActive)})
+		return
+	}
+	s.active.Add(1)
+	defer func() {
+		<-s.slots
+		s.active.Done()
+	}()
+	next.ServeHTTP(w, r)
 }
 
 func (s *Server) ourHost(host string) bool {
