@@ -29,7 +29,8 @@ const DefaultReserve = 1 << 30
 type Options struct {
 	// Offer is how many bytes of shares the owner lends; 0 means whatever the disk has besides the reserve.
 	Offer int64
-	// Reserve is how many bytes of the disk stay free; 0 means DefaultReserve, a negative number means none.
+	// Reserve is how many bytes of the disk stay free; 0 means DefaultReserve. It is never less than the 80 MiB without
+	// which the index cannot be kept safely.
 	Reserve int64
 	// Logger receives warnings; nil discards them.
 	Logger *slog.Logger
@@ -96,7 +97,7 @@ func Open(dir string, o Options) (*Store, error) {
 		s.report = func(Quarantined) {}
 	}
 	s.handles = newHandles(s.files)
-	reserve := max(0, cmp.Or(o.Reserve, DefaultReserve))
+	reserve := max(indexHeadroom, cmp.Or(o.Reserve, DefaultReserve))
 	s.space = &space{files: s.files, dir: dir, offer: o.Offer, reserve: reserve}
 	if err := s.open(o.RebuildIndex); err != nil {
 		err = errors.Join(err, s.release())
@@ -188,7 +189,7 @@ func (s *Store) checkFormat() error {
 // acquire makes sure that no other process has the directory open.
 func (s *Store) acquire() error {
 	name := filepath.Join(s.dir, "lock")
-	s.lock = flock.New(name)
+	s.lock = flock.New(name, flock.SetFlag(os.O_CREATE|os.O_RDWR))
 	locked, err := s.lock.TryLock()
 	if err != nil && isReadOnly(err) {
 		s.refuse = fail(err)
@@ -246,6 +247,10 @@ func (s *Store) release() error {
 		s.journal.abandon()
 	}
 	if s.index != nil {
+		if err := s.space.index(0); err != nil && s.refuse == nil {
+			s.log.Warn("the index is left as it is, to be brought in order when the storage is opened next", "directory", s.dir, "reason", err)
+			s.index.abandon()
+		}
 		errs = append(errs, s.index.close())
 	}
 	s.handles.close()

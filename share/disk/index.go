@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -48,8 +49,10 @@ var (
 func fileKey(index share.StorageIndex) []byte { return append([]byte{'s'}, index[:]...) }
 func uploadKey(upload [32]byte) []byte        { return append([]byte{'u'}, upload[:]...) }
 
-// guard turns a panic into an error: Badger panics on some damage.
+// guard turns a panic into an error: Badger panics on some damage, and its memory maps fault where the disk cannot be
+// read or is full.
 func guard(fn func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: %v", share.ErrCorrupt, p)
@@ -85,6 +88,14 @@ func openIndex(dir string, readOnly bool, log *slog.Logger) (*index, error) {
 
 func newIndex(db *badger.DB) *index {
 	return &index{db: db, memory: map[string][]byte{}, damaged: func(error) {}}
+}
+
+// abandon ends the use of the index without closing Badger, which writes when it is closed and is killed by a full
+// disk. What it would have written it computes again from its log.
+func (x *index) abandon() {
+	x.use.Lock()
+	defer x.use.Unlock()
+	x.closed = true
 }
 
 func (x *index) close() error {

@@ -52,7 +52,12 @@ func (s *Store) openIndex(rebuild bool) (stateRecord, error) {
 		}
 	}
 	// Damage that nobody foresees may end the process inside Badger. The next Open sees the mark and does not try again.
-	if err := writeFile(s.files, s.openingMark(), nil); err != nil {
+	err := writeFile(s.files, s.openingMark(), nil)
+	if errors.Is(err, share.ErrReadOnly) {
+		s.refuse = err
+		return s.openIndexReadOnly()
+	}
+	if err != nil {
 		return stateRecord{}, err
 	}
 	state, found, err := s.openIndexMarked(rebuild)

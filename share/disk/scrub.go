@@ -120,11 +120,11 @@ func (p *scrub) file(ctx context.Context, index share.StorageIndex) error {
 		return err
 	}
 	for _, held := range f.Shares {
-		p.report.Shares++
 		bad := p.verify(ctx, f, held, index)
 		if err := p.ready(ctx); err != nil {
 			return err
 		}
+		p.report.Shares++
 		if bad == nil {
 			continue
 		}
