@@ -93,7 +93,7 @@ func TestInterruptedPutContinues(t *testing.T) {
 }
 
 func TestInterruptedStreamAndNode(t *testing.T) {
-	grid := startGrid(t, 1)
+	grid := startGrid(t, 3) // fewer would refuse the file before all of it is read
 	dir := grid.dirs[0]
 	out := filepath.Join(t.TempDir(), "out")
 	put, stderr := command(t, "put", "--dir", dir, "-")
