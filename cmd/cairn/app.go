@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -81,13 +82,44 @@ into shares of which some are enough to give them back, and spread over the memb
 	}
 	root.CompletionOptions.HiddenDefaultCmd = false
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.dir, "dir", defaultDir(), "the node's directory (or CAIRN_DIR)")
+	flags.StringVar(&a.dir, "dir", defaultDir(), "`DIR` of the node (or CAIRN_DIR)")
 	flags.BoolVar(&a.json, "json", false, "print results as JSON")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print results and errors only")
 	root.MarkPersistentFlagDirname("dir")
+	root.SetHelpCommand(newHelpCommand())
 	root.AddCommand(verbs(a)...)
 	noteStart(root, a)
 	return root
+}
+
+// newHelpCommand returns `cairn help VERB`.
+func newHelpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [VERB]",
+		Short: "explain a command",
+		Long:  help("Explains a command: what it does, its flags, and its exit statuses."),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			target, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			var names []string
+			for _, sub := range target.Commands() {
+				if sub.IsAvailableCommand() {
+					names = append(names, sub.Name()+"\t"+sub.Short)
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			target, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return usagef("help: there is no command %q", strings.Join(args, " "))
+			}
+			target.InitDefaultHelpFlag()
+			return target.Help()
+		},
+	}
 }
 
 // noteStart makes every command note that its command line has been understood: what fails before is wrong usage.

@@ -84,7 +84,7 @@ never the other way.`, statusRefused),
 			return a.result(result, func(w io.Writer) { fmt.Fprintln(w, weaker.Text()) })
 		},
 	}
-	cmd.Flags().StringVar(&to, "to", "", "read or verify (default: the next weaker)")
+	cmd.Flags().StringVar(&to, "to", "", "`AUTHORITY`: read or verify (default: the next weaker)")
 	cmd.RegisterFlagCompletionFunc("to", cobra.FixedCompletions([]string{"read", "verify"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }

@@ -4,10 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"cairn/node/control"
+	"cairn/share"
 	"cairn/share/capability"
 )
 
@@ -77,7 +81,7 @@ func runCheck(ctx context.Context, a *app, o *checkOptions, text string) error {
 	if err != nil {
 		return about(err, "check %s", c)
 	}
-	if err := a.result(report, func(w io.Writer) { printReport(w, report) }); err != nil {
+	if err := a.result(report, func(w io.Writer) { printReport(w, report, nicknames(ctx, client)) }); err != nil {
 		return err
 	}
 	return a.verdict(c, report)
@@ -115,11 +119,12 @@ func runRepair(ctx context.Context, a *app, o *checkOptions, text string) error 
 		return about(err, "repair %s", c)
 	}
 	return a.result(result, func(w io.Writer) {
+		names := nicknames(ctx, client)
 		fmt.Fprintf(w, "%d shares made\n", len(result.Made))
 		for _, made := range result.Made {
-			fmt.Fprintf(w, "  share %d on %s\n", made.Number, made.Peer)
+			fmt.Fprintf(w, "  share %d on %s\n", made.Number, names.of(made.Peer))
 		}
-		printReport(w, result.After)
+		printReport(w, result.After, names)
 	})
 }
 
@@ -130,7 +135,32 @@ func (a *app) printLiteralHealth() error {
 	})
 }
 
-func printReport(w io.Writer, r control.Report) {
+// peerNames are the nicknames of peers.
+type peerNames map[share.ServerID]string
+
+// nicknames asks the node for them. Without an answer ids have to do.
+func nicknames(ctx context.Context, client *control.Client) peerNames {
+	all := peerNames{}
+	if peers, err := client.Peers(ctx); err == nil {
+		for _, p := range peers {
+			all[share.ServerID(p.ID)] = p.Nickname
+		}
+	}
+	if own, err := client.Status(ctx); err == nil {
+		all[share.ServerID(own.Node)] = own.Nickname
+	}
+	return all
+}
+
+// of returns the nickname with the id, or the id alone.
+func (n peerNames) of(id share.ServerID) string {
+	if nickname := n[id]; nickname != "" {
+		return nickname + " " + string(id)
+	}
+	return string(id)
+}
+
+func printReport(w io.Writer, r control.Report, names peerNames) {
 	state := "HEALTHY"
 	switch {
 	case !r.Recoverable:
@@ -143,13 +173,28 @@ func printReport(w io.Writer, r control.Report) {
 		how = "every byte verified"
 	}
 	fmt.Fprintf(w, "%s: %d of %d shares good (%d needed) on %d servers, %s\n", state, r.SharesGood, r.SharesTotal, r.SharesNeeded, r.Happiness, how)
+	for _, id := range slices.Sorted(maps.Keys(r.Holders)) {
+		fmt.Fprintf(w, "  good: %s on %s\n", shareNumbers(r.Holders[id]), names.of(id))
+	}
 	for _, f := range r.Corrupt {
-		fmt.Fprintf(w, "  corrupt: share %d on %s: %s\n", f.Number, f.Peer, f.Reason)
+		fmt.Fprintf(w, "  corrupt: share %d on %s: %s\n", f.Number, names.of(f.Peer), f.Reason)
 	}
 	for _, f := range r.Undelivered {
-		fmt.Fprintf(w, "  not delivered: share %d by %s: %s\n", f.Number, f.Peer, f.Reason)
+		fmt.Fprintf(w, "  not delivered: share %d by %s: %s\n", f.Number, names.of(f.Peer), f.Reason)
 	}
 	for _, u := range r.Unanswered {
-		fmt.Fprintf(w, "  no answer: %s: %s\n", u.Peer, u.Reason)
+		fmt.Fprintf(w, "  no answer: %s: %s\n", names.of(u.Peer), u.Reason)
 	}
+}
+
+// shareNumbers lists share numbers, "share 3" or "shares 1, 4".
+func shareNumbers(numbers []share.Number) string {
+	text := make([]string, len(numbers))
+	for i, n := range numbers {
+		text[i] = n.String()
+	}
+	if len(text) == 1 {
+		return "share " + text[0]
+	}
+	return "shares " + strings.Join(text, ", ")
 }

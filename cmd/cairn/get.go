@@ -22,8 +22,8 @@ type rangeFlags struct {
 }
 
 func (r *rangeFlags) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&r.offset, "offset", "", "begin there, such as 4096 or 10MiB")
-	flags.StringVar(&r.length, "length", "", "read that much")
+	flags.StringVar(&r.offset, "offset", "", "begin `SIZE` into the file, such as 4096 or 10MiB")
+	flags.StringVar(&r.length, "length", "", "read `SIZE`, such as 64KiB")
 }
 
 // part returns the offset and the length asked for; a negative length means all that follows.
@@ -67,8 +67,8 @@ untouched. With -o - the bytes go to standard output as they come.`, statusNotFo
 			return runGet(cmd.Context(), a, o, args[0])
 		},
 	}
-	cmd.Flags().StringVarP(&o.output, "output", "o", "", "where to write; - is standard output")
-	cmd.Flags().StringVar(&o.bytes, "range", "", "read only bytes FIRST-LAST, counted from 0")
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "`FILE` to write to; - is standard output")
+	cmd.Flags().StringVar(&o.bytes, "range", "", "read only bytes `FIRST-LAST`, counted from 0")
 	o.addFlags(cmd.Flags())
 	cmd.MarkFlagsMutuallyExclusive("range", "offset")
 	cmd.MarkFlagsMutuallyExclusive("range", "length")

@@ -25,12 +25,12 @@ type initOptions struct {
 }
 
 func (o *initOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.nickname, "nickname", "", "what other members see (default: this machine's name)")
-	flags.StringVar(&o.storage, "storage", "", "where to keep shares (default: in the node's directory)")
-	flags.StringVar(&o.offer, "offer", "", "how much space to lend, such as 10GB (default: all that is free)")
-	flags.StringVar(&o.reserve, "reserve", "", "how much of the disk stays free (default: 1GiB)")
+	flags.StringVar(&o.nickname, "nickname", "", "`NAME` that other members see (default: this machine's name)")
+	flags.StringVar(&o.storage, "storage", "", "`PATH` where shares are kept (default: in the node's directory)")
+	flags.StringVar(&o.offer, "offer", "", "`SIZE` of the space to lend, such as 10GB (default: all that is free)")
+	flags.StringVar(&o.reserve, "reserve", "", "`SIZE` of the disk that stays free (default: 1GiB)")
 	flags.BoolVar(&o.noStorage, "no-storage", false, "lend no space: a gateway only")
-	flags.StringSliceVar(&o.listen, "listen", nil, "multiaddrs to listen on (default: every interface, a free port)")
+	flags.StringSliceVar(&o.listen, "listen", nil, "`MULTIADDR`s to listen on (default: every interface, a free port)")
 }
 
 // config returns the configuration of the new node.

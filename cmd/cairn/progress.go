@@ -21,9 +21,10 @@ const progressEvery = 200 * time.Millisecond
 type progress struct {
 	out   io.Writer // nil: draw nothing
 	width int
-	began time.Time
 
 	mu    sync.Mutex // guards what follows
+	note  string     // what is being done, since began
+	began time.Time
 	last  time.Time
 	drawn int // columns on the screen
 }
@@ -47,6 +48,9 @@ func (p *progress) show(s control.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
+	if s.Note != p.note {
+		p.note, p.began = s.Note, now
+	}
 	if p.out == nil || now.Sub(p.last) < progressEvery {
 		return
 	}

@@ -52,7 +52,7 @@ the capability holds them.`, statusNotFound, statusNotEnough, statusRefused),
 	}
 	o.addFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&o.private, "private", false, "use a random key, so that storing the same file twice cannot be noticed")
-	cmd.Flags().StringVar(&o.blockSize, "block-size", "", "size of a block, a power of two such as 64KiB (default: by the size of the file)")
+	cmd.Flags().StringVar(&o.blockSize, "block-size", "", "`SIZE` of a block, a power of two such as 64KiB (default: by the number of shares)")
 	return cmd
 }
 

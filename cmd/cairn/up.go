@@ -35,7 +35,7 @@ acknowledged.`),
 			return runUp(cmd.Context(), a, o)
 		},
 	}
-	cmd.Flags().StringArrayVar(&o.set, "set", nil, "KEY=VALUE: a setting for this run (see \"cairn config show\")")
+	cmd.Flags().StringArrayVar(&o.set, "set", nil, "`KEY=VALUE`: a setting for this run (see \"cairn config show\")")
 	return cmd
 }
 
