@@ -67,7 +67,7 @@ func runCheck(ctx context.Context, a *app, o *checkOptions, text string) error {
 		return err
 	}
 	if _, ok := c.Data(); ok {
-		return a.printLiteralHealth()
+		return a.printLiteralHealth(control.NothingStored())
 	}
 	client, err := a.client()
 	if err != nil {
@@ -104,7 +104,7 @@ func runRepair(ctx context.Context, a *app, o *checkOptions, text string) error 
 		return err
 	}
 	if _, ok := c.Data(); ok {
-		return a.printLiteralHealth()
+		return a.printLiteralHealth(control.RepairReport{Before: control.NothingStored(), After: control.NothingStored()})
 	}
 	client, err := a.client()
 	if err != nil {
@@ -129,8 +129,8 @@ func runRepair(ctx context.Context, a *app, o *checkOptions, text string) error 
 }
 
 // printLiteralHealth says how healthy a literal is: it is stored nowhere.
-func (a *app) printLiteralHealth() error {
-	return a.result(control.Report{Healthy: true, Recoverable: true}, func(w io.Writer) {
+func (a *app) printLiteralHealth(report any) error {
+	return a.result(report, func(w io.Writer) {
 		fmt.Fprintln(w, "healthy: the capability holds the data itself, nothing is stored")
 	})
 }

@@ -109,6 +109,14 @@ type Report = health.Report
 // A RepairReport says what a repair found, did and left.
 type RepairReport = health.Result
 
+// NothingStored is the report on a literal capability, which holds the data itself.
+func NothingStored() Report {
+	return Report{
+		Healthy: true, Recoverable: true, Corrupt: []health.Fault{}, Undelivered: []health.Fault{},
+		Holders: map[share.ServerID]health.Numbers{}, Unanswered: []health.Unanswered{},
+	}
+}
+
 // A File is an open file of the grid.
 type File interface {
 	Size() int64
