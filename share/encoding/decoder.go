@@ -3,11 +3,8 @@ package encoding
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"sync"
-
-	"golang.org/x/sync/singleflight"
 
 	"cairn/share"
 	"cairn/share/erasure"
@@ -49,8 +46,9 @@ func (e *MismatchError) Unwrap() error { return share.ErrCorrupt }
 
 // A Fetch fills p with the bytes at offset off of any share of the file (the index is the same in all of them) such
 // that check accepts them, and returns an error when no holder can give such bytes. It never calls check concurrently.
-// The sender of p is to blame for a *MismatchError of check; any other error of check concerns another part of the
-// index and must not come back wrapping a *MismatchError.
+// The sender of p is to blame for a *MismatchError of check, and another one may do better. Any other error of check
+// concerns another part of the index, which no sender of p can help: it ends the fetch, and must not come back wrapping
+// a *MismatchError.
 type Fetch func(ctx context.Context, p []byte, off int64, check func() error) error
 
 // cachedNodes bounds the index nodes that an Index keeps: 8 KiB each.
@@ -61,11 +59,11 @@ type Index struct {
 	layout Layout
 	top    share.Digest
 	fetch  Fetch
-	flight singleflight.Group
 
-	mu    sync.Mutex
-	nodes map[nodeID][]share.Digest
-	order []nodeID // oldest first
+	mu      sync.Mutex
+	nodes   map[nodeID][]share.Digest
+	order   []nodeID // oldest first
+	flights map[nodeID]*flight
 }
 
 // A nodeID names the group-th run of up to 256 digests of a level: the children of one node of the level above.
@@ -74,9 +72,20 @@ type nodeID struct {
 	group int64
 }
 
+// A flight is the fetch of one node, by the reader who needed it first. Others wait for it.
+type flight struct {
+	done    chan struct{} // closed when the fields below are set
+	digests []share.Digest
+	err     error
+	gaveUp  bool // the reader who fetched did not want it any more
+}
+
 // NewIndex returns the index of the file with that root.
 func NewIndex(root Root, fetch Fetch) *Index {
-	return &Index{layout: root.Layout(), top: root.Index, fetch: fetch, nodes: map[nodeID][]share.Digest{}}
+	return &Index{
+		layout: root.Layout(), top: root.Index, fetch: fetch,
+		nodes: map[nodeID][]share.Digest{}, flights: map[nodeID]*flight{},
+	}
 }
 
 // Rows returns the verified rows of digests of up to n segments from first on: fewer at the end of the file or of an
@@ -86,7 +95,7 @@ func (x *Index) Rows(ctx context.Context, first int64, n int) ([][]share.Digest,
 	rowLen := x.layout.RowLen()
 	buf := make([]byte, int(end-first)*rowLen)
 	rows := make([][]share.Digest, end-first)
-	x.prefetch(ctx, first)
+	defer x.prefetch(ctx, first)()
 	err := x.fetch(ctx, buf, x.layout.RowOffset(first), func() error {
 		for i := range rows {
 			rows[i] = Digests(buf[i*rowLen:][:rowLen])
@@ -99,21 +108,31 @@ func (x *Index) Rows(ctx context.Context, first int64, n int) ([][]share.Digest,
 	return rows, err
 }
 
-// prefetch starts fetching the node above the rows, so that both cost one round trip together; checkNode joins it.
-func (x *Index) prefetch(ctx context.Context, segment int64) {
+// prefetch starts fetching the node above the rows, so that both cost one round trip together; checkNode joins it. The
+// caller ends it by calling the function that is returned.
+func (x *Index) prefetch(ctx context.Context, segment int64) (end func()) {
 	id := nodeID{1, segment / Fanout}
-	if x.layout.Top() > 1 && x.cached(id) == nil {
-		x.flight.DoChan(id.key(), x.loader(ctx, id))
+	if x.layout.Top() == 1 || x.cached(id) != nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var fetching sync.WaitGroup
+	fetching.Go(func() { _, _ = x.node(ctx, id) }) // whoever joins is told the error
+	return func() {
+		cancel()
+		fetching.Wait()
 	}
 }
 
-func (id nodeID) key() string { return fmt.Sprintf("%d/%d", id.level, id.group) }
-
 // checkNode compares the encoded node i of a level with its digest as the level above, or the root, gives it.
 func (x *Index) checkNode(ctx context.Context, level int, i int64, node []byte) error {
-	want, err := x.digest(ctx, level, i)
-	if err != nil {
-		return err
+	want := x.top
+	if level < x.layout.Top() {
+		digests, err := x.node(ctx, nodeID{level, i / Fanout})
+		if err != nil {
+			return err
+		}
+		want = digests[i%Fanout]
 	}
 	if sha256.Sum256(node) != want {
 		return &MismatchError{fmt.Sprintf("node %d of level %d of the index", i, level)}
@@ -121,48 +140,51 @@ func (x *Index) checkNode(ctx context.Context, level int, i int64, node []byte) 
 	return nil
 }
 
-func (x *Index) digest(ctx context.Context, level int, i int64) (share.Digest, error) {
-	if level == x.layout.Top() {
-		return x.top, nil
-	}
-	id := nodeID{level, i / Fanout}
-	if digests := x.cached(id); digests != nil {
-		return digests[i%Fanout], nil
-	}
+// node returns one run of digests, verified. Of several readers that need it at once, one fetches; if that one gives up,
+// another one does.
+func (x *Index) node(ctx context.Context, id nodeID) ([]share.Digest, error) {
 	for {
-		v, err, _ := x.flight.Do(id.key(), x.loader(ctx, id))
-		switch _, abandoned := errors.AsType[*abandonedError](err); {
-		case err == nil:
-			return v.([]share.Digest)[i%Fanout], nil
-		case abandoned && ctx.Err() == nil:
-			// Another reader started the fetch and gave up; this one has not.
-		default:
-			return share.Digest{}, err
+		x.mu.Lock()
+		if digests := x.nodes[id]; digests != nil {
+			x.mu.Unlock()
+			return digests, nil
+		}
+		f, joined := x.flights[id]
+		if !joined {
+			f = &flight{done: make(chan struct{})}
+			x.flights[id] = f
+		}
+		x.mu.Unlock()
+		if !joined {
+			f.digests, f.err = x.load(ctx, id)
+			f.gaveUp = ctx.Err() != nil
+			x.land(id, f)
+			return f.digests, f.err
+		}
+		select {
+		case <-f.done:
+			if f.err == nil || !f.gaveUp {
+				return f.digests, f.err
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
 }
 
-// An abandonedError is that of a fetch whose reader was cancelled or ran out of time. It says nothing about the index.
-type abandonedError struct{ error }
-
-func (e *abandonedError) Unwrap() error { return e.error }
-
-// loader returns load as a flight that readers share, and marks the error of a reader that gave up.
-func (x *Index) loader(ctx context.Context, id nodeID) func() (any, error) {
-	return func() (any, error) {
-		digests, err := x.load(ctx, id)
-		if err != nil && ctx.Err() != nil {
-			err = &abandonedError{err}
-		}
-		return digests, err
+// land ends a flight.
+func (x *Index) land(id nodeID, f *flight) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.flights, id)
+	if f.err == nil {
+		x.keep(id, f.digests)
 	}
+	close(f.done)
 }
 
 // load fetches one run of digests and verifies it, recursing towards the root.
 func (x *Index) load(ctx context.Context, id nodeID) ([]share.Digest, error) {
-	if digests := x.cached(id); digests != nil {
-		return digests, nil
-	}
 	first := id.group * Fanout
 	count := min(Fanout, x.layout.LevelCount(id.level)-first)
 	buf := make([]byte, int(count)*DigestSize)
@@ -171,11 +193,7 @@ func (x *Index) load(ctx context.Context, id nodeID) ([]share.Digest, error) {
 		digests = Digests(buf)
 		return x.checkNode(ctx, id.level+1, id.group, IndexNode(digests))
 	})
-	if err != nil {
-		return nil, err
-	}
-	x.keep(id, digests)
-	return digests, nil
+	return digests, err
 }
 
 func (x *Index) cached(id nodeID) []share.Digest {
@@ -184,12 +202,8 @@ func (x *Index) cached(id nodeID) []share.Digest {
 	return x.nodes[id]
 }
 
+// keep remembers a node, and forgets the oldest when there are too many. x.mu is held.
 func (x *Index) keep(id nodeID, digests []share.Digest) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if _, ok := x.nodes[id]; ok {
-		return
-	}
 	if len(x.order) == cachedNodes {
 		delete(x.nodes, x.order[0])
 		x.order = x.order[1:]

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"cairn/share"
 )
@@ -207,4 +209,53 @@ func abandonFetch(t *testing.T, gaveUp error) {
 	ctx.end(gaveUp)
 	first.Wait()
 	second.Wait()
+}
+
+// TestRowsLeavesNothingBehind: whatever Rows started has ended when it returns, and a reader who gives up does not wait
+// for the one whose fetch it joined.
+func TestRowsLeavesNothingBehind(t *testing.T) {
+	root, m := largeIndex(t, 2*Fanout)
+	l := root.Layout()
+	broken := errors.New("broken")
+	synctest.Test(t, func(t *testing.T) {
+		var under atomic.Int64
+		index := NewIndex(root, func(ctx context.Context, p []byte, off int64, check func() error) error {
+			under.Add(1)
+			defer under.Add(-1)
+			switch {
+			case off >= l.LevelOffset(1):
+				<-ctx.Done() // the node above the rows hangs
+				time.Sleep(time.Millisecond)
+				return ctx.Err()
+			case off == l.RowOffset(7):
+				return broken
+			}
+			if _, err := m.ReadAt(p, off); err != nil {
+				return err
+			}
+			return check()
+		})
+		if _, err := index.Rows(t.Context(), 7, 1); !errors.Is(err, broken) {
+			t.Errorf("got %v", err)
+		}
+		if n := under.Load(); n != 0 {
+			t.Errorf("%d fetches are under way after Rows has returned", n)
+		}
+
+		first, stop := context.WithCancel(t.Context())
+		var waiting sync.WaitGroup
+		waiting.Go(func() { _, _ = index.Rows(first, 0, 1) })
+		synctest.Wait()
+		impatient, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		if _, err := index.Rows(impatient, 1, 1); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the second reader: %v", err)
+		}
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("the second reader waited %v for the first", took)
+		}
+		stop()
+		waiting.Wait()
+	})
 }
