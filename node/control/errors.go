@@ -53,8 +53,10 @@ func ErrorOf(err error) *Error {
 	e := &Error{Code: codeOf(err), Message: err.Error()}
 	if unhappy, ok := errors.AsType[*share.UnhappyError](err); ok {
 		e.Needed, e.Answered, e.Asked = unhappy.Happy, unhappy.Happiness, unhappy.Servers
-		e.Hint = fmt.Sprintf("start or invite more nodes that store, free space on them, or store with --happy %d; "+
-			"running the same command again continues where it stopped", max(unhappy.Happiness, 1))
+		e.Hint = "start or invite more nodes that store, or free space on them; running the same command again continues where it stopped"
+		if unhappy.Happiness > 0 {
+			e.Hint += fmt.Sprintf("; --happy %d would be content with what there is", unhappy.Happiness)
+		}
 		short := *unhappy
 		short.Causes = nil
 		e.separate(unhappy, &short, unhappy.Causes)
