@@ -39,7 +39,8 @@ type Options struct {
 	// RebuildIndex computes the index again even where it looks good.
 	RebuildIndex bool
 
-	files files // nil for the machine's; tests fail it
+	files    files // nil for the machine's; tests fail it
+	memTable int64 // 0 for memTableBytes; tests save memory
 }
 
 // A Store keeps shares in a directory. It implements share.Store, share.Resumer and share.Spacer, and is safe for
@@ -52,6 +53,7 @@ type Store struct {
 	files      files
 	log        *slog.Logger
 	report     func(Quarantined)
+	memTable   int64
 	refuse     error // why nothing can be written: ErrReadOnly or ErrNoSpace; nil otherwise
 
 	lock      *flock.Flock
@@ -85,7 +87,7 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s := &Store{
 		dir: dir, uploads: filepath.Join(dir, "uploads"), shares: filepath.Join(dir, "shares"), quarantine: filepath.Join(dir, "quarantine"),
-		files: o.files, log: o.Logger, report: o.OnQuarantine, sessions: newSessions(),
+		files: o.files, log: o.Logger, report: o.OnQuarantine, memTable: cmp.Or(o.memTable, memTableBytes), sessions: newSessions(),
 	}
 	if s.files == nil {
 		s.files = systemFiles{}

@@ -125,6 +125,9 @@ func (w *workload) again() *workload {
 	return &workload{files: w.files, acked: map[*storetest.File]bool{}}
 }
 
+// testMemTable keeps the index of a test small: most tests open several.
+const testMemTable = 1 << 20
+
 const workloadShare = share.Number(2)
 
 // run uploads every file once; acknowledged is called as soon as one is.
@@ -213,6 +216,7 @@ func wantEmpty(t *testing.T, dir string) {
 func mustOpen(t testing.TB, dir string, o Options) *Store {
 	t.Helper()
 	o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	o.memTable = testMemTable
 	store, err := Open(dir, o)
 	if err != nil {
 		t.Fatalf("open: %v", err)
@@ -231,7 +235,7 @@ func TestEveryFault(t *testing.T) {
 					in.Only("write")
 				}
 				dir, w := t.TempDir(), all.again()
-				store, err := Open(dir, Options{files: failingFiles{systemFiles{}, in}})
+				store, err := Open(dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable})
 				if err == nil {
 					w.run(t.Context(), store, func(int) {})
 					store.Close()
@@ -248,7 +252,7 @@ func TestFullFromThenOn(t *testing.T) {
 	for n := int64(1); ; n += 5 {
 		in := fault.From(n, fault.Action{Err: syscall.ENOSPC})
 		dir, w := t.TempDir(), all.again()
-		store, err := Open(dir, Options{files: failingFiles{systemFiles{}, in}})
+		store, err := Open(dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable})
 		if err == nil {
 			err = w.run(t.Context(), store, func(int) {})
 			err = errors.Join(err, store.Close())
@@ -275,7 +279,7 @@ func TestFailedSyncForgets(t *testing.T) {
 	in := fault.At(1, fault.Action{Err: syscall.EIO}).Only("sync")
 	dir := t.TempDir()
 	mustOpen(t, dir, Options{}).Close()
-	store := mustOpen(t, dir, Options{files: failingFiles{systemFiles{}, in}})
+	store := mustOpen(t, dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable})
 	f := storetest.NewFile(t, 1, 1, 3, 32<<10, 20_000)
 	if err := f.Put(t.Context(), store, 0, "alice"); !errors.Is(err, syscall.EIO) || len(in.Fired()) != 1 {
 		t.Fatalf("put: %v, %v", err, in.Fired())
@@ -293,9 +297,9 @@ func TestFailedSyncForgets(t *testing.T) {
 func TestJournalSegments(t *testing.T) {
 	dir := t.TempDir()
 	f := storetest.NewFile(t, 1, 1, 3, 4<<10, 500)
-	in := fault.At(2, fault.Action{Truncate: true}).Only("write")
+	in := fault.At(2, fault.Action{Truncate: true}).Only("write") // after the magic
 	mustOpen(t, dir, Options{}).Close()
-	store := mustOpen(t, dir, Options{files: failingFiles{systemFiles{}, in}})
+	store := mustOpen(t, dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable})
 	if err := f.Put(t.Context(), store, 0, "alice"); !errors.Is(err, fault.ErrInjected) {
 		t.Fatalf("put: %v", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -19,7 +20,8 @@ import (
 // The index answers quickly what the journal says, and keeps renewed leases. All of it but those can be computed
 // again from the journal and the share files.
 type index struct {
-	db *badger.DB // nil for an index that lives in memory
+	db      *badger.DB // nil for an index that lives in memory
+	compact *compactor // nil for an index that is not written
 	// memory holds what is not in db: everything when there is none, or what a read-only store found in the journal
 	// behind the end of the index. It is written only while the store opens.
 	memory  map[string][]byte
@@ -36,6 +38,8 @@ var errIndexClosed = fmt.Errorf("index: %w", share.ErrClosed)
 
 const (
 	memTableBytes = 8 << 20
+	// maxValue is more than the largest record takes: 256 shares, 256 leases with names of 256 bytes, and a root.
+	maxValue = 128 << 10
 	// indexHeadroom is the disk space without which Badger is not started nor written: a full disk under its memory
 	// maps is a bus error that kills the process.
 	indexHeadroom = 8*memTableBytes + 16<<20
@@ -61,18 +65,28 @@ func guard(fn func() error) (err error) {
 	return fn()
 }
 
+// indexOptions say how Badger is used.
+type indexOptions struct {
+	dir      string
+	readOnly bool
+	memTable int64 // bytes
+	free     func(need int64) error
+	log      *slog.Logger
+}
+
 // openIndex opens Badger.
-func openIndex(dir string, readOnly bool, log *slog.Logger) (*index, error) {
-	o := badger.DefaultOptions(dir).
-		WithMemTableSize(memTableBytes).WithNumMemtables(2).
+func openIndex(i indexOptions) (*index, error) {
+	o := badger.DefaultOptions(i.dir).
+		WithMemTableSize(i.memTable).WithNumMemtables(2).
 		WithBlockCacheSize(8 << 20).WithCompression(options.None).
-		WithValueLogFileSize(1 << 20). // stays empty: every value is below the threshold of 1 MiB
+		WithValueThreshold(maxValue).WithValueLogFileSize(1 << 20). // the value log stays empty
 		WithSyncWrites(true).WithChecksumVerificationMode(options.OnBlockRead).
 		WithDetectConflicts(false).WithMetricsEnabled(false).
-		WithNumCompactors(2).WithNumGoroutines(1).
-		WithReadOnly(readOnly).WithBypassLockGuard(true).
-		WithLogger(badgerLog{log})
-	if err := checkTables(dir, shallow); err != nil {
+		WithNumCompactors(0).WithNumLevelZeroTablesStall(math.MaxInt). // compact.go does it
+		WithNumGoroutines(1).
+		WithReadOnly(i.readOnly).WithBypassLockGuard(true).
+		WithLogger(badgerLog{i.log})
+	if err := checkTables(i.dir, shallow); err != nil {
 		return nil, err
 	}
 	var db *badger.DB
@@ -83,28 +97,37 @@ func openIndex(dir string, readOnly bool, log *slog.Logger) (*index, error) {
 	if err != nil {
 		return nil, fmt.Errorf("index: %w", fail(err))
 	}
-	return newIndex(db), nil
+	x := newIndex(db)
+	if !i.readOnly {
+		x.compact = startCompactor(db, i)
+	}
+	return x, nil
 }
 
 func newIndex(db *badger.DB) *index {
 	return &index{db: db, memory: map[string][]byte{}, damaged: func(error) {}}
 }
 
-// abandon ends the use of the index without closing Badger, which writes when it is closed and is killed by a full
-// disk. What it would have written it computes again from its log.
-func (x *index) abandon() {
+// end ends the use of the index and reports whether it was in use.
+func (x *index) end() bool {
 	x.use.Lock()
-	defer x.use.Unlock()
+	was := !x.closed
 	x.closed = true
+	x.use.Unlock()
+	if was && x.compact != nil {
+		x.compact.stop()
+	}
+	return was
 }
 
+// abandon ends the use of the index without closing Badger, which writes when it is closed and is killed by a full
+// disk. What it would have written it computes again from its log.
+func (x *index) abandon() { x.end() }
+
 func (x *index) close() error {
-	x.use.Lock()
-	defer x.use.Unlock()
-	if x.closed || x.db == nil {
+	if !x.end() || x.db == nil {
 		return nil
 	}
-	x.closed = true
 	return x.db.Close()
 }
 
@@ -192,6 +215,7 @@ func (x *index) write(changes []change) error {
 	txn := x.db.NewTransaction(true)
 	defer func() { txn.Discard() }()
 	set := func(c change) error {
+		x.compact.wrote(int64(len(c.key) + len(c.data)))
 		if c.data == nil {
 			return txn.Delete(c.key)
 		}

@@ -33,10 +33,19 @@ func (s *Store) rebuildMark() string { return filepath.Join(s.dir, "rebuild") }
 // openingMark is a file that is there while Badger opens its files.
 func (s *Store) openingMark() string { return filepath.Join(s.dir, "opening") }
 
+// mark makes an empty file whose name is stable.
+func (s *Store) mark(name string) error {
+	f, err := s.files.Open(name, openNew)
+	if err == nil {
+		err = errors.Join(f.Close(), s.files.SyncDir(s.dir))
+	}
+	return fail(err)
+}
+
 // markDamaged makes the next Open compute the index again.
 func (s *Store) markDamaged(cause error) {
 	s.log.Error("the storage's index is damaged; it is computed again when the storage is opened next", "directory", s.dir, "error", cause)
-	if err := writeFile(s.files, s.rebuildMark(), nil); err != nil {
+	if err := s.mark(s.rebuildMark()); err != nil {
 		s.log.Error("cannot note that the index is damaged", "file", s.rebuildMark(), "error", err)
 	}
 }
@@ -52,7 +61,7 @@ func (s *Store) openIndex(rebuild bool) (stateRecord, error) {
 		}
 	}
 	// Damage that nobody foresees may end the process inside Badger. The next Open sees the mark and does not try again.
-	err := writeFile(s.files, s.openingMark(), nil)
+	err := s.mark(s.openingMark())
 	if errors.Is(err, share.ErrReadOnly) {
 		s.refuse = err
 		return s.openIndexReadOnly()
@@ -69,7 +78,7 @@ func (s *Store) openIndex(rebuild bool) (stateRecord, error) {
 	}
 	if !found {
 		// What is half done when the process ends now must not pass for whole.
-		if err := writeFile(s.files, s.rebuildMark(), nil); err != nil {
+		if err := s.mark(s.rebuildMark()); err != nil {
 			return state, err
 		}
 	}
@@ -108,7 +117,8 @@ func isShortage(err error) bool {
 
 // tryIndex opens the index and reads its state.
 func (s *Store) tryIndex(readOnly bool) (state stateRecord, found bool, err error) {
-	if s.index, err = openIndex(s.indexDir(), readOnly, s.log); err != nil {
+	o := indexOptions{dir: s.indexDir(), readOnly: readOnly, memTable: s.memTable, free: s.space.index, log: s.log}
+	if s.index, err = openIndex(o); err != nil {
 		return state, false, err
 	}
 	found, err = s.index.get(stateKey, &state)
