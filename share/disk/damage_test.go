@@ -335,7 +335,7 @@ func TestDamagedIndex(t *testing.T) {
 	store := mustOpen(t, dir, Options{})
 	var files []*storetest.File
 	base := storetest.NewFile(t, 1, 1, 3, 4<<10, 500)
-	for i := range uint64(300) {
+	for i := range uint64(100) {
 		f, id := base.Renamed(i)
 		if err := f.PutAs(t.Context(), store, 1, "alice", id); err != nil {
 			t.Fatal(err)
