@@ -61,7 +61,7 @@ func New(c Config) *Grid {
 	return g
 }
 
-// Close waits for uploads that still have servers to hear from, a bounded time, and ends all other work.
+// Close gives uploads that still have servers to hear from a last moment, and ends all other work in the background.
 func (g *Grid) Close() error {
 	g.mu.Lock()
 	g.closed = true
@@ -71,15 +71,16 @@ func (g *Grid) Close() error {
 	return nil
 }
 
-// inBackground runs a function that Close waits for. After Close it runs it at once, in the foreground.
-func (g *Grid) inBackground(f func()) {
+// inBackground runs a function that Close waits for, with a context that ends with Close. After Close it runs it at once,
+// in the foreground.
+func (g *Grid) inBackground(f func(context.Context)) {
 	g.mu.Lock()
 	if g.closed {
 		g.mu.Unlock()
-		f()
+		f(g.ctx)
 		return
 	}
-	g.background.Go(f)
+	g.background.Go(func() { f(g.ctx) })
 	g.mu.Unlock()
 }
 

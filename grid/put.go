@@ -157,9 +157,9 @@ func (p *put) settled(result file.Result) {
 	if idle == 0 {
 		return
 	}
-	p.g.inBackground(func() {
-		_, err := health.Repair(p.g.ctx, p.g.Servers(p.g.ctx), result.Root.StorageIndex(), p.repairOptions())
-		if err != nil {
+	p.g.inBackground(func(ctx context.Context) {
+		_, err := health.Repair(ctx, p.g.Servers(ctx), result.Root.StorageIndex(), p.repairOptions())
+		if err != nil && ctx.Err() == nil {
 			p.g.Logger.Warn("could not replace the shares that were lost during an upload", "file", result.Root.StorageIndex().String(), "error", err)
 		}
 	})

@@ -20,12 +20,8 @@ const (
 	askTimeout = 3 * time.Second
 	// minGrace and the time already spent decide how long enough answers wait for the rest.
 	minGrace = 30 * time.Millisecond
-	// blockTimeout bounds the wait for one block from one server, while others are asked too.
-	blockTimeout = 15 * time.Second
-	// minHedge is the shortest time after which a block is asked of another server as well, firstHedge the time
-	// while nothing is known of how long blocks take.
-	minHedge   = 100 * time.Millisecond
-	firstHedge = 500 * time.Millisecond
+	// lackTime is how long the servers that are up may take to show enough shares before those believed down are asked.
+	lackTime = time.Second
 )
 
 // An answer is what one server said.
@@ -35,22 +31,57 @@ type answer[T any] struct {
 	err    error
 }
 
-// ask puts a question to all servers at once and returns the channel of their answers, which is closed after the last.
-// Every server has answered or failed after askTimeout, or soon after ctx is cancelled.
-func ask[T any](ctx context.Context, servers []share.Server, question func(context.Context, share.Server) (T, error)) <-chan answer[T] {
+// ask puts a question to all servers at once and hands the answers, in the order in which they come, to take. It returns
+// when every server has answered or failed, after askTimeout at the latest, or soon after ctx is cancelled.
+func ask[T any](
+	ctx context.Context, servers []share.Server, question func(context.Context, share.Server) (T, error), take func(answer[T]),
+) {
 	answers := make(chan answer[T], len(servers))
-	var asked sync.WaitGroup
+	var asking sync.WaitGroup
+	defer asking.Wait()
 	for _, server := range servers {
-		asked.Go(func() {
+		asking.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, askTimeout)
 			defer cancel()
 			value, err := question(ctx, server)
 			answers <- answer[T]{server, value, err}
 		})
 	}
-	go func() {
-		asked.Wait()
-		close(answers)
-	}()
-	return answers
+	for range servers {
+		take(<-answers)
+	}
 }
+
+// split returns the servers that are up and those believed down. Of two with the same id the first counts.
+func split(servers []share.Server) (up, down []share.Server) {
+	seen := make(map[share.ServerID]bool, len(servers))
+	for _, s := range servers {
+		switch {
+		case seen[s.ID]:
+		case s.Down:
+			down = append(down, s)
+		default:
+			up = append(up, s)
+		}
+		seen[s.ID] = true
+	}
+	return up, down
+}
+
+func wrapServer(s share.Server, err error) error {
+	return &ServerError{Server: s.ID, Nickname: s.Nickname, Err: err}
+}
+
+// A ServerError says which server an error came from.
+type ServerError struct {
+	Server   share.ServerID
+	Nickname string
+	Err      error
+}
+
+func (e *ServerError) Error() string {
+	return "server " + share.Server{ID: e.Server, Nickname: e.Nickname}.String() + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *ServerError) Unwrap() error { return e.Err }

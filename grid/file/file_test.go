@@ -322,7 +322,7 @@ func TestHungServerDelaysLittle(t *testing.T) {
 	g, key, data := newGrid(10), keys.NewReadKey(), pattern(60*3*b)
 	o := options(3, 7, 10, key, len(data))
 	var background sync.WaitGroup
-	o.Background = func(f func()) { background.Go(f) }
+	o.Background = func(f func(context.Context)) { background.Go(func() { f(t.Context()) }) }
 	g.stores[4].hang = true
 	start := time.Now()
 	result := g.upload(t, data, o)

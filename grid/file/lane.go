@@ -5,58 +5,77 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"sync/atomic"
 	"time"
 
-	"cairn/grid/placement"
 	"cairn/share"
 	"cairn/share/encoding"
 )
-
-// errLagging says that a server held up the upload.
-var errLagging = errors.New("too slow: gave it up for the others")
 
 // A lane carries one share to one server, and to another one where the first fails in time.
 type lane struct {
 	u      *upload
 	number share.Number
 	queue  chan *encoding.Segment
-	ctx    context.Context
-	cancel context.CancelFunc
 
-	server share.Server // the zero Server when none has room; only the lane's goroutine changes it
+	// server is the zero Server when none has room, and giveUp ends the attempt under way for a reason. Only the lane's
+	// goroutine changes them, with u.mu held.
+	server share.Server
+	giveUp context.CancelCauseFunc
 
 	// kept are segments taken from the queue and not yet released: as long as it holds all of them, the share can be
 	// sent to another server.
 	kept     []*encoding.Segment
 	released bool
+	skipped  int64 // bytes that the server had
 
-	taken   atomic.Int64 // segments done with
-	lost    atomic.Bool
-	lagging atomic.Bool
+	taken atomic.Int64 // segments done with
+	lost  atomic.Bool
+	done  atomic.Bool  // acknowledged
+	moved atomic.Int64 // when it last got on, in nanoseconds since 1970 began
+	phase atomic.Int32
 }
+
+// What a lane is doing.
+const (
+	sending    int32 = iota
+	waiting          // for the encoder
+	committing       // for the server, once it has everything
+)
+
+// move notes that the lane gets on.
+func (l *lane) move(phase int32) {
+	l.phase.Store(phase)
+	l.moved.Store(time.Now().UnixNano())
+}
+
+func (l *lane) lastMove() time.Time { return time.Unix(0, l.moved.Load()) }
 
 // run sends the share until a server has acknowledged it or none is left.
 func (l *lane) run() {
+	defer l.drain()
 	for l.server.Store != nil {
-		err := l.send()
+		err := l.attempt()
 		if err == nil {
 			l.u.acknowledge(l)
-			l.releaseKept()
 			return
 		}
-		if l.lagging.Load() {
-			err = errLagging
-		}
-		next, ok := l.u.replace(l, err)
-		if !ok || l.released || l.ctx.Err() != nil {
+		if !l.u.replace(l, err) {
 			break
 		}
-		l.server = next
 	}
 	l.lost.Store(true)
-	l.releaseKept()
+	if l.u.hopeless() {
+		l.u.stopEncoding()
+	}
+}
+
+// drain lets go of the segments that the lane has, and of those that are still to come.
+func (l *lane) drain() {
+	for _, s := range l.kept {
+		s.Release()
+	}
+	l.kept = nil
 	for {
 		select {
 		case s, ok := <-l.queue:
@@ -70,63 +89,135 @@ func (l *lane) run() {
 	}
 }
 
-// send streams the share to the lane's server.
-func (l *lane) send() (err error) {
-	if index, ok := l.u.stored[place{l.server.ID, l.number}]; ok {
-		return l.renew(index)
+// attempt sends the share to the lane's server.
+func (l *lane) attempt() error {
+	ctx, cancel := context.WithCancelCause(l.u.ctx)
+	defer cancel(nil)
+	l.u.mu.Lock()
+	l.giveUp = cancel
+	l.u.mu.Unlock()
+	l.skipped = 0
+	l.move(sending)
+	err := l.send(ctx)
+	if cause := context.Cause(ctx); err != nil && cause != nil && l.u.ctx.Err() == nil {
+		return cause
 	}
-	w, err := l.server.Store.Create(l.ctx, share.Upload{
-		ID: l.u.id, Number: l.number, Needed: l.u.o.Params.Needed, Total: l.u.o.Params.Total, BlockSize: l.u.o.BlockSize,
-		Size: l.u.o.Size, Lease: l.lease(),
-	})
+	return err
+}
+
+func (l *lane) send(ctx context.Context) error {
+	have, err := l.past(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.Close()) }()
-	have, err := l.have(w)
-	if err != nil {
+	if have.IsZero() {
+		return l.write(ctx)
+	}
+	// The server has the whole share, if it is the same file: that is known at the end.
+	if err := l.stream(ctx, nil, math.MaxInt64); err != nil {
 		return err
 	}
-	for _, s := range l.kept {
-		if err := w.Append(l.ctx, s.Digests, s.Block(l.number)); err != nil {
-			return fmt.Errorf("segment %d: %w", s.Index, err)
-		}
+	if share.IndexOf(l.u.root) != have {
+		return fmt.Errorf("%w: holds another file under this upload", share.ErrCorrupt)
 	}
-	if err := l.stream(w, have); err != nil {
-		return err
+	return nil
+}
+
+// past returns the storage index under which the lane's server has the share from an earlier upload, with the lease
+// renewed, or zero when it does not have it.
+func (l *lane) past(ctx context.Context) (share.StorageIndex, error) {
+	p := l.u.pasts[l.server.ID]
+	if p == nil {
+		return share.StorageIndex{}, nil
 	}
-	return w.Commit(l.ctx, l.u.root)
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		return share.StorageIndex{}, ctx.Err()
+	}
+	index := p.stored[l.number]
+	if p.err != nil || index.IsZero() {
+		return share.StorageIndex{}, p.err
+	}
+	defer l.expectAnswer()()
+	err := l.server.Store.Renew(ctx, []share.StorageIndex{index}, l.lease())
+	if errors.Is(err, share.ErrNotFound) {
+		return share.StorageIndex{}, nil // it has forgotten it
+	}
+	return index, err
 }
 
 func (l *lane) lease() share.Lease {
 	return share.Lease{Owner: l.u.o.Owner, Expires: time.Now().Add(l.u.o.Lease)}
 }
 
-// renew lets the segments pass that the server has from an earlier upload, and then counts the share if it is
-// the same file.
-func (l *lane) renew(index share.StorageIndex) error {
-	if err := l.stream(nil, math.MaxInt64); err != nil {
+// expectAnswer gives the server up unless the function it returns is called in time.
+func (l *lane) expectAnswer() (answered func()) {
+	giveUp := l.giveUp
+	timer := time.AfterFunc(askTimeout, func() { giveUp(errNoAnswer) })
+	return func() { timer.Stop() }
+}
+
+// write sends the share, or what the server lacks of it.
+func (l *lane) write(ctx context.Context) error {
+	w, have, err := l.create(ctx)
+	if err != nil {
 		return err
 	}
-	if share.IndexOf(l.u.root) != index {
-		return fmt.Errorf("%w: holds another file under this upload", share.ErrCorrupt)
+	defer w.Close()
+	for _, s := range l.kept {
+		if err := w.Append(ctx, s.Digests, s.Block(l.number)); err != nil {
+			return fmt.Errorf("segment %d: %w", s.Index, err)
+		}
 	}
-	return l.server.Store.Renew(l.ctx, []share.StorageIndex{index}, l.lease())
+	if err := l.stream(ctx, w, have); err != nil {
+		return err
+	}
+	l.move(committing)
+	return w.Commit(ctx, l.u.root)
 }
 
-// have asks the server how much of the share it has, which also tells whether it takes the share at all, before
-// anything is sent that could not be sent again to another server.
-func (l *lane) have(w share.Writer) (int64, error) {
-	if l.u.small() {
-		return 0, nil
+// create begins the upload, and asks the server how much of the share it has. That also tells whether it takes the
+// share at all, before anything is sent that could not be sent again to another server.
+func (l *lane) create(ctx context.Context) (share.Writer, int64, error) {
+	defer l.expectAnswer()()
+	upload := share.Upload{
+		ID: l.u.id, Number: l.number, Needed: l.u.o.Params.Needed, Total: l.u.o.Params.Total, BlockSize: l.u.o.BlockSize,
+		Size: l.u.o.Size, Lease: l.lease(),
 	}
-	ctx, cancel := context.WithTimeout(l.ctx, askTimeout)
-	defer cancel()
-	return w.Have(ctx)
+	w, err := l.server.Store.Create(ctx, upload)
+	if err != nil || l.u.small() {
+		return w, 0, err
+	}
+	have, err := w.Have(ctx)
+	if err != nil {
+		w.Close()
+		return nil, 0, err
+	}
+	if l.credible(have) {
+		return w, have, nil
+	}
+	// A writer that is not asked begins anew.
+	w.Close()
+	w, err = l.server.Store.Create(ctx, upload)
+	return w, 0, err
 }
 
-func (l *lane) stream(w share.Writer, have int64) error {
+// credible reports whether a server can have that many blocks.
+func (l *lane) credible(have int64) bool {
+	switch {
+	case have < 0 || have > 0 && !l.u.o.Resume:
+		return false
+	case l.u.o.Size >= 0:
+		return have <= l.u.layout.Segments()
+	}
+	return true
+}
+
+// stream sends the segments from the queue except those before have, which the server has.
+func (l *lane) stream(ctx context.Context, w share.Writer, have int64) error {
 	for {
+		l.move(waiting)
 		var s *encoding.Segment
 		select {
 		case next, ok := <-l.queue:
@@ -134,117 +225,42 @@ func (l *lane) stream(w share.Writer, have int64) error {
 				return nil
 			}
 			s = next
-		case <-l.ctx.Done():
-			return l.ctx.Err()
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		if l.u.small() {
-			l.kept = append(l.kept, s)
-		}
-		var err error
-		if s.Index >= have {
-			err = w.Append(l.ctx, s.Digests, s.Block(l.number))
-		} else {
-			l.u.skipped.Add(int64(len(s.Block(l.number))))
-		}
-		segment := s.Index
-		if !l.u.small() {
-			l.released = true
-			s.Release()
-		}
-		l.taken.Add(1)
-		if err != nil {
-			return fmt.Errorf("segment %d: %w", segment, err)
+		l.move(sending)
+		if err := l.pass(ctx, w, s, s.Index < have); err != nil {
+			return err
 		}
 	}
 }
 
-func (l *lane) releaseKept() {
-	for _, s := range l.kept {
+// pass sends one segment, or skips it, and lets go of it unless it is the only one.
+func (l *lane) pass(ctx context.Context, w share.Writer, s *encoding.Segment, skip bool) (err error) {
+	index := s.Index
+	if skip {
+		l.skipped += int64(len(s.Block(l.number)))
+	} else {
+		err = w.Append(ctx, s.Digests, s.Block(l.number))
+	}
+	if l.u.small() {
+		l.kept = append(l.kept, s)
+	} else {
+		l.released = true
 		s.Release()
 	}
-	l.kept = nil
+	l.taken.Add(1)
+	if err != nil {
+		return fmt.Errorf("segment %d: %w", index, err)
+	}
+	return nil
 }
 
 // acknowledge notes that a lane's share is on stable storage.
 func (u *upload) acknowledge(l *lane) {
+	l.done.Store(true)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.placed[l.number] = l.server
-}
-
-// replace notes why a lane's server failed and finds another server for its share.
-func (u *upload) replace(l *lane, cause error) (share.Server, bool) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if !errors.Is(cause, context.Canceled) {
-		u.failures = append(u.failures, wrapServer(l.server, cause))
-		u.o.Log.Warn("a server did not take its share", "server", l.server.String(), "share", l.number, "error", cause)
-	}
-	i := slices.IndexFunc(u.places, func(p placement.Server) bool { return p.ID == l.server.ID })
-	u.places[i].Full = true
-	u.places[i].Holds = slices.DeleteFunc(u.places[i].Holds, func(n share.Number) bool { return n == l.number })
-	id, ok := placement.Replace(u.id[:], u.shareSize(), u.places, l.number)
-	if !ok {
-		return share.Server{}, false
-	}
-	u.hold(id, l.number)
-	return u.servers[id], true
-}
-
-// watch gives up the slowest lanes when they have held up the encoder for longer than patience, provided that the
-// other lanes are idle and enough to make the upload happy.
-func (u *upload) watch(ctx context.Context) {
-	const tick = patience / 8
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
-	held := time.Duration(0)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		slow := u.holdingUp()
-		if len(slow) == 0 {
-			held = 0
-			continue
-		}
-		if held += tick; held < patience {
-			continue
-		}
-		held = 0
-		for _, l := range slow {
-			l.lagging.Store(true)
-			l.cancel()
-		}
-	}
-}
-
-// holdingUp returns the lanes that keep all buffers busy while the rest has nothing to do and suffices.
-func (u *upload) holdingUp() []*lane {
-	encoded := u.encoded.Load()
-	var slow []*lane
-	others := map[share.ServerID][]share.Number{}
-	full := false
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	for _, l := range u.lanes {
-		switch backlog := encoded - l.taken.Load(); {
-		case l.lost.Load():
-		case backlog <= 1:
-			// The lane's server is the one that places has the number under.
-			for _, p := range u.places {
-				if slices.Contains(p.Holds, l.number) && !p.Full {
-					others[p.ID] = append(others[p.ID], l.number)
-				}
-			}
-		default:
-			slow = append(slow, l)
-			full = full || backlog >= int64(u.buffers)-1
-		}
-	}
-	if !full || placement.Happiness(others) < u.o.Params.Happy {
-		return nil
-	}
-	return slow
+	u.skipped += l.skipped
 }

@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-
-	"golang.org/x/sync/errgroup"
+	"sync"
 
 	"cairn/share"
 	"cairn/share/keys"
@@ -16,13 +15,8 @@ import (
 // ErrWrongKey says that the key of a capability is not that of the file: it was mistyped or belongs to another file.
 var ErrWrongKey = errors.New("the key is not the key of this file")
 
-// Read-ahead of WriteTo. The window starts small, so that short reads fetch little, and grows while it is used.
-const (
-	firstWindow = 4
-	maxWindow   = 48
-	windowBytes = 16 << 20
-	rowsAhead   = 32
-)
+// rowsAhead is how many rows of digests WriteTo fetches at a time.
+const rowsAhead = 32
 
 // A Reader reads the plaintext of a file. It is safe for concurrent use.
 type Reader struct {
@@ -59,39 +53,26 @@ func (r *Reader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, fmt.Errorf("read at offset %d: negative", off)
 	}
-	end := min(off+int64(len(p)), r.Size())
-	total := max(0, end-off)
-	l := r.source.layout
-	for done := int64(0); done < total; {
-		segment := (off + done) / l.SegmentSize()
-		stop := min(end, segment*l.SegmentSize()+int64(l.SegmentLen(segment)))
-		rows, err := r.source.Rows(ctx, segment, 1)
+	want := p[:max(0, min(int64(len(p)), r.Size()-off))]
+	if len(want) > 0 {
+		n, err := r.WriteTo(ctx, &filler{want}, off, int64(len(want)))
 		if err != nil {
-			return int(done), fmt.Errorf("read the index at segment %d: %w", segment, err)
-		}
-		err = r.segment(ctx, segment, rows[0], off+done, stop, func(piece []byte) error {
-			done += int64(copy(p[done:], piece))
-			return nil
-		})
-		if err != nil {
-			return int(done), err
+			return int(n), err
 		}
 	}
-	if int(total) < len(p) {
-		return int(total), io.EOF
+	if len(want) < len(p) {
+		return len(want), io.EOF
 	}
-	return int(total), nil
+	return len(want), nil
 }
 
-// segment gives the pieces of the plaintext of one segment from offset off of the file up to end, in order. A piece is
-// valid during the call only.
-func (r *Reader) segment(ctx context.Context, i int64, row []share.Digest, off, end int64, give func([]byte) error) error {
-	blocks, err := r.fetch(ctx, i, row, off, end)
-	if err != nil {
-		return err
-	}
-	defer r.source.Free(blocks)
-	return r.pieces(i, blocks, off, end, give)
+// A filler is a writer into the bytes that are left.
+type filler struct{ left []byte }
+
+func (f *filler) Write(p []byte) (int, error) {
+	n := copy(f.left, p)
+	f.left = f.left[n:]
+	return n, nil
 }
 
 // fetch returns the verified and decrypted data blocks of segment i that cover the range.
@@ -147,32 +128,33 @@ func (r *Reader) WriteTo(ctx context.Context, w io.Writer, off, n int64) (int64,
 	if off < 0 || n < 0 {
 		return 0, fmt.Errorf("read %d bytes at offset %d: negative", n, off)
 	}
-	end := min(off+min(n, r.Size()), r.Size())
-	if off >= end {
+	if off >= r.Size() || n == 0 {
 		return 0, nil
 	}
+	end := off + min(n, r.Size()-off)
 	ctx, cancel := context.WithCancel(ctx)
-	group, ctx := errgroup.WithContext(ctx)
-	queue := make(chan *pending, maxWindow)
+	var fetching sync.WaitGroup
+	queue := make(chan *pending, maxWindow) // never full: what is in it has a slot
 	slots := newWindow(r.source.layout.SegmentSize())
-	group.Go(func() error {
+	var ended error // of readAhead; what was fetched before is written all the same
+	fetching.Go(func() {
 		defer close(queue)
-		return r.readAhead(ctx, group, slots, queue, off, end)
+		ended = r.readAhead(ctx, &fetching, slots, queue, off, end)
 	})
-	written, err := r.writeQueue(ctx, w, slots, queue)
+	written, err := r.writeQueue(w, slots, queue)
 	cancel()
-	if waited := group.Wait(); err == nil && off+written < end {
-		err = waited
-	}
+	fetching.Wait()
 	for p := range queue { // what was fetched for nothing
-		<-p.done
 		r.source.Free(p.blocks)
+	}
+	if err == nil && off+written < end {
+		err = ended
 	}
 	return written, err
 }
 
 // readAhead starts a fetch for every segment of the range as slots come free.
-func (r *Reader) readAhead(ctx context.Context, group *errgroup.Group, slots *window, queue chan<- *pending, off, end int64) error {
+func (r *Reader) readAhead(ctx context.Context, fetching *sync.WaitGroup, slots *window, queue chan<- *pending, off, end int64) error {
 	l := r.source.layout
 	var rows [][]share.Digest
 	for off < end {
@@ -191,17 +173,17 @@ func (r *Reader) readAhead(ctx context.Context, group *errgroup.Group, slots *wi
 		p.end = min(end, segment*l.SegmentSize()+int64(l.SegmentLen(segment)))
 		row := rows[0]
 		rows, off = rows[1:], p.end
-		group.Go(func() error {
+		fetching.Go(func() {
 			defer close(p.done)
 			p.blocks, p.err = r.fetch(ctx, p.segment, row, p.off, p.end)
-			return nil // reported in order by the writer
 		})
 		queue <- p
 	}
 	return nil
 }
 
-func (r *Reader) writeQueue(ctx context.Context, w io.Writer, slots *window, queue <-chan *pending) (written int64, err error) {
+// writeQueue writes the segments in order, and stops at the first that could not be fetched.
+func (r *Reader) writeQueue(w io.Writer, slots *window, queue <-chan *pending) (written int64, err error) {
 	for p := range queue {
 		<-p.done
 		if p.err != nil {
@@ -210,46 +192,16 @@ func (r *Reader) writeQueue(ctx context.Context, w io.Writer, slots *window, que
 		err := r.pieces(p.segment, p.blocks, p.off, p.end, func(piece []byte) error {
 			n, err := w.Write(piece)
 			written += int64(n)
+			if err == nil && n < len(piece) {
+				err = io.ErrShortWrite
+			}
 			return err
 		})
 		r.source.Free(p.blocks)
 		if err != nil {
 			return written, err
 		}
-		slots.release()
+		slots.release(&r.source.blockPace)
 	}
 	return written, nil
-}
-
-// A window bounds the segments under way. Each release makes room for one more than before until it is full size.
-type window struct {
-	slots chan struct{}
-	held  int // slots kept back until the window has grown
-}
-
-func newWindow(segmentSize int64) *window {
-	size := int(min(max(windowBytes/segmentSize, 2), maxWindow))
-	w := &window{slots: make(chan struct{}, size), held: max(0, size-firstWindow)}
-	for range size - w.held {
-		w.slots <- struct{}{}
-	}
-	return w
-}
-
-func (w *window) take(ctx context.Context) error {
-	select {
-	case <-w.slots:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// release is called from one goroutine.
-func (w *window) release() {
-	w.slots <- struct{}{}
-	if w.held > 0 {
-		w.held--
-		w.slots <- struct{}{}
-	}
 }

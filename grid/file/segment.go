@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"cairn/share"
 	"cairn/share/encoding"
@@ -19,13 +20,15 @@ func (s *Source) Blocks(ctx context.Context, i int64, row []share.Digest, want f
 	if s.layout.BlockLen(i) == 0 {
 		return blocks, nil
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	f := &segmentFetch{
-		race: s.newRace(ctx), segment: i, row: row, blocks: blocks,
-		under: map[share.Number]int{}, wanted: map[share.Number]bool{},
+	ctx, end, err := s.begin(ctx)
+	if err != nil {
+		return nil, err
 	}
-	defer f.hedge.Stop()
+	defer end()
+	f := &segmentFetch{
+		race: s.newRace(ctx, &s.blockPace, s.blockHedge()), segment: i, row: row, blocks: blocks, wanted: map[share.Number]bool{},
+	}
+	defer f.timer.Stop()
 	for j := range s.root.Needed {
 		if number := share.Number(j); want(number) {
 			f.wanted[number] = true
@@ -39,7 +42,8 @@ func (s *Source) Blocks(ctx context.Context, i int64, row []share.Digest, want f
 }
 
 // A segmentFetch collects the blocks of one segment. At first it asks for the wanted data blocks only; once one of them
-// fails or is late it is degraded and collects any k distinct blocks, from which the wanted ones are computed.
+// fails or is late, and no other server has the same share, it is degraded and collects any k distinct blocks, from
+// which the wanted ones are computed.
 type segmentFetch struct {
 	*race
 	segment  int64
@@ -47,18 +51,12 @@ type segmentFetch struct {
 	blocks   [][]byte // verified
 	got      int
 	wanted   map[share.Number]bool // and not yet there
-	under    map[share.Number]int  // requests under way, by share number
-	fresh    int                   // requests under way that are not late
 	degraded bool
 	causes   []error
 }
 
 func (f *segmentFetch) run() error {
-	for _, j := range f.wantedNumbers() {
-		if !f.ask(func(h *holder) bool { return h.number == j && h.bad.Load() == 0 && h.late.Load() == 0 }) {
-			f.degraded = true
-		}
-	}
+	f.askWanted()
 	for len(f.wanted) > 0 {
 		if f.got >= f.s.root.Needed {
 			return f.recover()
@@ -77,84 +75,89 @@ func (f *segmentFetch) run() error {
 		case answered:
 			f.take(a)
 		case late:
-			f.markLate()
+			f.askWanted()
 		}
 	}
 	return nil
 }
 
-func (f *segmentFetch) wantedNumbers() []share.Number {
-	var numbers []share.Number
+// askWanted asks for every wanted block that is not on its way, and degrades the fetch where nobody has it whom nothing
+// speaks against.
+func (f *segmentFetch) askWanted() {
+	if f.degraded {
+		return
+	}
+	now := time.Now()
+	coming := f.coming()
 	for j := range f.s.root.Needed {
-		if number := share.Number(j); f.wanted[number] {
-			numbers = append(numbers, number)
+		number := share.Number(j)
+		if !f.wanted[number] || coming[number] {
+			continue
+		}
+		if !f.ask(func(h *holder) bool { return h.number == number && h.demerit(now) == 0 }) {
+			f.degraded = true
 		}
 	}
-	return numbers
+}
+
+// coming returns the numbers of the blocks that are on their way and not late.
+func (f *segmentFetch) coming() map[share.Number]bool {
+	coming := make(map[share.Number]bool, len(f.under))
+	for a := range f.under {
+		if !a.late && f.blocks[a.h.number] == nil {
+			coming[a.h.number] = true
+		}
+	}
+	return coming
 }
 
 // ask starts a request to the best holder that fits.
 func (f *segmentFetch) ask(fits func(*holder) bool) bool {
-	var number share.Number
-	ok := f.start(f.s.layout.BlockLen(f.segment), f.s.layout.BlockOffset(f.segment), func(h *holder) bool {
-		if !fits(h) {
-			return false
-		}
-		number = h.number
-		return true
-	})
-	if ok {
-		f.under[number]++
-		f.fresh++
-	}
-	return ok
+	return f.start(f.s.layout.BlockLen(f.segment), f.s.layout.BlockOffset(f.segment), fits)
 }
 
-// askMore keeps as many requests under way, not counting late ones, as blocks are missing: first for share numbers that
-// nobody has been asked for, then for others.
+// askMore keeps as many blocks on their way as are missing: first those that nobody has been asked for, then, from
+// others, those that are late.
 func (f *segmentFetch) askMore() {
-	for f.got+f.fresh < f.s.root.Needed {
-		ok := f.ask(func(h *holder) bool { return f.blocks[h.number] == nil && f.under[h.number] == 0 }) ||
-			f.ask(func(h *holder) bool { return f.blocks[h.number] == nil })
-		if !ok {
+	coming := f.coming()
+	asked := map[share.Number]bool{}
+	for a := range f.under {
+		asked[a.h.number] = true
+	}
+	for f.got+len(coming) < f.s.root.Needed {
+		var number share.Number
+		lacks := func(h *holder) bool {
+			number = h.number
+			return f.blocks[number] == nil && !coming[number]
+		}
+		if !f.ask(func(h *holder) bool { return lacks(h) && !asked[number] }) && !f.ask(lacks) {
+			f.s.holders.lack()
 			return
 		}
+		coming[number] = true
 	}
 }
 
 // take verifies one answer.
-func (f *segmentFetch) take(a attempt) {
+func (f *segmentFetch) take(a *attempt) {
 	number := a.h.number
-	f.under[number]--
-	f.fresh = max(0, f.fresh-1)
-	if a.err == nil && f.blocks[number] == nil {
-		err := f.s.layout.CheckBlock(f.segment, number, f.row, a.buf)
+	err := a.err
+	if err == nil && f.blocks[number] == nil {
+		err = f.s.layout.CheckBlock(f.segment, number, f.row, a.buf)
 		if err == nil {
 			f.blocks[number] = a.buf
 			f.got++
 			delete(f.wanted, number)
-			a.h.late.Store(0)
 			return
 		}
 		f.causes = append(f.causes, f.s.blame(a.h, f.segment, err.Error()))
-		f.degraded = true
+	} else if err != nil && !errors.Is(err, context.Canceled) {
+		a.h.failed(err)
+		f.causes = append(f.causes, wrapServer(a.h.server, err))
 	}
 	f.s.free(a.buf)
-	if a.err != nil && !errors.Is(a.err, context.Canceled) {
-		a.h.bad.Add(1)
-		f.causes = append(f.causes, wrapServer(a.h.server, a.err))
-		f.degraded = true
-	}
-}
-
-// markLate notes which servers keep the segment waiting.
-func (f *segmentFetch) markLate() {
-	f.degraded = true
-	f.fresh = 0
-	for h := range f.tried {
-		if f.under[h.number] > 0 && f.blocks[h.number] == nil {
-			h.late.Add(1)
-		}
+	if err != nil {
+		f.askWanted()
 	}
 }
 

@@ -24,25 +24,28 @@ type Source struct {
 	holders *holders
 	log     *slog.Logger
 
-	buffers sync.Pool    // of *[]byte, one block each
-	latency atomic.Int64 // moving average of the time a block takes, in nanoseconds
-	fetched atomic.Int64
+	buffers   sync.Pool // of *[]byte, one block each
+	indexPace pace
+	blockPace pace
+	fetched   atomic.Int64
 
-	stop     context.CancelFunc
-	locating sync.WaitGroup
-	requests sync.WaitGroup
+	ctx  context.Context // ends with Close
+	stop context.CancelFunc
+	uses sync.WaitGroup // what Close waits for
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows, and uses against a Wait at the same time
+	closed  bool
 	corrupt []*share.CorruptShareError
 }
 
 // OpenSource finds the shares of a file on the servers and reads its root. It returns ErrNotFound when every server
-// says that it has none, and *share.NotEnoughSharesError when fewer than k distinct shares are within reach.
+// says that it has none, and *share.NotEnoughSharesError when fewer than k distinct shares are within reach. Servers
+// believed down are asked only when the others do not have enough.
 func OpenSource(ctx context.Context, servers []share.Server, index share.StorageIndex, log *slog.Logger) (*Source, error) {
+	s := &Source{index: index, holders: newHolders(index), log: log}
 	// Looking for holders goes on while blocks are read, until Close.
-	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s := &Source{index: index, holders: newHolders(index), log: log, stop: stop}
-	s.locating.Go(func() { s.holders.locate(background, servers) })
+	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	s.uses.Go(func() { s.holders.locate(s.ctx, servers) })
 	if err := s.holders.waitRoot(ctx); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("find the shares of %s: %w", index, err)
@@ -61,6 +64,31 @@ func OpenSource(ctx context.Context, servers []share.Server, index share.Storage
 	return s, nil
 }
 
+// begin marks the beginning of a use of the source, which lasts until end is called. Close ends the context and waits.
+func (s *Source) begin(ctx context.Context) (_ context.Context, end func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, nil, share.ErrClosed
+	}
+	s.uses.Add(1)
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.ctx, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+		s.uses.Done()
+	}, nil
+}
+
+// ended returns why the context of a use has ended.
+func (s *Source) ended(ctx context.Context) error {
+	if s.ctx.Err() != nil {
+		return share.ErrClosed
+	}
+	return ctx.Err()
+}
+
 // Root returns the verified root.
 func (s *Source) Root() encoding.Root { return s.root }
 
@@ -77,17 +105,24 @@ func (s *Source) Corrupt() []*share.CorruptShareError {
 	return append([]*share.CorruptShareError(nil), s.corrupt...)
 }
 
-// Close ends all requests and releases the shares.
+// Close ends all reads, which return ErrClosed, and releases the shares.
 func (s *Source) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
 	s.stop()
-	s.locating.Wait()
-	s.requests.Wait()
+	s.uses.Wait()
 	s.holders.close()
 	return nil
 }
 
 // Rows returns the verified rows of digests of up to n segments from first on, at least one.
 func (s *Source) Rows(ctx context.Context, first int64, n int) ([][]share.Digest, error) {
+	ctx, end, err := s.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	return s.lists.Rows(ctx, first, n)
 }
 
@@ -110,21 +145,13 @@ func (s *Source) buffer(n int) []byte {
 
 func (s *Source) free(block []byte) { s.buffers.Put(&block) }
 
-// hedge is how long a block may take before another server is asked as well: a few times what blocks usually take.
-func (s *Source) hedge() time.Duration {
-	usual := time.Duration(s.latency.Load())
-	if usual == 0 {
-		return firstHedge
+// blockHedge is how long a server may take for a block before another one is asked as well.
+func (s *Source) blockHedge() time.Duration {
+	hedge := s.blockPace.hedge()
+	if s.blockPace.usual.Load() == 0 {
+		hedge = max(hedge, s.indexPace.hedge())
 	}
-	return max(minHedge, 4*usual)
-}
-
-func (s *Source) observe(d time.Duration) {
-	old := s.latency.Load()
-	if old == 0 {
-		old = int64(d)
-	}
-	s.latency.Store(old + (int64(d)-old)/8)
+	return hedge
 }
 
 // blame records that a server sent something that does not verify.
@@ -146,41 +173,50 @@ func (s *Source) blame(h *holder, segment int64, reason string) *share.CorruptSh
 func (s *Source) fetchIndex(ctx context.Context, p []byte, off int64, check func() error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := s.newRace(ctx)
-	defer r.hedge.Stop()
+	r := s.newRace(ctx, &s.indexPace, s.indexPace.hedge())
+	defer r.timer.Stop()
 	anyone := func(*holder) bool { return true }
 	var causes []error
-	for again := true; ; {
-		if again && !r.start(len(p), off, anyone) && r.exhausted() {
-			return s.notEnough(0, causes)
+	for {
+		if r.fresh() == 0 && !r.start(len(p), off, anyone) {
+			s.holders.lack()
+			if r.exhausted() {
+				return s.notEnough(0, causes)
+			}
 		}
 		what, a, err := r.next()
 		if err != nil {
 			return err
 		}
-		again = what != answered || r.pending == 0
 		if what != answered {
 			continue
 		}
-		if a.err == nil {
+		err = a.err
+		if err == nil {
 			copy(p, a.buf)
-			a.err = check()
+			err = check()
 		}
 		s.free(a.buf)
-		if a.err == nil {
-			return nil
+		if cause := s.indexFault(a, err); cause != nil {
+			causes = append(causes, cause)
+			continue
 		}
-		causes = append(causes, s.failed(a.h, a.err))
+		return err
 	}
 }
 
-// failed turns the error of one holder's index into what is told: blame where it lied.
-func (s *Source) failed(h *holder, err error) error {
-	if mismatch, ok := errors.AsType[*encoding.MismatchError](err); ok {
-		return s.blame(h, -1, mismatch.Error())
+// indexFault returns what is wrong with a holder that did not give a part of the index, and nil when that is not why
+// the fetch has failed, if it has.
+func (s *Source) indexFault(a *attempt, err error) error {
+	mismatch, lied := errors.AsType[*encoding.MismatchError](err)
+	switch {
+	case lied:
+		return s.blame(a.h, -1, mismatch.Error())
+	case a.err != nil:
+		a.h.failed(a.err)
+		return wrapServer(a.h.server, a.err)
 	}
-	h.bad.Add(1)
-	return wrapServer(h.server, err)
+	return nil
 }
 
 func (s *Source) notEnough(found int, causes []error) error {

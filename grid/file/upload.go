@@ -2,7 +2,6 @@ package file
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,15 +20,14 @@ import (
 const (
 	// uploadBytes bounds the encoded segments of one upload that are in memory, waiting for slow servers.
 	uploadBytes = 64 << 20
-	// patience is how long a server may hold up an upload while enough others wait for more.
-	patience = 2 * time.Second
-	// lateTime is how long servers that have everything but did not answer yet may take once the upload has succeeded.
-	lateTime = 30 * time.Second
+	// maxSegmentBytes bounds the N blocks of a segment: fewer than two of them at a time make no stream.
+	maxSegmentBytes = uploadBytes / 2
 )
 
 // UploadOptions say how a file is stored.
 type UploadOptions struct {
-	Params    share.Params
+	Params share.Params
+	// BlockSize is the length of a block of a full segment in bytes; N blocks have at most 32 MiB.
 	BlockSize int
 	Key       keys.ReadKey
 	// Size is the length of the file in bytes, -1 where it is unknown.
@@ -40,19 +38,20 @@ type UploadOptions struct {
 	// Owner is the identity that holds the leases, Lease how long they run.
 	Owner string
 	Lease time.Duration
-	// Progress, if set, is called now and then from one goroutine at a time.
+	// Progress, if set, is called now and then, from the goroutine that called Upload.
 	Progress func(Progress)
-	// Background, if set, runs a function that finishes an upload which has succeeded already, and outlives Upload;
-	// without it Upload waits for every server.
-	Background func(func())
-	// Settled, if set, is called with the final result when the last server has answered or was given up.
+	// Background, if set, runs a function that finishes an upload which has succeeded already, and outlives Upload. It
+	// ends soon after its context. Without it Upload waits for every server.
+	Background func(func(context.Context))
+	// Settled, if set, is called with the final result of a successful upload when the last server has answered or was
+	// given up.
 	Settled func(Result)
 	Log     *slog.Logger
 }
 
-// Progress says how far an upload is.
+// Progress says how far an upload is. It never goes back.
 type Progress struct {
-	Bytes  int64 // of plaintext handed to the servers' queues
+	Bytes  int64 // of plaintext of which as many shares as make the upload happy are on their way to the servers
 	Placed int   // shares acknowledged
 }
 
@@ -67,7 +66,7 @@ type Result struct {
 	Happiness int
 	// Asked is the number of servers known to the upload.
 	Asked int
-	// Skipped is the number of bytes of shares that servers had already.
+	// Skipped is the number of bytes of placed shares that servers had already.
 	Skipped int64
 	// Failures are the refusals and faults of single servers, each a *ServerError.
 	Failures []error
@@ -79,72 +78,70 @@ type upload struct {
 	id      share.UploadID
 	layout  encoding.Layout
 	servers map[share.ServerID]share.Server
+	pasts   map[share.ServerID]*past // where the servers are asked what they have
 	lanes   []*lane
 	buffers int
-	stored  map[place]share.StorageIndex // shares that an earlier upload has committed already
-	encoded atomic.Int64                 // segments emitted
-	skipped atomic.Int64
-	root    []byte // set before the lanes' queues are closed
-	ctx     context.Context
-	cancel  context.CancelFunc
+	begun   time.Time
+	encoded atomic.Int64 // segments emitted
+	root    []byte       // set before the lanes' queues are closed
 
-	mu       sync.Mutex
+	// Lanes, questions and the watch may outlive Upload when it succeeds without them. They end with ctx, and running
+	// waits for them.
+	ctx          context.Context
+	cancel       context.CancelFunc
+	running      sync.WaitGroup
+	finished     chan *lane         // each lane when it has ended
+	stopEncoding context.CancelFunc // when too many servers have failed
+
+	mu       sync.Mutex         // guards what follows, and each lane's server and attempt
 	places   []placement.Server // as Replace wants them: what each holds or is being sent
 	placed   map[share.Number]share.Server
 	failures []error
-	bytes    int64
+	skipped  int64
+	bytes    int64 // of plaintext emitted
+	reported int64 // by the last Progress
+	whole    bool  // all segments are emitted
+	took     time.Duration
 }
 
-// A place is one share on one server.
-type place struct {
-	server share.ServerID
-	number share.Number
-}
-
-// Upload stores what r yields on the servers. It succeeds as soon as enough distinct servers have acknowledged their
-// shares (Params.Happy) and the others have had a fair time to do so. A server that fails before it was sent much is
-// replaced; shares lost later are listed in Result.Missing for a repair to make.
+// Upload stores what r yields on the servers that are up. It succeeds as soon as enough distinct servers have
+// acknowledged their shares (Params.Happy) and the others have had a fair time to do so. A server that fails before it
+// was sent much is replaced; shares lost later are listed in Result.Missing for a repair to make. Servers that hold up
+// the others, and for which there is a substitute, count as failed after a few seconds.
 //
 // The error is a *share.UnhappyError when too few servers acknowledged, with the result so far; what is on the servers
 // by then serves a later attempt with the same key. Errors of r, encoding.ErrLength among them, are returned wrapped.
 func Upload(ctx context.Context, servers []share.Server, r io.Reader, o UploadOptions) (Result, error) {
-	if err := o.Params.Validate(); err != nil {
-		return Result{}, fmt.Errorf("upload: %w", err)
-	}
-	code, err := erasure.New(o.Params.Needed, o.Params.Total)
+	u, err := newUpload(ctx, servers, o)
 	if err != nil {
 		return Result{}, fmt.Errorf("upload: %w", err)
 	}
-	u := newUpload(servers, o)
-	if err := u.plan(ctx); err != nil {
-		return u.result(encoding.Root{}), fmt.Errorf("upload: %w", err)
-	}
-	finished := u.start(ctx)
-	root, err := encoding.Encode(ctx, r, o.Key.File(nil), encoding.Options{
-		Code: code, BlockSize: o.BlockSize, Size: o.Size, Buffers: u.buffers,
-	}, u.emit)
+	result, err := u.run(ctx, r)
 	if err != nil {
-		u.abandon(finished)
-		if ctx.Err() == nil { // otherwise nobody failed but the caller gave up
-			err = u.explain(err)
-		}
-		return u.result(root), fmt.Errorf("upload: %w", err)
+		return result, fmt.Errorf("upload: %w", err)
 	}
-	u.root = root.Marshal()
-	for _, l := range u.lanes {
-		close(l.queue)
-	}
-	return u.settle(ctx, root, finished)
+	return result, nil
 }
 
-func newUpload(servers []share.Server, o UploadOptions) *upload {
-	u := &upload{
-		o: o, id: o.Key.UploadID(), servers: map[share.ServerID]share.Server{}, placed: map[share.Number]share.Server{},
-		stored: map[place]share.StorageIndex{},
-		layout: encoding.Layout{Needed: o.Params.Needed, Total: o.Params.Total, BlockSize: o.BlockSize, Size: max(o.Size, 0)},
+func newUpload(ctx context.Context, servers []share.Server, o UploadOptions) (*upload, error) {
+	if err := o.Params.Validate(); err != nil {
+		return nil, err
 	}
-	segmentBytes := u.layout.BlockSize * u.layout.Total
-	u.buffers = max(4, uploadBytes/segmentBytes)
+	u := &upload{
+		o: o, id: o.Key.UploadID(), begun: time.Now(), servers: map[share.ServerID]share.Server{},
+		placed: map[share.Number]share.Server{}, pasts: map[share.ServerID]*past{},
+		layout:   encoding.Layout{Needed: o.Params.Needed, Total: o.Params.Total, BlockSize: o.BlockSize, Size: max(o.Size, 0)},
+		finished: make(chan *lane, o.Params.Total), stopEncoding: func() {},
+	}
+	if err := u.layout.Validate(); err != nil {
+		return nil, err
+	}
+	segmentBytes := o.BlockSize * o.Params.Total
+	if segmentBytes > maxSegmentBytes {
+		return nil, fmt.Errorf("%w: %d blocks of %d bytes are encoded at a time; they may have %d bytes together",
+			share.ErrTooLarge, o.Params.Total, o.BlockSize, maxSegmentBytes)
+	}
+	u.buffers = uploadBytes / segmentBytes
 	if o.Size >= 0 {
 		u.buffers = int(min(int64(u.buffers), max(2, u.layout.Segments())))
 	}
@@ -153,153 +150,82 @@ func newUpload(servers []share.Server, o UploadOptions) *upload {
 		u.servers[s.ID] = s
 		u.places = append(u.places, placement.Server{ID: s.ID, Free: s.Free, Full: s.Free <= 0})
 	}
-	return u
+	u.ctx, u.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	return u, nil
 }
 
 // small reports whether the file is known to be a single segment: then nothing is asked first, everything goes out in
 // one round trip, and the segment is kept until the server has acknowledged it.
 func (u *upload) small() bool { return u.o.Size >= 0 && u.layout.Segments() == 1 }
 
-// plan asks the servers what they have of the upload, and decides which gets which share.
-func (u *upload) plan(ctx context.Context) error {
-	if u.o.Resume && !u.small() {
-		u.askProgress(ctx)
+func (u *upload) run(ctx context.Context, r io.Reader) (Result, error) {
+	code, err := erasure.New(u.o.Params.Needed, u.o.Params.Total)
+	if err == nil {
+		err = u.plan(ctx)
 	}
-	plan, err := placement.New(u.id[:], u.o.Params, u.shareSize(), u.places)
 	if err != nil {
-		return err
+		return u.abandon(encoding.Root{}), err
 	}
-	for number := range u.o.Params.Total {
-		u.addLane(share.Number(number), plan.Assign[share.Number(number)])
-	}
-	return nil
-}
-
-func (u *upload) shareSize() int64 {
-	if u.o.Size < 0 {
-		return 0
-	}
-	return u.layout.RootOffset() + encoding.MaxRootSize
-}
-
-func (u *upload) askProgress(ctx context.Context) {
-	start := time.Now()
-	var servers []share.Server
-	for _, s := range u.servers {
-		if _, ok := s.Store.(share.Resumer); ok {
-			servers = append(servers, s)
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	u.stopEncoding = stop
+	u.start()
+	root, err := encoding.Encode(reading, r, u.o.Key.File(nil), encoding.Options{
+		Code: code, BlockSize: u.o.BlockSize, Size: u.o.Size, Buffers: u.buffers,
+	}, u.emit)
+	if err != nil {
+		if ctx.Err() == nil && reading.Err() != nil {
+			err = u.unhappy()
 		}
+		return u.abandon(root), err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	answers := ask(ctx, servers, func(ctx context.Context, s share.Server) ([]share.Progress, error) {
-		return s.Store.(share.Resumer).Uploads(ctx, u.o.Owner, u.id)
-	})
-	var grace <-chan time.Time
-	for count := 1; ; count++ {
-		select {
-		case a, ok := <-answers:
-			if !ok {
-				return
-			}
-			u.noteProgress(a)
-		case <-grace:
-			return
-		}
-		if grace == nil && 4*count >= 3*len(servers) {
-			grace = time.After(max(minGrace, time.Since(start)))
-		}
-	}
-}
-
-// noteProgress enters what a server has; one that did not answer gets nothing new.
-func (u *upload) noteProgress(a answer[[]share.Progress]) {
-	i := slices.IndexFunc(u.places, func(p placement.Server) bool { return p.ID == a.server.ID })
-	if a.err != nil {
-		u.failures = append(u.failures, wrapServer(a.server, a.err))
-		u.places[i].Full = true
-		return
-	}
-	for _, p := range a.value {
-		if int(p.Number) < u.o.Params.Total {
-			u.places[i].Holds = append(u.places[i].Holds, p.Number)
-			if !p.Index.IsZero() {
-				u.stored[place{a.server.ID, p.Number}] = p.Index
-			}
-		}
-	}
-}
-
-func (u *upload) addLane(number share.Number, server share.ServerID) {
-	l := &lane{u: u, number: number, queue: make(chan *encoding.Segment, u.buffers)}
-	if server != "" {
-		l.server = u.servers[server]
-		u.hold(server, number)
-	}
-	u.lanes = append(u.lanes, l)
-}
-
-// hold notes that a share is on its way to a server.
-func (u *upload) hold(server share.ServerID, number share.Number) {
-	i := slices.IndexFunc(u.places, func(p placement.Server) bool { return p.ID == server })
-	if !slices.Contains(u.places[i].Holds, number) {
-		u.places[i].Holds = append(u.places[i].Holds, number)
-		u.places[i].Free -= max(u.shareSize(), 0)
-	}
-}
-
-// start runs the lanes and a watchdog over them. The channel yields each lane when it has ended.
-func (u *upload) start(ctx context.Context) <-chan *lane {
-	// Lanes outlive Upload when the upload succeeds without them; settle, finishLate and abandon end them.
-	u.ctx, u.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	finished := make(chan *lane, len(u.lanes))
-	var running, watching sync.WaitGroup
-	watched, stop := context.WithCancel(u.ctx)
-	watching.Go(func() { u.watch(watched) })
+	u.root = root.Marshal()
+	u.mu.Lock()
+	u.whole, u.took = true, time.Since(u.begun)
+	u.mu.Unlock()
 	for _, l := range u.lanes {
-		l.ctx, l.cancel = context.WithCancel(u.ctx)
-		running.Go(func() {
-			defer l.cancel()
+		close(l.queue)
+	}
+	return u.settle(ctx, root)
+}
+
+// start runs the lanes and a watch over them.
+func (u *upload) start() {
+	for _, l := range u.lanes {
+		u.running.Go(func() {
 			l.run()
-			finished <- l
+			u.finished <- l
 		})
 	}
-	go func() {
-		running.Wait()
-		stop()
-		watching.Wait()
-		close(finished)
-	}()
-	return finished
+	u.running.Go(u.watch)
 }
 
 // emit hands a segment to every lane. Queues have room for all segments that can exist.
 func (u *upload) emit(s *encoding.Segment) error {
 	s.Retain(len(u.lanes) - 1)
 	u.encoded.Add(1)
-	bytes := int64(s.Bytes) // the segment belongs to the lanes from here on
-	for _, l := range u.lanes {
-		l.queue <- s
-	}
 	u.mu.Lock()
-	u.bytes += bytes
+	u.bytes += int64(s.Bytes)
 	u.mu.Unlock()
+	for _, l := range u.lanes {
+		l.queue <- s // and the segment belongs to the lanes
+	}
 	u.progress()
-	return u.hopeless()
+	if u.hopeless() {
+		return u.unhappy()
+	}
+	return nil
 }
 
-// hopeless returns an error when so many servers have failed that the upload cannot succeed.
-func (u *upload) hopeless() error {
+// hopeless reports whether so many servers have failed that not even the file could be read from the others.
+func (u *upload) hopeless() bool {
 	alive := 0
 	for _, l := range u.lanes {
 		if !l.lost.Load() {
 			alive++
 		}
 	}
-	if alive >= u.o.Params.Needed {
-		return nil
-	}
-	return u.unhappy()
+	return alive < u.o.Params.Needed
 }
 
 func (u *upload) unhappy() error {
@@ -319,82 +245,29 @@ func (u *upload) happiness() int {
 	return placement.Happiness(holders)
 }
 
+// progress reports how far the upload is.
 func (u *upload) progress() {
 	if u.o.Progress == nil {
 		return
 	}
+	taken := make([]int64, len(u.lanes))
+	for i, l := range u.lanes {
+		taken[i] = l.taken.Load()
+	}
+	slices.Sort(taken)
 	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.o.Progress(Progress{Bytes: u.bytes, Placed: len(u.placed)})
+	enough := taken[len(taken)-u.o.Params.Happy] * u.layout.SegmentSize()
+	u.reported = max(u.reported, min(enough, u.bytes))
+	p := Progress{Bytes: u.reported, Placed: len(u.placed)}
+	u.mu.Unlock()
+	u.o.Progress(p)
 }
 
-// explain prefers the reason why servers failed over that of the stream they ended.
-func (u *upload) explain(err error) error {
-	if errors.Is(err, context.Canceled) {
-		if e := u.hopeless(); e != nil {
-			return e
-		}
-	}
-	return err
-}
-
-// settle waits until the upload has succeeded or failed.
-func (u *upload) settle(ctx context.Context, root encoding.Root, finished <-chan *lane) (Result, error) {
-	var grace <-chan time.Time
-	start := time.Now()
-	for {
-		if grace == nil && u.o.Background != nil && u.happy() {
-			grace = time.After(max(minGrace, time.Since(start)))
-		}
-		select {
-		case _, open := <-finished:
-			u.progress()
-			if open {
-				continue
-			}
-			result := u.result(root)
-			u.cancel()
-			if result.Happiness < u.o.Params.Happy {
-				return result, fmt.Errorf("upload: %w", u.unhappy())
-			}
-			if u.o.Settled != nil {
-				u.o.Settled(result)
-			}
-			return result, nil
-		case <-grace:
-			result := u.result(root)
-			u.o.Background(func() { u.finishLate(root, finished) })
-			return result, nil
-		case <-ctx.Done():
-			u.abandon(finished)
-			return u.result(root), fmt.Errorf("upload: %w", ctx.Err())
-		}
-	}
-}
-
-func (u *upload) happy() bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.happiness() >= u.o.Params.Happy
-}
-
-// finishLate gives the slow servers of a successful upload some more time.
-func (u *upload) finishLate(root encoding.Root, finished <-chan *lane) {
-	limit := time.AfterFunc(lateTime, u.cancel)
-	defer limit.Stop()
-	for range finished {
-	}
+// abandon ends all that is under way and waits for it. What is on the servers stays for a later attempt.
+func (u *upload) abandon(root encoding.Root) Result {
 	u.cancel()
-	if u.o.Settled != nil {
-		u.o.Settled(u.result(root))
-	}
-}
-
-// abandon ends all lanes and waits for them. What is on the servers stays for a later attempt.
-func (u *upload) abandon(finished <-chan *lane) {
-	u.cancel()
-	for range finished {
-	}
+	u.running.Wait()
+	return u.result(root)
 }
 
 func (u *upload) result(root encoding.Root) Result {
@@ -402,7 +275,7 @@ func (u *upload) result(root encoding.Root) Result {
 	defer u.mu.Unlock()
 	r := Result{
 		Root: root, Placed: map[share.Number]share.Server{}, Happiness: u.happiness(), Asked: len(u.servers),
-		Skipped: u.skipped.Load(), Failures: slices.Clone(u.failures),
+		Skipped: u.skipped, Failures: slices.Clone(u.failures),
 	}
 	for number := range u.o.Params.Total {
 		if s, ok := u.placed[share.Number(number)]; ok {
