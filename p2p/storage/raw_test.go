@@ -269,6 +269,7 @@ func TestStreamLimit(t *testing.T) {
 			}
 		}
 		if name == storage.Write {
+			eventually(t, "the first streams are closed", func() bool { return p.server.Stats().Streams == 0 })
 			for range 3 {
 				s := p.raw(t, name)
 				s.say(frames(t, wire.CreateOf(share.Upload{}))[:3])

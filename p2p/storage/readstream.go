@@ -127,15 +127,16 @@ func (s *readStream) abandon(ctx context.Context, f *fetch) error {
 		s.mu.Unlock()
 		return ctx.Err()
 	}
-	f.free = make(chan struct{})
+	free := make(chan struct{})
+	f.free = free // release takes it away again
 	s.mu.Unlock()
 	timer := time.NewTimer(abandonWait)
 	defer timer.Stop()
 	select {
-	case <-f.free:
+	case <-free:
 	case <-timer.C:
 		s.kill(errLost)
-		<-f.free
+		<-free
 	}
 	return ctx.Err()
 }
