@@ -64,6 +64,7 @@ type Store struct {
 	sessions  *sessions
 	committer *committer
 	ended     atomic.Bool
+	damaged   atomic.Bool // the index is, and this was told
 	running   sync.WaitGroup
 
 	dirsMu sync.Mutex

@@ -276,7 +276,7 @@ func TestFullFromThenOn(t *testing.T) {
 // TestFailedSyncForgets checks that nobody asks a disk twice whether a write has arrived: after a failed sync the
 // upload begins anew.
 func TestFailedSyncForgets(t *testing.T) {
-	in := fault.At(1, fault.Action{Err: syscall.EIO}).Only("sync")
+	in := fault.At(2, fault.Action{Err: syscall.EIO}).Only("sync") // the first is that of the mark in Open
 	dir := t.TempDir()
 	mustOpen(t, dir, Options{}).Close()
 	store := mustOpen(t, dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable})
@@ -297,7 +297,7 @@ func TestFailedSyncForgets(t *testing.T) {
 func TestJournalSegments(t *testing.T) {
 	dir := t.TempDir()
 	f := storetest.NewFile(t, 1, 1, 3, 4<<10, 500)
-	in := fault.At(2, fault.Action{Truncate: true}).Only("write") // after the magic
+	in := fault.At(3, fault.Action{Truncate: true}).Only("write") // after the mark in Open and the magic
 	mustOpen(t, dir, Options{}).Close()
 	store := mustOpen(t, dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable})
 	if err := f.Put(t.Context(), store, 0, "alice"); !errors.Is(err, fault.ErrInjected) {

@@ -55,7 +55,7 @@ func TestOpenNowhere(t *testing.T) {
 	}
 }
 
-// TestCrashWhileOpening finds the mark of a process that ended inside Badger, and computes the index again.
+// TestCrashWhileOpening finds the mark of processes that ended inside Badger; after two it computes the index again.
 func TestCrashWhileOpening(t *testing.T) {
 	dir := t.TempDir()
 	store := mustOpen(t, dir, Options{})
@@ -64,16 +64,22 @@ func TestCrashWhileOpening(t *testing.T) {
 		t.Fatal(err)
 	}
 	store.Close()
-	if err := os.WriteFile(store.openingMark(), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	store = mustOpen(t, dir, Options{})
-	aside, err := filepath.Glob(filepath.Join(dir, "index.damaged-*"))
-	if err != nil || len(aside) != 1 {
-		t.Errorf("moved aside: %v, %v", aside, err)
-	}
-	if err := f.Check(t.Context(), store, 1); err != nil {
-		t.Error(err)
+	for _, test := range []struct {
+		ended string
+		aside int
+	}{{"", 0}, {".", 0}, {"..", 1}, {"..", 1}} {
+		if err := os.WriteFile(store.openingMark(), []byte(test.ended), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		store = mustOpen(t, dir, Options{})
+		aside, err := filepath.Glob(filepath.Join(dir, "index.damaged-*"))
+		if err != nil || len(aside) != test.aside {
+			t.Errorf("after %d deaths: moved aside: %v, %v", len(test.ended), aside, err)
+		}
+		if err := f.Check(t.Context(), store, 1); err != nil {
+			t.Error(err)
+		}
+		store.Close()
 	}
 	for _, mark := range []string{store.openingMark(), store.rebuildMark()} {
 		if _, err := os.Stat(mark); !errors.Is(err, os.ErrNotExist) {

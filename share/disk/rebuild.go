@@ -33,6 +33,23 @@ func (s *Store) rebuildMark() string { return filepath.Join(s.dir, "rebuild") }
 // openingMark is a file that is there while Badger opens its files.
 func (s *Store) openingMark() string { return filepath.Join(s.dir, "opening") }
 
+// beginOpening writes the mark that says that Badger opens its files: damage that nobody foresees may end the process
+// there. It reports whether the index must not be opened again: when two processes ended there one after the other, or one
+// did and there is damage.
+func (s *Store) beginOpening() (suspect bool, err error) {
+	ended, err := os.ReadFile(s.openingMark()) // one byte for each process that ended there
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	if len(ended) > 0 {
+		err := checkTables(s.indexDir(), deep)
+		suspect = err != nil || len(ended) > 1
+		s.log.Warn("the process ended while it opened the index", "directory", s.dir, "times", len(ended), "damage", err)
+	}
+	mark := []byte("..")[:min(len(ended), 1)+1]
+	return suspect, writeFile(s.files, s.openingMark(), mark)
+}
+
 // mark makes an empty file whose name is stable.
 func (s *Store) mark(name string) error {
 	f, err := s.files.Open(name, openNew)
@@ -42,8 +59,11 @@ func (s *Store) mark(name string) error {
 	return fail(err)
 }
 
-// markDamaged makes the next Open compute the index again.
+// markDamaged makes the next Open compute the index again. Only the first damage is told.
 func (s *Store) markDamaged(cause error) {
+	if s.damaged.Swap(true) {
+		return
+	}
 	s.log.Error("the storage's index is damaged; it is computed again when the storage is opened next", "directory", s.dir, "error", cause)
 	if err := s.mark(s.rebuildMark()); err != nil {
 		s.log.Error("cannot note that the index is damaged", "file", s.rebuildMark(), "error", err)
@@ -55,13 +75,10 @@ func (s *Store) openIndex(rebuild bool) (stateRecord, error) {
 	if s.refuse != nil {
 		return s.openIndexReadOnly()
 	}
-	for _, mark := range []string{s.rebuildMark(), s.openingMark()} {
-		if _, err := os.Stat(mark); err == nil {
-			rebuild = true
-		}
+	if _, err := os.Stat(s.rebuildMark()); err == nil {
+		rebuild = true
 	}
-	// Damage that nobody foresees may end the process inside Badger. The next Open sees the mark and does not try again.
-	err := s.mark(s.openingMark())
+	suspect, err := s.beginOpening()
 	if errors.Is(err, share.ErrReadOnly) {
 		s.refuse = err
 		return s.openIndexReadOnly()
@@ -69,12 +86,9 @@ func (s *Store) openIndex(rebuild bool) (stateRecord, error) {
 	if err != nil {
 		return stateRecord{}, err
 	}
-	state, found, err := s.openIndexMarked(rebuild)
-	if err != nil {
+	state, found, err := s.openIndexMarked(rebuild || suspect)
+	if err := errors.Join(err, fail(removeAll(s.files, s.openingMark()))); err != nil {
 		return state, err
-	}
-	if err := removeAll(s.files, s.openingMark()); err != nil {
-		return state, fail(err)
 	}
 	if !found {
 		// What is half done when the process ends now must not pass for whole.
@@ -132,8 +146,12 @@ func (s *Store) discardIndex(cause error) error {
 		s.index.close() // it is given up; what goes wrong here does not matter
 		s.index = nil
 	}
+	older, err := filepath.Glob(s.indexDir() + ".damaged-*")
+	if err != nil {
+		return err
+	}
 	aside := s.indexDir() + ".damaged-" + time.Now().UTC().Format("20060102T150405.000")
-	err := s.files.Rename(s.indexDir(), aside)
+	err = s.files.Rename(s.indexDir(), aside)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
@@ -142,6 +160,11 @@ func (s *Store) discardIndex(cause error) error {
 	}
 	if err != nil {
 		return fmt.Errorf("move the index aside: %w", fail(err))
+	}
+	for _, name := range older {
+		if err := os.RemoveAll(name); err != nil {
+			s.log.Warn("an old index cannot be removed", "directory", name, "error", err)
+		}
 	}
 	s.log.Warn("the storage's index is computed again from the shares", "directory", s.dir, "moved aside", aside, "reason", cause)
 	return nil

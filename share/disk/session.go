@@ -57,6 +57,7 @@ type session struct {
 	rows    spool // each row is followed by its CRC-32C
 	claim   claim
 	dirty   bool // the files hold what nobody has checked since they were written by an earlier process, or badly
+	known   bool // durable is right although the files are dirty
 	about   bool // the about file is stable
 	durable int64
 	synced  int64     // bytes of blocks and rows that are stable
@@ -192,7 +193,7 @@ func (s *session) resume(ctx context.Context) error {
 	s.column = column.Resume(s.upload, bytes)
 	s.durable, s.synced = segments, bytes+segments*s.rowSize()
 	s.claim.wrote(s.synced)
-	s.dirty = false
+	s.dirty, s.known = false, true
 	return nil
 }
 
@@ -263,7 +264,8 @@ func (s *session) rest() error {
 	case s.blocks.size()+s.rows.size() > s.synced || !s.about:
 		err = s.checkpoint()
 	}
-	s.dirty = true
+	s.known = !s.dirty
+	s.dirty = true // for the next writer, which checks what it goes on with
 	s.blocks.close()
 	s.rows.close()
 	s.claim.shrink()

@@ -182,7 +182,7 @@ func (s *session) take(upload share.Upload) (*writer, error) {
 	fits := column.SameShape(s.upload, upload)
 	if upload.Size >= 0 {
 		if err := s.claim.grow(column.ShareSize(upload) + int64(footerMax)); err != nil {
-			if s.column.Blocks() == 0 && !s.dirty {
+			if s.writer == nil && s.column.Blocks() == 0 && !s.dirty {
 				s.forget()
 			}
 			return nil, err
@@ -212,7 +212,7 @@ func (s *Store) loadSessions() error {
 	for _, e := range entries {
 		if key, ok := strings.CutSuffix(e.Name(), aboutSuffix); ok {
 			if err := s.loadSession(key); err != nil {
-				s.log.Warn("an unfinished upload is dropped", "upload", key, "error", err)
+				s.log.Info("an unfinished upload is dropped", "upload", key, "error", err)
 			}
 		}
 	}

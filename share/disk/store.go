@@ -170,13 +170,13 @@ func (s *session) progress(ctx context.Context) (share.Progress, bool, error) {
 	if s.gone || s.store.closed() {
 		return share.Progress{}, false, nil
 	}
-	if s.writer == nil {
+	if s.writer == nil && !s.known {
 		if err := s.resume(ctx); err != nil {
 			return share.Progress{}, false, err
 		}
 		s.blocks.close()
 		s.rows.close()
-		s.dirty = true // as rest leaves it, with the files closed
+		s.dirty = true // as rest leaves it
 	}
 	return share.Progress{Number: s.upload.Number, Blocks: s.durable}, true, nil
 }
