@@ -7,6 +7,8 @@ package file
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -44,12 +46,23 @@ func ask[T any](
 			ctx, cancel := context.WithTimeout(ctx, askTimeout)
 			defer cancel()
 			value, err := question(ctx, server)
-			answers <- answer[T]{server, value, err}
+			answers <- answer[T]{server, value, inTime(ctx, err)}
 		})
 	}
 	for range servers {
 		take(<-answers)
 	}
+}
+
+// errNoAnswer says that a server did not answer a question.
+var errNoAnswer = fmt.Errorf("%w: no answer for %s", share.ErrUnavailable, askTimeout)
+
+// inTime says what it means when an error is that of a context which has ended by its time.
+func inTime(ctx context.Context, err error) error {
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return errNoAnswer
+	}
+	return err
 }
 
 // split returns the servers that are up and those believed down. Of two with the same id the first counts.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,128 +15,12 @@ import (
 	"cairn/share"
 	"cairn/share/encoding"
 	"cairn/share/keys"
-	"cairn/share/memory"
 )
 
 func pattern(n int) []byte {
 	p := make([]byte, n)
 	rand.NewChaCha8([32]byte{byte(n), byte(n >> 8), 7}).Read(p)
 	return p
-}
-
-// testServer is a server whose store can be broken.
-type testServer struct {
-	share.Store
-	share.Resumer
-
-	mu     sync.Mutex
-	hang   bool                 // every call blocks until its context ends
-	refuse error                // Create fails
-	spoil  func(off int64) bool // reads at these offsets come back wrong
-	failAt int64                // Append fails at this segment, -1 never
-	reads  int
-	bytes  int
-}
-
-func newServer() *testServer {
-	m := memory.New(memory.Options{})
-	return &testServer{Store: m, Resumer: m, failAt: -1}
-}
-
-func (s *testServer) wait(ctx context.Context) error {
-	s.mu.Lock()
-	hang := s.hang
-	s.mu.Unlock()
-	if hang {
-		<-ctx.Done()
-		return ctx.Err()
-	}
-	return nil
-}
-
-func (s *testServer) Numbers(ctx context.Context, ids []share.StorageIndex) ([]share.Held, error) {
-	if err := s.wait(ctx); err != nil {
-		return nil, err
-	}
-	return s.Store.Numbers(ctx, ids)
-}
-
-func (s *testServer) Uploads(ctx context.Context, owner string, id share.UploadID) ([]share.Progress, error) {
-	if err := s.wait(ctx); err != nil {
-		return nil, err
-	}
-	return s.Resumer.Uploads(ctx, owner, id)
-}
-
-func (s *testServer) Create(ctx context.Context, u share.Upload) (share.Writer, error) {
-	if s.refuse != nil {
-		return nil, s.refuse
-	}
-	w, err := s.Store.Create(ctx, u)
-	return &testWriter{Writer: w, s: s}, err
-}
-
-type testWriter struct {
-	share.Writer
-	s    *testServer
-	next int64
-}
-
-func (w *testWriter) Have(ctx context.Context) (int64, error) {
-	if err := w.s.wait(ctx); err != nil {
-		return 0, err
-	}
-	n, err := w.Writer.Have(ctx)
-	w.next = n
-	return n, err
-}
-
-func (w *testWriter) Append(ctx context.Context, d []share.Digest, b []byte) error {
-	if err := w.s.wait(ctx); err != nil {
-		return err
-	}
-	if w.next == w.s.failAt {
-		return share.ErrUnavailable
-	}
-	w.next++
-	w.s.mu.Lock()
-	w.s.bytes += len(b)
-	w.s.mu.Unlock()
-	return w.Writer.Append(ctx, d, b)
-}
-
-func (w *testWriter) Commit(ctx context.Context, root []byte) error {
-	if err := w.s.wait(ctx); err != nil {
-		return err
-	}
-	return w.Writer.Commit(ctx, root)
-}
-
-func (s *testServer) Open(ctx context.Context, si share.StorageIndex, n share.Number) (share.Reader, error) {
-	if err := s.wait(ctx); err != nil {
-		return nil, err
-	}
-	r, err := s.Store.Open(ctx, si, n)
-	return &testReader{r, s}, err
-}
-
-type testReader struct {
-	share.Reader
-	s *testServer
-}
-
-func (r *testReader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
-	if err := r.s.wait(ctx); err != nil {
-		return 0, err
-	}
-	n, err := r.Reader.ReadAt(ctx, p, off)
-	r.s.mu.Lock()
-	defer r.s.mu.Unlock()
-	r.s.reads++
-	if r.s.spoil != nil && r.s.spoil(off) && n > 0 {
-		p[n/2] ^= 1
-	}
-	return n, err
 }
 
 type testGrid struct {
@@ -317,37 +200,11 @@ func TestCorruptIndexIsBlamed(t *testing.T) {
 	}
 }
 
-func TestHungServerDelaysLittle(t *testing.T) {
-	const b = encoding.MinBlockSize
-	g, key, data := newGrid(10), keys.NewReadKey(), pattern(60*3*b)
-	o := options(3, 7, 10, key, len(data))
-	var background sync.WaitGroup
-	o.Background = func(f func(context.Context)) { background.Go(func() { f(t.Context()) }) }
-	g.stores[4].hang = true
-	start := time.Now()
-	result := g.upload(t, data, o)
-	if took := time.Since(start); took > 3*time.Second {
-		t.Errorf("upload took %v with one hung server", took)
-	}
-	if result.Happiness < 7 {
-		t.Errorf("happiness %d", result.Happiness)
-	}
-	background.Wait()
-	g.stores[4].hang = false
-	g.stores[0].hang, g.stores[1].hang = true, true
-	start = time.Now()
-	if !bytes.Equal(readAll(t, g.open(t, result.Root, key)), data) {
-		t.Fatal("read other bytes than were stored")
-	}
-	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("download took %v with two hung servers", took)
-	}
-}
-
 func TestRefusingServerIsReplaced(t *testing.T) {
 	for _, size := range []int{100, 100000} {
 		g, key, data := newGrid(12), keys.NewReadKey(), pattern(size)
-		g.stores[0].refuse, g.stores[1].refuse = share.ErrNoSpace, share.ErrReadOnly
+		g.stores[0].on(fail(share.ErrNoSpace), opCreate)
+		g.stores[1].on(fail(share.ErrReadOnly), opCreate)
 		result := g.upload(t, data, options(3, 10, 10, key, size))
 		if result.Happiness != 10 || len(result.Missing) > 0 {
 			t.Fatalf("size %d: happiness %d, missing %v", size, result.Happiness, result.Missing)
@@ -359,7 +216,7 @@ func TestUnhappyUploadSaysWhyAndResumes(t *testing.T) {
 	const b = encoding.MinBlockSize
 	g, key, data := newGrid(5), keys.NewReadKey(), pattern(30*2*b)
 	for _, s := range g.stores[:2] {
-		s.failAt = 12
+		s.on(failFrom(12, share.ErrUnavailable), opAppend)
 	}
 	o := options(2, 5, 5, key, len(data))
 	result, err := file.Upload(t.Context(), g.servers, bytes.NewReader(data), o)
@@ -371,15 +228,12 @@ func TestUnhappyUploadSaysWhyAndResumes(t *testing.T) {
 		t.Fatalf("placed %d, missing %v", len(result.Placed), result.Missing)
 	}
 	for _, s := range g.stores {
-		s.failAt = -1
-	}
-	for _, s := range g.stores {
-		s.bytes = 0
+		s.before, s.sent = nil, 0
 	}
 	result = g.upload(t, data, o)
 	sent := 0
 	for _, s := range g.stores {
-		sent += s.bytes
+		sent += s.sent
 	}
 	if want := 2 * 18 * b; sent != want {
 		t.Errorf("the second attempt sent %d bytes, want the %d that were missing", sent, want)
@@ -400,44 +254,9 @@ func TestTooFewServers(t *testing.T) {
 	}
 }
 
-// TestSlowServerDoesNotStopTheOthers streams more than the buffers hold past a server that takes nothing.
-func TestSlowServerDoesNotStopTheOthers(t *testing.T) {
-	g, key := newGrid(5), keys.NewReadKey()
-	o := options(1, 3, 5, key, -1)
-	o.BlockSize = 1 << 20
-	hung := make(chan struct{})
-	g.servers[2].Store = &stuckStore{Store: g.stores[2], hung: hung}
-	size := int64(16 << 20)
-	result, err := file.Upload(t.Context(), g.servers, io.LimitReader(zeros{}, size), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if result.Happiness != 4 || len(result.Failures) == 0 {
-		t.Fatalf("happiness %d, failures %v", result.Happiness, result.Failures)
-	}
-}
-
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
-
-// stuckStore accepts uploads and then takes nothing.
-type stuckStore struct {
-	share.Store
-	hung chan struct{}
-}
-
-func (s *stuckStore) Create(ctx context.Context, u share.Upload) (share.Writer, error) {
-	w, err := s.Store.Create(ctx, u)
-	return stuckWriter{w}, err
-}
-
-type stuckWriter struct{ share.Writer }
-
-func (stuckWriter) Append(ctx context.Context, _ []share.Digest, _ []byte) error {
-	<-ctx.Done()
-	return ctx.Err()
-}
 
 func TestCancelledUploadEnds(t *testing.T) {
 	g := newGrid(3)

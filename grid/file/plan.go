@@ -86,7 +86,7 @@ func (u *upload) askPast(resumer share.Resumer, p *past) {
 	ctx, cancel := context.WithTimeout(u.ctx, askTimeout)
 	defer cancel()
 	progress, err := resumer.Uploads(ctx, u.o.Owner, u.id)
-	p.err = err
+	p.err = inTime(ctx, err)
 	for _, share := range progress {
 		if int(share.Number) >= u.o.Params.Total || slices.Contains(p.numbers, share.Number) {
 			continue

@@ -28,10 +28,9 @@ const (
 
 // Why a server was given up.
 var (
-	errNoAnswer = fmt.Errorf("%w: no answer for %s", share.ErrUnavailable, askTimeout)
-	errLagging  = fmt.Errorf("%w: too slow: gave it up for the others", share.ErrUnavailable)
-	errStalled  = fmt.Errorf("%w: it took nothing for %s", share.ErrUnavailable, stallTime)
-	errStuck    = fmt.Errorf("%w: no acknowledgement for %s", share.ErrUnavailable, commitTime)
+	errLagging = fmt.Errorf("%w: too slow: gave it up for the others", share.ErrUnavailable)
+	errStalled = fmt.Errorf("%w: it took nothing for %s", share.ErrUnavailable, stallTime)
+	errStuck   = fmt.Errorf("%w: no acknowledgement for %s", share.ErrUnavailable, commitTime)
 )
 
 // watch gives up servers that hold up the upload, until the upload ends.
