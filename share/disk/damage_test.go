@@ -358,7 +358,7 @@ func TestDamagedIndex(t *testing.T) {
 			"zeroed":  func(data []byte) []byte { return make([]byte, len(data)) },
 		} {
 			t.Run(e.Name()+"/"+name, func(t *testing.T) {
-				dir := filepath.Join(t.TempDir(), "copy")
+				dir := filepath.Join(quickDir(t), "copy")
 				if err := os.CopyFS(dir, os.DirFS(saved)); err != nil {
 					t.Fatal(err)
 				}

@@ -225,6 +225,22 @@ func mustOpen(t testing.TB, dir string, o Options) *Store {
 	return store
 }
 
+// quickDir is a temporary directory, in memory where the machine has room for that: where the test makes the faults, the
+// disk below does not matter.
+func quickDir(t *testing.T) string {
+	t.Helper()
+	const memory = "/dev/shm"
+	if free, err := freeBytes(memory); err != nil || free < 4*indexHeadroom {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp(memory, "cairn-test-*")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
 // TestEveryFault fails each operation of the file system in turn.
 func TestEveryFault(t *testing.T) {
 	all := newWorkload(t)
@@ -234,7 +250,7 @@ func TestEveryFault(t *testing.T) {
 				if action.Truncate {
 					in.Only("write")
 				}
-				dir, w := t.TempDir(), all.again()
+				dir, w := quickDir(t), all.again()
 				store, err := Open(dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable})
 				if err == nil {
 					w.run(t.Context(), store, func(int) {})
@@ -251,7 +267,7 @@ func TestFullFromThenOn(t *testing.T) {
 	all := newWorkload(t)
 	for n := int64(1); ; n += 5 {
 		in := fault.From(n, fault.Action{Err: syscall.ENOSPC})
-		dir, w := t.TempDir(), all.again()
+		dir, w := quickDir(t), all.again()
 		store, err := Open(dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable})
 		if err == nil {
 			err = w.run(t.Context(), store, func(int) {})

@@ -142,10 +142,10 @@ func TestPowerLoss(t *testing.T) {
 		acked []int
 	}
 	var outages []outage
-	dir, w, power := t.TempDir(), all.again(), newPowerFiles()
+	dir, w, power := quickDir(t), all.again(), newPowerFiles()
 	var acked []int
 	in := fault.From(1, fault.Action{Do: func() {
-		to := t.TempDir()
+		to := quickDir(t)
 		power.restore(t, dir, to)
 		outages = append(outages, outage{to, append([]int(nil), acked...)})
 	}})

@@ -2,12 +2,10 @@ package disk
 
 import (
 	"fmt"
-	"os"
 	"runtime"
 	"testing"
 	"time"
 
-	"cairn/share"
 	"cairn/share/storetest"
 )
 
@@ -74,26 +72,5 @@ func fillQuickly(tb testing.TB, store *Store, shares int) {
 		if err != nil {
 			tb.Fatal(err)
 		}
-	}
-}
-
-// BenchmarkIdle holds a store of some shares open and reports the processor time it takes while nobody asks it anything.
-func BenchmarkIdle(b *testing.B) {
-	if os.Getenv("CAIRN_BENCH_IDLE") == "" {
-		b.Skip("takes 10 seconds of waiting: set CAIRN_BENCH_IDLE=1")
-	}
-	store, err := Open(b.TempDir(), Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer store.Close()
-	fillQuickly(b, store, 10_000)
-	for b.Loop() {
-		before := processorTime(b)
-		time.Sleep(10 * time.Second)
-		b.ReportMetric(100*(processorTime(b)-before).Seconds()/10, "%cpu")
-	}
-	if _, err := store.Numbers(b.Context(), []share.StorageIndex{{1}}); err != nil {
-		b.Fatal(err)
 	}
 }
