@@ -374,6 +374,38 @@ func TestDamagedIndex(t *testing.T) {
 	}
 }
 
+// TestDamagedRecord spoils one value in the index: the file cannot be found until the index is computed again, all
+// others can.
+func TestDamagedRecord(t *testing.T) {
+	dir := t.TempDir()
+	store := mustOpen(t, dir, Options{})
+	base := storetest.NewFile(t, 1, 1, 3, 4<<10, 500)
+	var indexes []share.StorageIndex
+	for i := range uint64(3) {
+		f, id := base.Renamed(i)
+		if err := f.PutAs(t.Context(), store, 1, "alice", id); err != nil {
+			t.Fatal(err)
+		}
+		indexes = append(indexes, f.Index)
+	}
+	if err := store.index.write([]change{{fileKey(indexes[1]), []byte("noise")}}); err != nil {
+		t.Fatal(err)
+	}
+	held, err := store.Numbers(t.Context(), indexes)
+	if err != nil || len(held[0].Numbers) != 1 || len(held[1].Numbers) != 0 || len(held[2].Numbers) != 1 {
+		t.Errorf("held: %v, %v", held, err)
+	}
+	if _, err := store.Open(t.Context(), indexes[1], 1); !errors.Is(err, share.ErrCorrupt) {
+		t.Errorf("open: %v", err)
+	}
+	store.Close()
+	store = mustOpen(t, dir, Options{})
+	held, err = store.Numbers(t.Context(), indexes)
+	if err != nil || len(held[1].Numbers) != 1 {
+		t.Errorf("held after the next start: %v, %v", held, err)
+	}
+}
+
 // checkAfterDamage opens a store whose index was spoiled; a scrub may be what finds the damage, and a second Open what
 // mends it.
 func checkAfterDamage(t *testing.T, dir string, files []*storetest.File) {

@@ -101,6 +101,7 @@ func (s *session) move(ctx context.Context, r journalRecord, f footer) error {
 	if err := s.blocks.close(); err != nil {
 		return &lostError{fail(err)}
 	}
+	store.handles.evict(name) // some systems replace no open file
 	if err := store.files.Rename(s.blocks.name, name); err != nil {
 		return &lostError{fail(err)}
 	}
