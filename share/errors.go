@@ -3,6 +3,7 @@ package share
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // The errors that Stores and what is built on them return, wrapped with what was being done.
@@ -33,10 +34,7 @@ type UnhappyError struct {
 
 func (e *UnhappyError) Error() string {
 	text := fmt.Sprintf("shares could be placed on %d servers, %d are needed (%d servers known)", e.Happiness, e.Happy, e.Servers)
-	if len(e.Causes) > 0 {
-		text += ": " + errors.Join(e.Causes[:min(len(e.Causes), 3)]...).Error()
-	}
-	return text
+	return text + told(e.Causes)
 }
 
 // Unwrap gives access to the refusals.
@@ -46,18 +44,18 @@ func (e *UnhappyError) Unwrap() []error { return e.Causes }
 type NotEnoughSharesError struct {
 	Index    StorageIndex
 	Found    int // distinct good shares found
-	Needed   int // k
+	Needed   int // k, 0 where it is unknown because no share was found
 	Answered int // servers that answered
 	Asked    int // servers that were asked
 	Causes   []error
 }
 
 func (e *NotEnoughSharesError) Error() string {
-	text := fmt.Sprintf("%d of the %d shares needed were found (%d of %d servers answered)", e.Found, e.Needed, e.Answered, e.Asked)
-	if len(e.Causes) > 0 {
-		text += ": " + errors.Join(e.Causes[:min(len(e.Causes), 3)]...).Error()
+	found := fmt.Sprintf("%d of the %d shares needed were found", e.Found, e.Needed)
+	if e.Needed == 0 { // nobody has told
+		found = "no share was found"
 	}
-	return text
+	return fmt.Sprintf("%s (%d of %d servers answered)", found, e.Answered, e.Asked) + told(e.Causes)
 }
 
 // Unwrap gives access to what went wrong with single shares.
@@ -82,3 +80,15 @@ func (e *CorruptShareError) Error() string {
 
 // Unwrap returns ErrCorrupt.
 func (e *CorruptShareError) Unwrap() error { return ErrCorrupt }
+
+// told returns the first causes as the rest of a sentence.
+func told(causes []error) string {
+	var texts []string
+	for _, cause := range causes[:min(len(causes), 3)] {
+		texts = append(texts, cause.Error())
+	}
+	if len(texts) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(texts, "; ")
+}

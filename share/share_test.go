@@ -151,6 +151,7 @@ func TestErrorsCanBeRecognised(t *testing.T) {
 	}{
 		{&share.UnhappyError{Happiness: 3, Happy: 7, Servers: 5, Causes: []error{cause}}, cause, []string{"on 3 servers", "7 are needed", "5 servers known", "cause"}},
 		{&share.NotEnoughSharesError{Found: 2, Needed: 3, Answered: 4, Asked: 10, Causes: []error{cause}}, cause, []string{"2 of the 3", "4 of 10", "cause"}},
+		{&share.NotEnoughSharesError{Answered: 0, Asked: 3, Causes: []error{cause, cause}}, cause, []string{"no share was found (0 of 3", "cause; cause"}},
 		{&share.CorruptShareError{Server: "12D3KooWabcdefgh", Number: 4, Segment: 9, Reason: "bad"}, share.ErrCorrupt, []string{"share 4", "abcdefgh", "segment 9", "bad"}},
 		{&share.CorruptShareError{Segment: -1, Reason: "bad"}, share.ErrCorrupt, []string{"index"}},
 	} {

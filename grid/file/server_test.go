@@ -36,6 +36,7 @@ type testServer struct {
 	claims  func([]share.Progress) []share.Progress    // what Uploads says instead
 	has     func(int64) int64                          // what Have says instead
 	held    func(share.Held) share.Held                // what Numbers says instead
+	renews  bool                                       // Renew succeeds whatever is held
 	forgets bool                                       // Commit succeeds and stores nothing
 	link    func(ctx context.Context, bytes int) error // carries what is read and appended
 	counts  map[string]int                             // of operations
@@ -156,7 +157,7 @@ func (s *testServer) Uploads(ctx context.Context, owner string, id share.UploadI
 }
 
 func (s *testServer) Renew(ctx context.Context, ids []share.StorageIndex, lease share.Lease) error {
-	if err := s.step(ctx, opRenew); err != nil {
+	if err := s.step(ctx, opRenew); err != nil || s.renews {
 		return err
 	}
 	return s.Store.Renew(ctx, ids, lease)
