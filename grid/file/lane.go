@@ -65,6 +65,7 @@ func (l *lane) run() {
 		}
 	}
 	l.lost.Store(true)
+	l.u.gotOn()
 	if l.u.hopeless() {
 		l.u.stopEncoding()
 	}
@@ -250,6 +251,7 @@ func (l *lane) pass(ctx context.Context, w share.Writer, s *encoding.Segment, sk
 		s.Release()
 	}
 	l.taken.Add(1)
+	l.u.gotOn()
 	if err != nil {
 		return fmt.Errorf("segment %d: %w", index, err)
 	}

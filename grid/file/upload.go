@@ -20,6 +20,8 @@ import (
 const (
 	// uploadBytes bounds the encoded segments of one upload that are in memory, waiting for slow servers.
 	uploadBytes = 64 << 20
+	// paceBytes is how far the encoder runs ahead of the servers that make the upload happy: more would only fill memory.
+	paceBytes = 12 << 20
 	// maxSegmentBytes bounds the N blocks of a segment: fewer than two of them at a time make no stream.
 	maxSegmentBytes = uploadBytes / 2
 )
@@ -74,16 +76,18 @@ type Result struct {
 
 // An upload is one run of Upload.
 type upload struct {
-	o       UploadOptions
-	id      share.UploadID
-	layout  encoding.Layout
-	servers map[share.ServerID]share.Server
-	pasts   map[share.ServerID]*past // where the servers are asked what they have
-	lanes   []*lane
-	buffers int
-	begun   time.Time
-	encoded atomic.Int64 // segments emitted
-	root    []byte       // set before the lanes' queues are closed
+	o        UploadOptions
+	id       share.UploadID
+	layout   encoding.Layout
+	servers  map[share.ServerID]share.Server
+	pasts    map[share.ServerID]*past // where the servers are asked what they have
+	lanes    []*lane
+	buffers  int
+	pace     int64         // segments that paceBytes are
+	caughtUp chan struct{} // tells emit that a lane has got on
+	begun    time.Time
+	encoded  atomic.Int64 // segments emitted
+	root     []byte       // set before the lanes' queues are closed
 
 	// Lanes, questions and the watch may outlive Upload when it succeeds without them. They end with ctx, and running
 	// waits for them.
@@ -131,7 +135,7 @@ func newUpload(ctx context.Context, servers []share.Server, o UploadOptions) (*u
 		o: o, id: o.Key.UploadID(), begun: time.Now(), servers: map[share.ServerID]share.Server{},
 		placed: map[share.Number]share.Server{}, pasts: map[share.ServerID]*past{},
 		layout:   encoding.Layout{Needed: o.Params.Needed, Total: o.Params.Total, BlockSize: o.BlockSize, Size: max(o.Size, 0)},
-		finished: make(chan *lane, o.Params.Total), stopEncoding: func() {},
+		finished: make(chan *lane, o.Params.Total), caughtUp: make(chan struct{}, 1), stopEncoding: func() {},
 	}
 	if err := u.layout.Validate(); err != nil {
 		return nil, err
@@ -142,6 +146,7 @@ func newUpload(ctx context.Context, servers []share.Server, o UploadOptions) (*u
 			share.ErrTooLarge, o.Params.Total, o.BlockSize, maxSegmentBytes)
 	}
 	u.buffers = uploadBytes / segmentBytes
+	u.pace = max(2, paceBytes/int64(segmentBytes))
 	if o.Size >= 0 {
 		u.buffers = int(min(int64(u.buffers), max(2, u.layout.Segments())))
 	}
@@ -172,7 +177,7 @@ func (u *upload) run(ctx context.Context, r io.Reader) (Result, error) {
 	u.start()
 	root, err := encoding.Encode(reading, r, u.o.Key.File(nil), encoding.Options{
 		Code: code, BlockSize: u.o.BlockSize, Size: u.o.Size, Buffers: u.buffers,
-	}, u.emit)
+	}, func(s *encoding.Segment) error { return u.emit(reading, s) })
 	if err != nil {
 		if ctx.Err() == nil && reading.Err() != nil {
 			err = u.unhappy()
@@ -201,7 +206,8 @@ func (u *upload) start() {
 }
 
 // emit hands a segment to every lane. Queues have room for all segments that can exist.
-func (u *upload) emit(s *encoding.Segment) error {
+func (u *upload) emit(ctx context.Context, s *encoding.Segment) error {
+	u.keepPace(ctx)
 	s.Retain(len(u.lanes) - 1)
 	u.encoded.Add(1)
 	u.mu.Lock()
@@ -215,6 +221,42 @@ func (u *upload) emit(s *encoding.Segment) error {
 		return u.unhappy()
 	}
 	return nil
+}
+
+// keepPace waits until as many lanes as make the upload happy have almost caught up with the encoder. Slower ones may
+// fall behind further, as far as there are buffers.
+func (u *upload) keepPace(ctx context.Context) {
+	for u.ahead() >= u.pace {
+		select {
+		case <-u.caughtUp:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// ahead returns by how many segments the encoder is ahead of the slowest of the fastest lanes that make the upload happy.
+func (u *upload) ahead() int64 {
+	var taken []int64
+	for _, l := range u.lanes {
+		if !l.lost.Load() {
+			taken = append(taken, l.taken.Load())
+		}
+	}
+	slices.Sort(taken)
+	fastest := taken[max(0, len(taken)-u.o.Params.Happy):]
+	if len(fastest) == 0 {
+		return 0
+	}
+	return u.encoded.Load() - fastest[0]
+}
+
+// gotOn tells emit that a lane has got on, or out of the way.
+func (u *upload) gotOn() {
+	select {
+	case u.caughtUp <- struct{}{}:
+	default:
+	}
 }
 
 // hopeless reports whether so many servers have failed that not even the file could be read from the others.
