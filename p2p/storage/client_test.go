@@ -307,15 +307,19 @@ func TestHungServer(t *testing.T) {
 func TestSlowCommit(t *testing.T) {
 	t.Parallel()
 	store := &slow{memory.New(memory.Options{}), make(chan struct{})}
-	p := connect(t, store, storage.ServerOptions{}, storage.ClientOptions{WriteTimeout: 1500 * time.Millisecond})
+	p := connect(t, store, storage.ServerOptions{}, storage.ClientOptions{WriteTimeout: 5 * time.Second})
 	f := storetest.NewFile(t, 1, 1, 1, 4096, 4*4096)
 	result := make(chan error, 1)
 	go func() { result <- f.Put(t.Context(), p.client, 0, "") }()
-	tick := time.NewTicker(1100 * time.Millisecond)
+	tick := time.NewTicker(1500 * time.Millisecond)
 	defer tick.Stop()
 	for range f.Segments() {
 		<-tick.C
-		store.gate <- struct{}{}
+		select {
+		case store.gate <- struct{}{}:
+		case err := <-result:
+			t.Fatalf("put gave up: %v", err)
+		}
 	}
 	if err := <-result; err != nil {
 		t.Errorf("put: %v", err)
