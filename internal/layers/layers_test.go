@@ -57,6 +57,14 @@ func TestLinks(t *testing.T) {
 	report(t, findings)
 }
 
+func TestThreatModelNamesTests(t *testing.T) {
+	findings, err := layers.CheckTestsNamed(os.DirFS(root), "docs/threat-model.md", load(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report(t, findings)
+}
+
 // A module is what go list says about one that is compiled into the program or its tests.
 type module struct {
 	Path, Dir string
@@ -170,6 +178,16 @@ func TestTreeChecksCanFail(t *testing.T) {
 	links, err := layers.CheckLinks(tree)
 	if err != nil || len(links) != 2 {
 		t.Errorf("links %v, error %v: want the two broken ones", links, err)
+	}
+	tree["docs/three.md"] = &fstest.MapFile{Data: []byte("`TestHere` `TestGone`")}
+	tree["grid/a_test.go"] = &fstest.MapFile{Data: []byte("package grid\nfunc TestHere() {}\n")}
+	files, err := layers.Load(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named, err := layers.CheckTestsNamed(tree, "docs/three.md", files)
+	if err != nil || len(named) != 1 || !strings.Contains(named[0].Reason, "TestGone") {
+		t.Errorf("tests named %v, error %v: want TestGone", named, err)
 	}
 	names, err := layers.CheckTopLevel(tree)
 	if err != nil || len(names) != 1 || names[0].Path != "utils" {

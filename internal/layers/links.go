@@ -2,6 +2,7 @@ package layers
 
 import (
 	"fmt"
+	"go/ast"
 	"io/fs"
 	"path"
 	"regexp"
@@ -75,4 +76,29 @@ func brokenLink(tree fs.FS, page, link string) string {
 // slug turns a heading into the anchor that code hosts give it.
 func slug(heading string) string {
 	return strings.ReplaceAll(notInSlug.ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
+}
+
+var testName = regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9_]+)`")
+
+// CheckTestsNamed returns every test that a page names and that does not exist.
+func CheckTestsNamed(tree fs.FS, page string, files []*File) ([]Finding, error) {
+	text, err := fs.ReadFile(tree, page)
+	if err != nil {
+		return nil, err
+	}
+	tests := map[string]bool{}
+	for _, f := range files {
+		for _, decl := range f.Syntax.Decls {
+			if fn, ok := decl.(*ast.FuncDecl); ok && f.Test {
+				tests[fn.Name.Name] = true
+			}
+		}
+	}
+	var out []Finding
+	for _, match := range testName.FindAllSubmatch(text, -1) {
+		if name := string(match[1]); !tests[name] {
+			out = append(out, Finding{page, 0, "names " + name + ", a test that does not exist"})
+		}
+	}
+	return sorted(out), nil
 }
