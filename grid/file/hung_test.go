@@ -254,3 +254,33 @@ func TestSlowServersKeepTheirShares(t *testing.T) {
 		}
 	})
 }
+
+// TestEncoderThatWaitsForHungServersGivesThemUp: so many servers hang that the encoder keeps pace with one of them, long before
+// the buffers are full. They are given up after a few seconds, since there are others for a repair.
+func TestEncoderThatWaitsForHungServersGivesThemUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size, block = 60 * 3 * (64 << 10), 64 << 10
+		key := keys.NewReadKey()
+		o := options(3, 7, 10, key, size)
+		o.BlockSize = block
+		probe := newGrid(14).upload(t, pattern(size), o)
+		hung := map[share.ServerID]bool{}
+		for _, number := range []share.Number{1, 3, 5, 7} {
+			hung[probe.Placed[number].ID] = true
+		}
+		g := newGrid(14)
+		for i, s := range g.servers {
+			if hung[s.ID] {
+				g.stores[i].on(hang, opAppend)
+			}
+		}
+		start := time.Now()
+		result, err := file.Upload(t.Context(), g.servers, bytes.NewReader(pattern(size)), o)
+		if e, ok := errors.AsType[*share.UnhappyError](err); !ok || e.Happiness != 6 || len(result.Placed) != 6 {
+			t.Errorf("got %v, placed %d", err, len(result.Placed))
+		}
+		if took := time.Since(start); took > 6*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}

@@ -84,7 +84,8 @@ type upload struct {
 	lanes    []*lane
 	buffers  int
 	pace     int64         // segments that paceBytes are
-	caughtUp chan struct{} // tells emit that a lane has got on
+	paced    atomic.Bool   // the encoder waits for lanes
+	caughtUp chan struct{} // tells it that one has got on
 	begun    time.Time
 	encoded  atomic.Int64 // segments emitted
 	root     []byte       // set before the lanes' queues are closed
@@ -226,7 +227,9 @@ func (u *upload) emit(ctx context.Context, s *encoding.Segment) error {
 // keepPace waits until as many lanes as make the upload happy have almost caught up with the encoder. Slower ones may
 // fall behind further, as far as there are buffers.
 func (u *upload) keepPace(ctx context.Context) {
-	for u.ahead() >= u.pace {
+	defer u.paced.Store(false)
+	for u.encoded.Load()-u.takenByEnough() >= u.pace {
+		u.paced.Store(true)
 		select {
 		case <-u.caughtUp:
 		case <-ctx.Done():
@@ -235,23 +238,7 @@ func (u *upload) keepPace(ctx context.Context) {
 	}
 }
 
-// ahead returns by how many segments the encoder is ahead of the slowest of the fastest lanes that make the upload happy.
-func (u *upload) ahead() int64 {
-	var taken []int64
-	for _, l := range u.lanes {
-		if !l.lost.Load() {
-			taken = append(taken, l.taken.Load())
-		}
-	}
-	slices.Sort(taken)
-	fastest := taken[max(0, len(taken)-u.o.Params.Happy):]
-	if len(fastest) == 0 {
-		return 0
-	}
-	return u.encoded.Load() - fastest[0]
-}
-
-// gotOn tells emit that a lane has got on, or out of the way.
+// gotOn tells the encoder that a lane has got on, or out of the way.
 func (u *upload) gotOn() {
 	select {
 	case u.caughtUp <- struct{}{}:

@@ -151,17 +151,24 @@ func (u *upload) beginHoldUp(now time.Time, h *holdUp) {
 	}
 }
 
-// takenByEnough returns how many segments as many lanes have taken as make the upload happy.
+// takenByEnough returns how many segments each of the fastest lanes has taken that make the upload happy, or each of all
+// that are left.
 func (u *upload) takenByEnough() int64 {
-	taken := make([]int64, len(u.lanes))
-	for i, l := range u.lanes {
-		taken[i] = l.taken.Load()
+	taken := make([]int64, 0, len(u.lanes))
+	for _, l := range u.lanes {
+		if !l.lost.Load() {
+			taken = append(taken, l.taken.Load())
+		}
+	}
+	if len(taken) == 0 {
+		return u.encoded.Load()
 	}
 	slices.Sort(taken)
-	return taken[len(taken)-u.o.Params.Happy]
+	return taken[max(0, len(taken)-u.o.Params.Happy)]
 }
 
-// holding returns the lanes that keep nearly all buffers busy while there is more to encode.
+// holding returns the lanes that keep nearly all buffers busy, or for which the encoder waits, while there is more to
+// encode.
 func (u *upload) holding() []*lane {
 	u.mu.Lock()
 	whole := u.whole
@@ -170,6 +177,9 @@ func (u *upload) holding() []*lane {
 		return nil
 	}
 	full := max(1, int64(u.buffers-1-u.buffers/8))
+	if u.paced.Load() {
+		full = min(full, u.pace)
+	}
 	encoded := u.encoded.Load()
 	var holding []*lane
 	for _, l := range u.lanes {
