@@ -272,3 +272,18 @@ func TestCancelledUploadEnds(t *testing.T) {
 		t.Fatal("a cancelled upload succeeded")
 	}
 }
+
+func TestFullServersAreNamed(t *testing.T) {
+	g := newGrid(3)
+	g.servers[0].Free, g.servers[1].Free = 10, 0
+	_, err := file.Upload(t.Context(), g.servers, bytes.NewReader(pattern(5000)), options(2, 3, 3, keys.NewReadKey(), 5000))
+	unhappy, ok := errors.AsType[*share.UnhappyError](err)
+	if !ok || len(unhappy.Causes) != 2 || !errors.Is(err, share.ErrNoSpace) {
+		t.Fatalf("got %v", err)
+	}
+	for i, cause := range unhappy.Causes {
+		if e, ok := errors.AsType[*file.ServerError](cause); !ok || e.Server != g.servers[i].ID {
+			t.Errorf("cause %d: %v", i, cause)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package file
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -31,7 +32,7 @@ func (u *upload) plan(ctx context.Context) error {
 	plan, err := placement.New(u.id[:], u.o.Params, u.shareSize(), u.places)
 	if err != nil {
 		if unhappy, ok := errors.AsType[*share.UnhappyError](err); ok {
-			unhappy.Causes = slices.Clone(u.failures)
+			unhappy.Causes = append(slices.Clone(u.failures), u.withoutRoom()...)
 		}
 		return err
 	}
@@ -39,6 +40,17 @@ func (u *upload) plan(ctx context.Context) error {
 		u.addLane(share.Number(number), plan.Assign[share.Number(number)])
 	}
 	return nil
+}
+
+// withoutRoom names the servers that have no room for a share.
+func (u *upload) withoutRoom() []error {
+	var full []error
+	for _, p := range u.places {
+		if p.Free <= 0 || p.Free < u.shareSize() {
+			full = append(full, wrapServer(u.servers[p.ID], fmt.Errorf("%w: %d bytes free, %d wanted", share.ErrNoSpace, max(0, p.Free), u.shareSize())))
+		}
+	}
+	return full
 }
 
 func (u *upload) shareSize() int64 {
