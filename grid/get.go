@@ -35,7 +35,7 @@ func (g *Grid) Open(ctx context.Context, c capability.Capability) (Reader, error
 	}
 	index, _ := c.StorageIndex()
 	key, _ := c.ReadKey()
-	r, err := file.Open(ctx, g.serversFor(ctx, index), index, key, g.Logger)
+	r, err := file.Open(ctx, g.Servers(ctx), index, key, g.Logger, g.finders(index)...)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (g *Grid) Stat(ctx context.Context, c capability.Capability) (Stat, error) 
 	if err != nil {
 		return Stat{}, err
 	}
-	source, err := file.OpenSource(ctx, g.serversFor(ctx, index), index, g.Logger)
+	source, err := file.OpenSource(ctx, g.Servers(ctx), index, g.Logger, g.finders(index)...)
 	if err != nil {
 		return Stat{}, err
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"cairn/grid/file"
 	"cairn/share"
 	"cairn/share/capability"
 	"cairn/share/encoding"
@@ -40,11 +41,12 @@ type Config struct {
 // A Grid stores and reads files. It is safe for concurrent use.
 type Grid struct {
 	Config
+	turns      turns
 	ctx        context.Context
 	cancel     context.CancelFunc
 	background sync.WaitGroup
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards what follows, and background against a Wait at the same time
 	closed bool
 }
 
@@ -103,7 +105,15 @@ func (g *Grid) lease() share.Lease {
 	return share.Lease{Owner: g.Owner, Expires: time.Now().Add(g.Lease)}
 }
 
-// serversFor returns the servers to ask about a file.
+// finders returns what looks for further holders of a file while the known servers are asked.
+func (g *Grid) finders(index share.StorageIndex) []file.Finder {
+	if g.Locate == nil {
+		return nil
+	}
+	return []file.Finder{func(ctx context.Context) []share.Server { return g.Locate(ctx, index) }}
+}
+
+// serversFor returns all servers to ask about a file, for those who have to know of every share.
 func (g *Grid) serversFor(ctx context.Context, index share.StorageIndex) []share.Server {
 	servers := g.Servers(ctx)
 	if g.Locate == nil {

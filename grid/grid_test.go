@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 
 	"cairn/grid"
 	"cairn/share"
@@ -75,6 +76,10 @@ func known(data []byte) grid.PutOptions {
 }
 
 func TestPutGet(t *testing.T) {
+	synctest.Test(t, putGet) // all servers answer at the same moment
+}
+
+func putGet(t *testing.T) {
 	m := newMembers(10)
 	g := m.grid(t, keys.NewConvergenceSecret())
 	for _, size := range []int{0, 1, 55, 56, 1000, 400000, 2000000} {

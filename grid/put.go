@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 
 	"cairn/grid/file"
 	"cairn/grid/health"
@@ -90,6 +91,11 @@ func (p *put) run(ctx context.Context, r io.Reader) (PutResult, error) {
 	p.key = keys.NewReadKey()
 	if convergent {
 		p.key = p.g.Secret.Convergent(*p.o.Digest, p.o.Params.Needed, p.o.Params.Total, p.o.BlockSize)
+		end, err := p.g.turns.take(ctx, p.key.UploadID())
+		if err != nil {
+			return PutResult{}, fmt.Errorf("wait for another upload of the same file: %w", err)
+		}
+		defer end()
 	}
 	checked := newDigestReader(r, p.o.Digest)
 	result, err := file.Upload(ctx, p.servers, checked, file.UploadOptions{
@@ -113,24 +119,30 @@ func (p *put) run(ctx context.Context, r io.Reader) (PutResult, error) {
 	}, nil
 }
 
-// rescue makes the shares that were lost with their servers anew on others, from those that were acknowledged.
+// rescue makes the shares that were lost with their servers anew on others, from those that were acknowledged. Servers
+// that failed get another chance when the others do not suffice, except those that were silent.
 func (p *put) rescue(ctx context.Context, result file.Result, unhappy error) (file.Result, error) {
 	if len(result.Placed) < p.o.Params.Needed {
 		return result, unhappy
 	}
-	repaired, err := health.Repair(ctx, p.g.Servers(ctx), result.Root.StorageIndex(), p.repairOptions())
+	repaired, err := p.repair(ctx, result, anyFailure)
+	if err != nil && ctx.Err() == nil {
+		repaired, err = p.repair(ctx, result, (*file.ServerError).Silent)
+	}
 	if ctx.Err() != nil {
 		return result, fmt.Errorf("upload: %w", ctx.Err())
 	}
 	if err != nil {
-		p.g.Logger.Warn("could not replace the shares that were lost during an upload", "file", result.Root.StorageIndex().String(), "error", err)
 		return result, unhappy
 	}
 	result.Happiness = repaired.After.Happiness
 	for _, made := range repaired.Made {
 		result.Placed[made.Number] = share.Server{ID: made.Peer}
 	}
-	result.Missing = result.Missing[:max(0, p.o.Params.Total-len(result.Placed))]
+	result.Missing = slices.DeleteFunc(result.Missing, func(n share.Number) bool {
+		_, placed := result.Placed[n]
+		return placed
+	})
 	return result, nil
 }
 
@@ -139,30 +151,42 @@ func (p *put) settled(result file.Result) {
 	if len(result.Missing) == 0 || len(result.Placed) < p.o.Params.Needed || p.g.ctx.Err() != nil {
 		return
 	}
-	used := map[share.ServerID]bool{}
+	used := failed(result, anyFailure)
 	for _, s := range result.Placed {
 		used[s.ID] = true
 	}
-	for _, failure := range result.Failures {
-		if e, ok := errors.AsType[*file.ServerError](failure); ok {
-			used[e.Server] = true
-		}
-	}
-	idle := 0
-	for _, s := range p.g.Servers(p.g.ctx) {
-		if !s.Down && !used[s.ID] {
-			idle++
-		}
-	}
-	if idle == 0 {
+	idle := func(s share.Server) bool { return !s.Down && !used[s.ID] }
+	if !slices.ContainsFunc(p.g.Servers(p.g.ctx), idle) {
 		return
 	}
-	p.g.inBackground(func(ctx context.Context) {
-		_, err := health.Repair(ctx, p.g.Servers(ctx), result.Root.StorageIndex(), p.repairOptions())
-		if err != nil && ctx.Err() == nil {
-			p.g.Logger.Warn("could not replace the shares that were lost during an upload", "file", result.Root.StorageIndex().String(), "error", err)
+	p.g.inBackground(func(ctx context.Context) { _, _ = p.repair(ctx, result, anyFailure) })
+}
+
+// repair makes missing shares anew, on servers that did not fail in a way that counts.
+func (p *put) repair(ctx context.Context, result file.Result, counts func(*file.ServerError) bool) (health.Result, error) {
+	avoided := failed(result, counts)
+	servers := slices.Clone(p.g.Servers(ctx))
+	for i := range servers {
+		servers[i].Down = servers[i].Down || avoided[servers[i].ID] // which is asked, but given nothing
+	}
+	repaired, err := health.Repair(ctx, servers, result.Root.StorageIndex(), p.repairOptions())
+	if err != nil && ctx.Err() == nil {
+		p.g.Logger.Warn("could not replace the shares that were lost during an upload", "file", result.Root.StorageIndex().String(), "error", err)
+	}
+	return repaired, err
+}
+
+func anyFailure(*file.ServerError) bool { return true }
+
+// failed returns the servers that failed during an upload in a way that counts.
+func failed(result file.Result, counts func(*file.ServerError) bool) map[share.ServerID]bool {
+	all := map[share.ServerID]bool{}
+	for _, failure := range result.Failures {
+		if e, ok := errors.AsType[*file.ServerError](failure); ok && counts(e) {
+			all[e.Server] = true
 		}
-	})
+	}
+	return all
 }
 
 func (p *put) repairOptions() health.Options {

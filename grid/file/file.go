@@ -98,3 +98,13 @@ func (e *ServerError) Error() string {
 
 // Unwrap returns the cause.
 func (e *ServerError) Unwrap() error { return e.Err }
+
+// Silent reports whether the server was given up because it did not answer, or took nothing for too long.
+func (e *ServerError) Silent() bool {
+	for _, silent := range []error{errNoAnswer, errSilent, errLagging, errStalled, errStuck} {
+		if errors.Is(e.Err, silent) {
+			return true
+		}
+	}
+	return errors.Is(e.Err, context.DeadlineExceeded)
+}

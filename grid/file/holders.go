@@ -41,15 +41,22 @@ func newHolders(index share.StorageIndex) *holders {
 	return hs
 }
 
+// A Finder looks for servers that hold shares of a file, beside those that are known. It may take its time.
+type Finder func(context.Context) []share.Server
+
 // locate asks every server that is up which shares it holds, and those believed down when that is not enough to read
-// with. It records the answers and returns after the last one, or when ctx ends.
-func (hs *holders) locate(ctx context.Context, servers []share.Server) {
+// with. Meanwhile it lets others be found, and asks these too. It records the answers and returns after the last one,
+// or when ctx ends.
+func (hs *holders) locate(ctx context.Context, servers []share.Server, find []Finder) {
 	up, down := split(servers)
 	var asking sync.WaitGroup
 	asking.Go(func() {
 		hs.collect(ctx, up)
 		hs.update(func() { hs.upDone = true })
 	})
+	for _, f := range find {
+		asking.Go(func() { hs.collect(ctx, without(f(ctx), servers)) })
+	}
 	if len(down) > 0 {
 		select {
 		case <-hs.lacking:
@@ -59,6 +66,15 @@ func (hs *holders) locate(ctx context.Context, servers []share.Server) {
 	}
 	asking.Wait()
 	hs.update(func() { hs.finished = true })
+}
+
+// without returns the servers that are not among the known ones, each once.
+func without(servers, known []share.Server) []share.Server {
+	all := append(slices.Clone(known), servers...)
+	up, down := split(all)
+	return slices.DeleteFunc(append(up, down...), func(s share.Server) bool {
+		return slices.ContainsFunc(known, func(k share.Server) bool { return k.ID == s.ID })
+	})
 }
 
 func (hs *holders) collect(ctx context.Context, servers []share.Server) {

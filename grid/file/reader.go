@@ -25,8 +25,10 @@ type Reader struct {
 }
 
 // Open finds a file on the servers for reading with its key. Besides the errors of OpenSource it returns ErrWrongKey.
-func Open(ctx context.Context, servers []share.Server, index share.StorageIndex, key keys.ReadKey, log *slog.Logger) (*Reader, error) {
-	source, err := OpenSource(ctx, servers, index, log)
+func Open(
+	ctx context.Context, servers []share.Server, index share.StorageIndex, key keys.ReadKey, log *slog.Logger, find ...Finder,
+) (*Reader, error) {
+	source, err := OpenSource(ctx, servers, index, log, find...)
 	if err != nil {
 		return nil, err
 	}

@@ -40,12 +40,15 @@ type Source struct {
 
 // OpenSource finds the shares of a file on the servers and reads its root. It returns ErrNotFound when every server
 // says that it has none, and *share.NotEnoughSharesError when fewer than k distinct shares are within reach. Servers
-// believed down are asked only when the others do not have enough.
-func OpenSource(ctx context.Context, servers []share.Server, index share.StorageIndex, log *slog.Logger) (*Source, error) {
+// believed down are asked only when the others do not have enough. Nothing waits for the finders where the servers have
+// enough.
+func OpenSource(
+	ctx context.Context, servers []share.Server, index share.StorageIndex, log *slog.Logger, find ...Finder,
+) (*Source, error) {
 	s := &Source{index: index, holders: newHolders(index), log: log}
 	// Looking for holders goes on while blocks are read, until Close.
 	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	s.uses.Go(func() { s.holders.locate(s.ctx, servers) })
+	s.uses.Go(func() { s.holders.locate(s.ctx, servers, find) })
 	if err := s.holders.waitRoot(ctx); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("find the shares of %s: %w", index, err)
