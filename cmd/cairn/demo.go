@@ -125,7 +125,7 @@ func (d *demo) measure() error {
 
 // sample makes a file of standard input, or of random bytes, where no file is named.
 func (d *demo) sample() error {
-	from := io.Reader(io.LimitReader(rand.Reader, demoSample))
+	from := io.LimitReader(rand.Reader, demoSample)
 	name := "sample.bin"
 	switch d.file {
 	case "":

@@ -16,7 +16,7 @@ func leashed(ctx context.Context) (context.Context, context.CancelFunc) {
 		return ctx, cancel
 	}
 	go func() { // ends with the process
-		io.Copy(io.Discard, os.Stdin)
+		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
 	return ctx, cancel

@@ -76,8 +76,15 @@ func readAll(t *testing.T, r *file.Reader) []byte {
 func TestRoundTrip(t *testing.T) {
 	const b = encoding.MinBlockSize
 	for _, c := range []struct{ k, happy, n, servers, size int }{
-		{3, 7, 10, 10, 0}, {3, 7, 10, 10, 1}, {3, 7, 10, 10, 56}, {3, 7, 10, 12, 3*b + 1}, {3, 7, 10, 7, 100 * b},
-		{1, 1, 1, 1, 5 * b}, {2, 3, 3, 3, 300*2*b + 5}, {4, 4, 4, 4, 17*b - 1}, {256, 2, 256, 256, 3 * 256 * b},
+		{3, 7, 10, 10, 0},
+		{3, 7, 10, 10, 1},
+		{3, 7, 10, 10, 56},
+		{3, 7, 10, 12, 3*b + 1},
+		{3, 7, 10, 7, 100 * b},
+		{1, 1, 1, 1, 5 * b},
+		{2, 3, 3, 3, 300*2*b + 5},
+		{4, 4, 4, 4, 17*b - 1},
+		{256, 2, 256, 256, 3 * 256 * b},
 	} {
 		t.Run(fmt.Sprintf("%d-of-%d/%d", c.k, c.n, c.size), func(t *testing.T) {
 			g, key, data := newGrid(c.servers), keys.NewReadKey(), pattern(c.size)

@@ -64,8 +64,19 @@ func TestRepairEveryLossPattern(t *testing.T) {
 // Every number of survivors, code and size of the file.
 func TestRepairShapes(t *testing.T) {
 	for _, c := range []struct{ k, n, size int }{
-		{1, 1, 100}, {1, 5, 0}, {1, 5, 1}, {1, 4, 9*blockSize + 1}, {3, 10, 0}, {3, 10, 1}, {3, 10, 56}, {4, 4, 10 * blockSize},
-		{3, 10, 3*blockSize - 1}, {3, 10, 3 * blockSize}, {3, 10, 3*blockSize + 1}, {2, 3, 700*blockSize + 3}, {20, 30, 100 * blockSize},
+		{1, 1, 100},
+		{1, 5, 0},
+		{1, 5, 1},
+		{1, 4, 9*blockSize + 1},
+		{3, 10, 0},
+		{3, 10, 1},
+		{3, 10, 56},
+		{4, 4, 10 * blockSize},
+		{3, 10, 3*blockSize - 1},
+		{3, 10, 3 * blockSize},
+		{3, 10, 3*blockSize + 1},
+		{2, 3, 700*blockSize + 3},
+		{20, 30, 100 * blockSize},
 	} {
 		t.Run(fmt.Sprintf("%d-of-%d/%d", c.k, c.n, c.size), func(t *testing.T) {
 			f := storetest.NewFile(t, 1, c.k, c.n, blockSize, c.size)

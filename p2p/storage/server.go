@@ -276,7 +276,7 @@ func (c *conn) finish(err error) {
 		_ = c.stream.Close()
 		return
 	}
-	if p, panicked := err.(*panicError); panicked {
+	if p, panicked := errors.AsType[*panicError](err); panicked {
 		c.server.options.Logger.Error("storage handler panicked", "peer", c.peer.Short(), "error", p, "stack", string(p.stack))
 		_ = c.stream.Reset()
 		return

@@ -290,6 +290,7 @@ type badgerLog struct{ log *slog.Logger }
 func (l badgerLog) Errorf(format string, args ...any) {
 	l.log.Error("index", "badger", fmt.Sprintf(format, args...))
 }
+
 func (l badgerLog) Warningf(format string, args ...any) {
 	l.log.Warn("index", "badger", fmt.Sprintf(format, args...))
 }

@@ -65,10 +65,6 @@ type position struct {
 	Offset  int64
 }
 
-func (p position) before(q position) bool {
-	return p.Segment < q.Segment || p.Segment == q.Segment && p.Offset < q.Offset
-}
-
 // A fileRecord is what the index knows of one encoded file.
 type fileRecord struct {
 	_      struct{} `cbor:",toarray"`

@@ -92,8 +92,19 @@ func encodeShares(t *testing.T, data []byte, code *erasure.Code, blockSize int, 
 func TestEncodeVerifyDecode(t *testing.T) {
 	const block = encoding.MinBlockSize
 	for _, c := range []struct{ k, n, size int }{
-		{1, 1, 0}, {1, 1, 1}, {3, 10, 0}, {3, 10, 1}, {3, 10, 56}, {3, 10, 3*block - 1}, {3, 10, 3 * block}, {3, 10, 3*block + 1},
-		{2, 3, 20*block + 17}, {1, 2, 256 * block}, {1, 2, 257*block - 5}, {4, 4, 9 * block}, {1, 1, 70000 * block / 64},
+		{1, 1, 0},
+		{1, 1, 1},
+		{3, 10, 0},
+		{3, 10, 1},
+		{3, 10, 56},
+		{3, 10, 3*block - 1},
+		{3, 10, 3 * block},
+		{3, 10, 3*block + 1},
+		{2, 3, 20*block + 17},
+		{1, 2, 256 * block},
+		{1, 2, 257*block - 5},
+		{4, 4, 9 * block},
+		{1, 1, 70000 * block / 64},
 	} {
 		t.Run(fmt.Sprintf("%d-of-%d/%d", c.k, c.n, c.size), func(t *testing.T) {
 			code, err := erasure.New(c.k, c.n)

@@ -97,7 +97,8 @@ func (t *tree) top() share.Digest {
 func BuildIndex(f interface {
 	io.ReaderAt
 	io.WriterAt
-}, l Layout) (share.Digest, error) {
+}, l Layout,
+) (share.Digest, error) {
 	for level := 1; ; level++ {
 		out := bufio.NewWriterSize(io.NewOffsetWriter(f, l.LevelOffset(level)), 64<<10)
 		var last share.Digest
