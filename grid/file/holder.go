@@ -23,17 +23,30 @@ type peer struct {
 	server  share.Server
 	waiting atomic.Int32 // requests under way
 
-	mu      sync.Mutex
-	heard   time.Time // when it last gave something
-	avoided time.Time // until when others are preferred
+	mu      sync.Mutex    // guards what follows
+	heard   time.Time     // when it last gave something
+	service time.Duration // moving average of the time for one block, those ahead of it not counted; 0 while unknown
+	avoided time.Time     // until when others are preferred
 	penalty time.Duration
 }
 
-// gave notes that the server has given something.
-func (p *peer) gave() {
+// gave notes that the server has given something, which took that long behind others that it was asked for before.
+func (p *peer) gave(took time.Duration, ahead int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	service := took / time.Duration(ahead+1)
+	if p.service == 0 {
+		p.service = service
+	}
+	p.service += (service - p.service) / 8
 	p.heard, p.avoided, p.penalty = time.Now(), time.Time{}, 0
+}
+
+// wait returns how long another request is likely to take, 0 where nothing is known.
+func (p *peer) wait() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.service * time.Duration(p.waiting.Load()+1)
 }
 
 // avoid has other servers preferred for a while.

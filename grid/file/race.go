@@ -74,6 +74,7 @@ type race struct {
 type attempt struct {
 	h      *holder
 	start  time.Time
+	ahead  int // requests to the same server that were under way then
 	cancel context.CancelCauseFunc
 	late   bool // others were asked meanwhile; used by the race's goroutine only, as is given
 	given  bool // it was given up, and ends soon
@@ -111,9 +112,8 @@ func (r *race) start(n int, off int64, fits func(*holder) bool) bool {
 		}
 		r.tried[h] = true
 		ctx, cancel := context.WithCancelCause(r.ctx)
-		a := &attempt{h: h, start: time.Now(), cancel: cancel}
+		a := &attempt{h: h, start: time.Now(), ahead: int(h.waiting.Add(1)) - 1, cancel: cancel}
 		r.under[a] = true
-		h.waiting.Add(1)
 		r.s.uses.Go(func() {
 			defer h.waiting.Add(-1)
 			defer cancel(nil)
@@ -129,8 +129,9 @@ func (r *race) run(ctx context.Context, a *attempt, n int, off int64) {
 	a.err = a.h.read(ctx, r.s.index, a.buf, off)
 	switch {
 	case a.err == nil:
-		a.h.gave()
-		r.pace.observe(time.Since(a.start))
+		took := time.Since(a.start)
+		a.h.gave(took, a.ahead)
+		r.pace.observe(took)
 		r.s.fetched.Add(int64(n))
 	case errors.Is(context.Cause(ctx), errSilent):
 		a.err = fmt.Errorf("%w: %w for %s", share.ErrUnavailable, errSilent, time.Since(a.start).Round(time.Second))

@@ -210,6 +210,41 @@ func TestSlowUplinksAreNotFlooded(t *testing.T) {
 	})
 }
 
+// TestReadUsesAllUplinks: where the servers' own links are the bottleneck, all of them carry, each as much as it can.
+func TestReadUsesAllUplinks(t *testing.T) {
+	for what, c := range map[string]struct {
+		kilobytes []float64 // a second, by share number
+		atLeast   float64   // kilobytes a second of plaintext
+	}{
+		"equal":         {[]float64{30, 30, 30, 30, 30, 30}, 110},  // 60 from the two with plain data
+		"one is slow":   {[]float64{5, 100, 100, 100, 100}, 200},   // 10
+		"all are fast":  {[]float64{5e4, 5e4, 5e4, 5e4, 5e4}, 5e3}, // the round trips bound it
+		"parity is bad": {[]float64{30, 30, 1, 1, 1, 1}, 35},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const size = 600 * 2 * encoding.MinBlockSize
+				s := store(t, 2, len(c.kilobytes), len(c.kilobytes), size)
+				for n, rate := range c.kilobytes {
+					l := &link{bytesPerSecond: rate * 1000}
+					server := s.holder(share.Number(n))
+					server.on(delay(roundTrip), opNumbers, opOpen, opRead)
+					server.link = l.carry
+				}
+				start := time.Now()
+				s.check(t, s.reader(t))
+				got := size / 1000 / time.Since(start).Seconds()
+				if t.Logf("%.0f kB/s", got); got < c.atLeast {
+					t.Errorf("%.0f kB/s, want %v", got, c.atLeast)
+				}
+				if what == "all are fast" && s.holder(2).count(opRead) > 20 {
+					t.Errorf("parity was read %d times from idle servers", s.holder(2).count(opRead))
+				}
+			})
+		})
+	}
+}
+
 // TestCloseEndsReads: Close does not wait for servers that hang, and reads that it ends say so.
 func TestCloseEndsReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -462,7 +497,9 @@ func TestIndexFaultLater(t *testing.T) {
 }
 
 // TestCopyOfAShareIsReadFirst: where another server has the same share, a bad block costs one block more, not k.
-func TestCopyOfAShareIsReadFirst(t *testing.T) {
+func TestCopyOfAShareIsReadFirst(t *testing.T) { synctest.Test(t, copyOfAShareIsReadFirst) }
+
+func copyOfAShareIsReadFirst(t *testing.T) {
 	s := store(t, 3, 5, 5, 20*3*encoding.MinBlockSize)
 	// A server of another grid with the same file has share 1 too.
 	twin := newGrid(5)
@@ -476,6 +513,7 @@ func TestCopyOfAShareIsReadFirst(t *testing.T) {
 	}
 	s.holder(1).spoil = func(int64) bool { return true }
 	r := s.reader(t)
+	synctest.Wait() // the copy is known
 	p := make([]byte, 100)
 	if _, err := r.ReadAt(t.Context(), p, encoding.MinBlockSize+5); err != nil || !bytes.Equal(p, s.data[encoding.MinBlockSize+5:][:100]) {
 		t.Fatalf("got %v", err)
@@ -522,7 +560,9 @@ func TestLocalShareIsPreferred(t *testing.T) {
 		alone := &testGrid{stores: []*testServer{own}, servers: []share.Server{{ID: "local", Store: own, Free: 1 << 40, Local: true}}}
 		alone.upload(t, s.data, options(1, 1, 1, s.key, len(s.data)))
 		s.servers = []share.Server{remote, alone.servers[0]}
-		s.check(t, s.reader(t))
+		r := s.reader(t)
+		synctest.Wait() // both are known
+		s.check(t, r)
 		if s.stores[0].read > 0 || own.read == 0 {
 			t.Errorf("%d bytes were read from afar, %d here", s.stores[0].read, own.read)
 		}

@@ -1,9 +1,11 @@
 package file
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"cairn/share"
@@ -41,6 +43,10 @@ func (s *Source) Blocks(ctx context.Context, i int64, row []share.Digest, want f
 	return blocks, nil
 }
 
+// plainWait is how much longer the queue of a server with plain data may be than that of one with parity: what is plain
+// need not be computed.
+const plainWait = 250 * time.Millisecond
+
 // A segmentFetch collects the blocks of one segment. At first it asks for the wanted data blocks only; once one of them
 // fails or is late, and no other server has the same share, it is degraded and collects any k distinct blocks, from
 // which the wanted ones are computed.
@@ -56,6 +62,7 @@ type segmentFetch struct {
 }
 
 func (f *segmentFetch) run() error {
+	f.spread()
 	f.askWanted()
 	for len(f.wanted) > 0 {
 		if f.got >= f.s.root.Needed {
@@ -98,6 +105,44 @@ func (f *segmentFetch) askWanted() {
 			f.degraded = true
 		}
 	}
+}
+
+// spread asks other holders than those of the plain data when the latter are the bottleneck, and all of the segment is
+// wanted: any k blocks are as good then.
+func (f *segmentFetch) spread() {
+	needed := f.s.root.Needed
+	if len(f.wanted) < needed || !f.plainIsBusy() {
+		return
+	}
+	type offer struct {
+		h    *holder
+		cost time.Duration
+	}
+	var offers []offer
+	now := time.Now()
+	for _, h := range f.best {
+		if h.demerit(now) > 0 {
+			continue
+		}
+		cost := h.wait()
+		if int(h.number) >= needed {
+			cost += plainWait
+		}
+		offers = append(offers, offer{h, cost})
+	}
+	slices.SortStableFunc(offers, func(a, b offer) int { return cmp.Compare(a.cost, b.cost) })
+	asked := map[share.Number]bool{}
+	for _, o := range offers {
+		if number := o.h.number; len(asked) < needed && !asked[number] {
+			asked[number] = f.ask(func(h *holder) bool { return h == o.h })
+		}
+	}
+	f.degraded = true
+}
+
+// plainIsBusy reports whether a holder of plain data has a queue that is worth going around.
+func (f *segmentFetch) plainIsBusy() bool {
+	return slices.ContainsFunc(f.best, func(h *holder) bool { return int(h.number) < f.s.root.Needed && h.wait() > plainWait })
 }
 
 // coming returns the numbers of the blocks that are on their way and not late.
