@@ -18,10 +18,11 @@ type lane struct {
 	number share.Number
 	queue  chan *encoding.Segment
 
-	// server is the zero Server when none has room, and giveUp ends the attempt under way for a reason. Only the lane's
-	// goroutine changes them, with u.mu held.
+	// server is the zero Server when none has room. giveUp ends the attempt under way, which began then, for a reason. Only
+	// the lane's goroutine changes them, with u.mu held.
 	server share.Server
 	giveUp context.CancelCauseFunc
+	began  time.Time
 
 	// kept are segments taken from the queue and not yet released: as long as it holds all of them, the share can be
 	// sent to another server.
@@ -95,7 +96,7 @@ func (l *lane) attempt() error {
 	ctx, cancel := context.WithCancelCause(l.u.ctx)
 	defer cancel(nil)
 	l.u.mu.Lock()
-	l.giveUp = cancel
+	l.giveUp, l.began = cancel, time.Now()
 	l.u.mu.Unlock()
 	l.skipped = 0
 	l.move(sending)

@@ -140,6 +140,7 @@ func (u *upload) usePasts() {
 
 func (u *upload) addLane(number share.Number, server share.ServerID) {
 	l := &lane{u: u, number: number, queue: make(chan *encoding.Segment, u.buffers), giveUp: func(error) {}}
+	l.move(sending)
 	if server != "" {
 		l.server = u.servers[server]
 		u.hold(server, number)

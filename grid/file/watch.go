@@ -214,11 +214,14 @@ func (u *upload) suffices(without []*lane) bool {
 	return placement.Happiness(holders) >= u.o.Params.Happy
 }
 
-// end gives up the servers of lanes. Their shares go to other servers where they can.
+// end gives up the servers of lanes. Their shares go to other servers where they can. A server that a lane has only just
+// turned to is not the one that is meant.
 func (u *upload) end(lanes []*lane, reason error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, l := range lanes {
-		l.giveUp(reason)
+		if time.Since(l.began) >= patience {
+			l.giveUp(reason)
+		}
 	}
 }
