@@ -18,7 +18,7 @@ import (
 )
 
 // checkpointBytes is how much of an upload a crash can cost at most.
-const checkpointBytes = 8 << 20
+const checkpointBytes = 32 << 20
 
 // Suffixes of the files of an unfinished upload.
 const (

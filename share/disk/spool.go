@@ -8,6 +8,10 @@ import (
 // spoolBuffer is how many bytes gather in memory before they are written.
 const spoolBuffer = 64 << 10
 
+// writebackBytes is how many bytes are written to the file before the kernel is asked to begin moving them to the disk,
+// so that the disk works while the upload goes on and not only when it is synced.
+const writebackBytes = 1 << 20
+
 // A spool is a growing byte string that starts in memory and goes on in a file. It is used from one goroutine at a
 // time. After an error what it holds is what load finds.
 type spool struct {
@@ -15,6 +19,7 @@ type spool struct {
 	name  string
 	file  file   // nil while all is in memory
 	flat  int64  // bytes in the file
+	begun int64  // bytes that the kernel was asked to begin writing
 	buf   []byte // bytes behind them
 }
 
@@ -61,6 +66,10 @@ func (s *spool) open() error {
 func (s *spool) writeOut(p []byte) error {
 	n, err := s.file.WriteAt(p, s.flat)
 	s.flat += int64(n)
+	if pending := s.flat - s.begun; err == nil && pending >= writebackBytes {
+		startWriteback(s.file, s.begun, pending)
+		s.begun = s.flat
+	}
 	return fail(err)
 }
 
@@ -85,7 +94,7 @@ func (s *spool) load() error {
 	if err != nil {
 		return fmt.Errorf("size of an upload: %w", err)
 	}
-	s.flat, s.buf = info.Size(), nil
+	s.flat, s.begun, s.buf = info.Size(), info.Size(), nil
 	return nil
 }
 
@@ -95,7 +104,7 @@ func (s *spool) truncate(n int64) error {
 		s.buf = s.buf[:min(n-s.flat, int64(len(s.buf)))]
 		return nil
 	}
-	s.flat, s.buf = n, s.buf[:0]
+	s.flat, s.begun, s.buf = n, min(n, s.begun), s.buf[:0]
 	if s.file == nil {
 		return nil
 	}
@@ -116,6 +125,6 @@ func (s *spool) close() error {
 // remove closes and removes the file.
 func (s *spool) remove() error {
 	err := s.close()
-	s.flat = 0
+	s.flat, s.begun = 0, 0
 	return errors.Join(err, removeAll(s.files, s.name))
 }
