@@ -67,7 +67,7 @@ func kibibytes(status, key string) int64 {
 
 func peakOf(state *os.ProcessState) int64 {
 	if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
-		return usage.Maxrss << 10
+		return int64(usage.Maxrss) << 10 // 32 bits wide on some machines
 	}
 	return 0
 }
