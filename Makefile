@@ -37,7 +37,7 @@ fuzz:
 	@.ci/fuzz $(FUZZ_TIME)
 
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/cairn ./cmd/cairn
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -o bin/cairn ./cmd/cairn
 
 cross: | .build
 	@for platform in $(PLATFORMS); do \
