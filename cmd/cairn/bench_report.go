@@ -7,9 +7,12 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/dustin/go-humanize"
 
 	"cairn/share"
 )
@@ -34,13 +37,26 @@ type benchMachine struct {
 	OS       string `json:"os"`
 	Go       string `json:"go"`
 	Revision string `json:"revision,omitempty"`
+	// Load is how many processes wanted a core in the minute before the measurements; zero where the system does not tell.
+	Load float64 `json:"load"`
 }
 
 func thisMachine() benchMachine {
 	return benchMachine{
 		Date: time.Now().UTC().Format(time.DateOnly), CPU: cpuName(), Cores: runtime.NumCPU(),
-		OS: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(), Revision: revision(),
+		OS: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(), Revision: revision(), Load: load(),
 	}
+}
+
+// load returns the load average of the last minute on Linux, and zero elsewhere.
+func load() float64 {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	value, _ := strconv.ParseFloat(first, 64) // zero is as good as no answer
+	return value
 }
 
 // cpuName returns what Linux calls the processor, and nothing elsewhere.
@@ -61,6 +77,9 @@ func (m benchMachine) String() string {
 	text := fmt.Sprintf("%s, %d cores, %s, %s, %s", m.CPU, m.Cores, m.OS, m.Go, m.Date)
 	if m.Revision != "" {
 		text += ", commit " + m.Revision
+	}
+	if busy := m.Load / float64(m.Cores); busy > 0.5 {
+		text += fmt.Sprintf("; the machine was busy with other work (load %.1f when it began): on an idle one it is faster", m.Load)
 	}
 	return strings.TrimPrefix(text, ", ")
 }
@@ -88,8 +107,8 @@ func (r benchReport) largeTable() benchTable {
 	}
 	for _, l := range r.Large {
 		t.rows = append(t.rows,
-			append(append([]string{sizeText(l.Size), "store"}, l.Upload.cells()...), append(l.Codec.cells(), l.UploadWire.cells()...)...),
-			append(append([]string{sizeText(l.Size), "read"}, l.Download.cells()...), append([]string{"", ""}, l.DownloadWire.cells()...)...))
+			append(append([]string{exactSize(l.Size), "store"}, l.Upload.cells()...), append(l.Codec.cells(), l.UploadWire.cells()...)...),
+			append(append([]string{exactSize(l.Size), "read"}, l.Download.cells()...), append([]string{"", ""}, l.DownloadWire.cells()...)...))
 	}
 	return t
 }
@@ -107,7 +126,7 @@ func (r benchReport) memoryTable() benchTable {
 		head: []string{"size", "gateway, storing", "server, storing", "gateway, reading"},
 	}
 	for _, l := range r.Large {
-		t.rows = append(t.rows, []string{sizeText(l.Size), mebibytes(l.PutGateway), mebibytes(l.PutServer), mebibytes(l.GetGateway)})
+		t.rows = append(t.rows, []string{exactSize(l.Size), mebibytes(l.PutGateway), mebibytes(l.PutServer), mebibytes(l.GetGateway)})
 	}
 	return t
 }
@@ -134,7 +153,7 @@ func (r benchReport) timesTable() benchTable {
 		return func(figure string) { t.rows = append(t.rows, []string{fmt.Sprintf(format, args...), figure}) }
 	}
 	g, s := r.Range, r.Times
-	row("first byte of %s in the middle of %s, through a gateway that never saw the file", sizeText(g.Length), sizeText(g.FileSize))(milliseconds(g.First))
+	row("first byte of %s in the middle of %s, through a gateway that never saw the file", exactSize(g.Length), exactSize(g.FileSize))(milliseconds(g.First))
 	row("all of it")(milliseconds(g.All))
 	row("bytes that the gateway read for it, from sockets and disk, all chatter counted")(kibibytes(g.Read))
 	row("another such range of the same file, the median")(milliseconds(g.LaterAll) + ", " + kibibytes(g.LaterRead))
@@ -148,6 +167,14 @@ func (r benchReport) timesTable() benchTable {
 	row("start of the shortest command")(milliseconds(s.Command))
 	row("idle: share of one core that all %d nodes use together", r.Nodes)(fmt.Sprintf("%.1f %%", 100*r.Idle))
 	return t
+}
+
+// exactSize writes a size in the unit in which it is round.
+func exactSize(n int64) string {
+	if n%(1<<10) == 0 {
+		return humanize.IBytes(uint64(n))
+	}
+	return sizeText(n)
 }
 
 func milliseconds(s float64) string { return fmt.Sprintf("%.1f ms", 1000*s) }
