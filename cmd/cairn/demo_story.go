@@ -93,6 +93,9 @@ func (s *step) say(format string, args ...any) {
 	s.Details = append(s.Details, fmt.Sprintf(format, args...))
 }
 
+// rateBytes is how many bytes a rate has to be measured over to say anything: below, the commands' start is what takes time.
+const rateBytes = 1_000_000
+
 // rate says how many bytes the step moved, so that a rate is printed beside its time.
 func (s *step) rate(bytes int64) { s.bytes = bytes }
 
@@ -117,7 +120,7 @@ func (s *step) print() {
 		return
 	}
 	took := fmt.Sprintf("%6.2f s", s.Seconds)
-	if s.Rate > 0 {
+	if s.bytes >= rateBytes {
 		took += fmt.Sprintf("  %.0f MB/s", s.Rate)
 	}
 	fmt.Fprintln(t.out, t.paint("32", took))

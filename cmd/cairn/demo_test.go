@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // An output is written by a process while the test looks at it.
@@ -103,5 +104,19 @@ func TestStoryHasColourOnTerminalsOnly(t *testing.T) {
 	s.note("%s", s.paint("1", "plain"))
 	if out.String() != "plain\n" {
 		t.Errorf("%q was written to a file", out.String())
+	}
+}
+
+func TestStoryGivesNoRateOfASmallFile(t *testing.T) {
+	for bytes, want := range map[int64]bool{5_000: false, 5_000_000: true} {
+		var out strings.Builder
+		s := &step{story: &story{out: &out}}
+		s.started = time.Now().Add(-time.Second)
+		s.rate(bytes)
+		s.stop()
+		s.print()
+		if got := strings.Contains(out.String(), "MB/s"); got != want {
+			t.Errorf("%d bytes: %q", bytes, out.String())
+		}
 	}
 }
