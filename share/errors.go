@@ -27,6 +27,7 @@ var (
 type UnhappyError struct {
 	Happiness int // distinct servers on which shares were or could be placed
 	Happy     int // how many were wanted
+	Needed    int // k: with fewer the file could not be read; Happy is never less
 	Servers   int // how many servers were asked
 	// Causes are the refusals, one per server that failed.
 	Causes []error

@@ -261,7 +261,7 @@ func (u *upload) unhappy() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return &share.UnhappyError{
-		Happiness: u.happiness(), Happy: u.o.Params.Happy, Servers: len(u.servers), Causes: slices.Clone(u.failures),
+		Happiness: u.happiness(), Happy: u.o.Params.Happy, Needed: u.o.Params.Needed, Servers: len(u.servers), Causes: slices.Clone(u.failures),
 	}
 }
 

@@ -252,7 +252,7 @@ func (r *repairer) verdict() error {
 		return fmt.Errorf("repair %s: %d of %d shares have no place: %w", r.index, missing, after.SharesTotal, errors.Join(causes...))
 	}
 	if happy := min(r.Happy, after.SharesTotal); after.Happiness < happy {
-		return &share.UnhappyError{Happiness: after.Happiness, Happy: happy, Servers: len(r.servers), Causes: causes}
+		return &share.UnhappyError{Happiness: after.Happiness, Happy: happy, Needed: after.SharesNeeded, Servers: len(r.servers), Causes: causes}
 	}
 	return nil
 }

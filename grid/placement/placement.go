@@ -59,7 +59,7 @@ func New(seed []byte, params share.Params, shareSize int64, servers []Server) (P
 		}
 	}
 	if happiness < params.Happy {
-		return plan, &share.UnhappyError{Happiness: happiness, Happy: params.Happy, Servers: len(p.places)}
+		return plan, &share.UnhappyError{Happiness: happiness, Happy: params.Happy, Needed: params.Needed, Servers: len(p.places)}
 	}
 	return plan, nil
 }

@@ -54,7 +54,7 @@ func ErrorOf(err error) *Error {
 	if unhappy, ok := errors.AsType[*share.UnhappyError](err); ok {
 		e.Needed, e.Answered, e.Asked = unhappy.Happy, unhappy.Happiness, unhappy.Servers
 		e.Hint = "start or invite more nodes that store, or free space on them; running the same command again continues where it stopped"
-		if unhappy.Happiness > 0 {
+		if unhappy.Happiness >= max(1, unhappy.Needed) {
 			e.Hint += fmt.Sprintf("; --happy %d would be content with what there is", unhappy.Happiness)
 		}
 		short := *unhappy
