@@ -92,7 +92,7 @@ func TestReadUsesAllUplinks(t *testing.T) {
 		"equal":         {[]float64{30, 30, 30, 30, 30, 30}, 90},   // 60 from the two with plain data
 		"one is slow":   {[]float64{5, 100, 100, 100, 100}, 150},   // 10
 		"all are fast":  {[]float64{5e4, 5e4, 5e4, 5e4, 5e4}, 5e3}, // the round trips bound it
-		"parity is bad": {[]float64{30, 30, 1, 1, 1, 1}, 20},       // 2 where parity is waited for
+		"parity is bad": {[]float64{30, 30, 1, 1, 1, 1}, 20},       // at most 8 where each segment waits for a bad link
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
