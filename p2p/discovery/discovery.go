@@ -2,8 +2,8 @@
 //
 // The DHT runs under the grid's own protocol prefix and refuses whoever the host's gate refuses. It answers where a member
 // listens now, and walking through it meets members nobody told us of. In grids too large to ask everybody it also keeps
-// records of which servers hold shares of a file, one per storage index. Nothing here is waited for longer than a few
-// seconds.
+// records of which servers hold shares of a file, one per storage index. Under namespaces that the caller judges it keeps
+// small values, of which the newest valid one counts. Nothing here is waited for longer than a few seconds.
 package discovery
 
 import (
@@ -33,6 +33,8 @@ const (
 	DefaultAskAllUpTo = 64
 	// DefaultWithin bounds one lookup.
 	DefaultWithin = 5 * time.Second
+	// DefaultRepublishEvery is the pause after which a value is published again.
+	DefaultRepublishEvery = 12 * time.Hour
 	// DefaultWalkEvery is how often the DHT is walked for members nobody told of.
 	DefaultWalkEvery = 10 * time.Minute
 	// MaxProviders bounds how many servers one lookup of a file returns.
@@ -54,6 +56,11 @@ type Config struct {
 	// Datastore keeps the DHT's records and what is to be announced again; memory when nil. It is closed after the
 	// Discovery by whoever opened it.
 	Datastore datastore.Batching
+	// Values are the namespaces under which the grid keeps small signed values, with who judges them. Without any, the
+	// DHT stores none. All nodes of a grid have the same.
+	Values map[string]Validator
+	// RepublishEvery is how often a value that this node put is published again.
+	RepublishEvery time.Duration
 	// Within bounds one lookup.
 	Within time.Duration
 	// WalkEvery is the pause between two walks.
@@ -68,6 +75,9 @@ func (c Config) prepare() Config {
 	}
 	if c.Within <= 0 {
 		c.Within = DefaultWithin
+	}
+	if c.RepublishEvery <= 0 {
+		c.RepublishEvery = DefaultRepublishEvery
 	}
 	if c.WalkEvery <= 0 {
 		c.WalkEvery = DefaultWalkEvery
@@ -87,6 +97,9 @@ type Discovery struct {
 	provider *provider.SweepingProvider // nil without Providers
 	keys     io.Closer                  // what is announced, where a datastore keeps it
 
+	judge     judge // of the values in the DHT
+	published published
+
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 	once   sync.Once
@@ -97,7 +110,10 @@ type Discovery struct {
 // network when the host wants that. From then on the host asks it for the addresses of members that cannot be reached.
 func New(h *p2p.Host, cfg Config) (*Discovery, error) {
 	cfg = cfg.prepare()
-	d := &Discovery{cfg: cfg, log: cfg.Logger, host: h}
+	if err := checkNamespaces(cfg.Values); err != nil {
+		return nil, fmt.Errorf("start DHT: %w", err)
+	}
+	d := &Discovery{cfg: cfg, log: cfg.Logger, host: h, judge: cfg.Values, published: published{values: map[string]*publication{}}}
 	var err error
 	if d.dht, err = dht.New(h.Libp2p(), d.options()...); err != nil {
 		return nil, fmt.Errorf("start DHT: %w", err)
@@ -111,6 +127,9 @@ func New(h *p2p.Host, cfg Config) (*Discovery, error) {
 	var ctx context.Context
 	ctx, d.cancel = context.WithCancel(context.Background())
 	d.tasks.Go(func() { d.walk(ctx) })
+	if len(cfg.Values) > 0 {
+		d.tasks.Go(func() { d.republish(ctx) })
+	}
 	if h.MDNS() {
 		d.tasks.Go(func() { d.lookAround(ctx) })
 	}
@@ -125,7 +144,6 @@ func (d *Discovery) options() []dht.Option {
 	options := []dht.Option{
 		dht.ProtocolPrefix(protocol.ID("/cairn/" + d.host.Grid())),
 		dht.Mode(mode),
-		dht.DisableValues(),
 		dht.AddressFilter(d.usable),
 		dht.BootstrapPeersFunc(func() []peer.AddrInfo { return d.host.Contacts(bootstrapContacts) }),
 		dht.QueryFilter(func(_ any, info peer.AddrInfo) bool { return d.worthAsking(info.ID) }),
@@ -134,6 +152,11 @@ func (d *Discovery) options() []dht.Option {
 	}
 	if d.cfg.Datastore != nil {
 		options = append(options, dht.Datastore(d.cfg.Datastore))
+	}
+	if len(d.cfg.Values) > 0 {
+		options = append(options, dht.Validator(d.judge), dht.ValueDatastore(newValueStore(MaxValues)), dht.MaxRecordAge(valueAge))
+	} else {
+		options = append(options, dht.DisableValues())
 	}
 	if !d.cfg.Providers {
 		options = append(options, dht.DisableProviders())
