@@ -13,6 +13,8 @@ var (
 	ErrNoSpace  = errors.New("no space left")
 	ErrReadOnly = errors.New("read-only")
 	ErrDenied   = errors.New("refused")
+	// ErrQuota says that an account uses as much as it may. Every error that wraps it wraps ErrDenied too.
+	ErrQuota    = errors.New("quota reached")
 	ErrBusy     = errors.New("busy")
 	ErrTooLarge = errors.New("too large")
 	ErrClosed   = errors.New("closed")

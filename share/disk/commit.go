@@ -19,6 +19,7 @@ const (
 // committer's goroutine.
 type request struct {
 	apply func(*batch) error
+	claim *claim // of the upload that the change ends; nil for none
 	done  chan error
 }
 
@@ -45,7 +46,12 @@ func newCommitter(j *journal, x *index, s *space, state stateRecord) *committer 
 // do applies one request and waits until it is on stable storage. A request that was handed over is not given up
 // when ctx ends: its fate is known within a moment.
 func (c *committer) do(ctx context.Context, apply func(*batch) error) error {
-	r := &request{apply: apply, done: make(chan error, 1)}
+	return c.finish(ctx, nil, apply)
+}
+
+// finish is do for a change that ends an upload.
+func (c *committer) finish(ctx context.Context, claim *claim, apply func(*batch) error) error {
+	r := &request{apply: apply, claim: claim, done: make(chan error, 1)}
 	select {
 	case c.requests <- r:
 		return <-r.done
@@ -71,19 +77,23 @@ func (c *committer) run() {
 
 // apply gathers a batch that starts with the first request, makes it stable and answers.
 func (c *committer) apply(first *request) {
-	b := &batch{committer: c, state: c.state, files: map[share.StorageIndex]*fileRecord{}, uploads: map[[32]byte]*uploadRecord{}}
+	b := c.newBatch()
 	var waiting []*request
+	var finished []*claim
 	for r := first; r != nil; r = c.next(b, len(waiting)) {
 		if err := r.apply(b); err != nil {
 			r.done <- err
 			continue
 		}
 		waiting = append(waiting, r)
+		if r.claim != nil {
+			finished = append(finished, r.claim)
+		}
 	}
 	err := b.write()
 	if err == nil {
 		c.state = b.state
-		c.space.setUsed(c.state.Bytes)
+		c.space.settle(c.state.Bytes, b.more, finished)
 	}
 	for _, r := range waiting {
 		r.done <- err
@@ -108,8 +118,17 @@ type batch struct {
 	state   stateRecord
 	frames  []byte // for the journal
 	files   map[share.StorageIndex]*fileRecord
+	charges map[share.StorageIndex]charge // of the files, as the index has them
+	more    map[string]int64              // by how many bytes each owner has more, once changes was called
 	uploads map[[32]byte]*uploadRecord
 	other   []change
+}
+
+func (c *committer) newBatch() *batch {
+	return &batch{
+		committer: c, state: c.state, files: map[share.StorageIndex]*fileRecord{}, charges: map[share.StorageIndex]charge{},
+		uploads: map[[32]byte]*uploadRecord{},
+	}
 }
 
 // file returns the record of an encoded file, to be changed in place.
@@ -121,7 +140,7 @@ func (b *batch) file(index share.StorageIndex) (*fileRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.files[index] = &r
+	b.files[index], b.charges[index] = &r, r.charge()
 	return &r, nil
 }
 
@@ -263,6 +282,7 @@ func (b *batch) changes() []change {
 	if len(changes) == 0 {
 		return nil
 	}
+	changes = append(changes, b.owners()...)
 	return append(changes, change{stateKey, seal(b.state)})
 }
 

@@ -43,8 +43,8 @@ type Options struct {
 	memTable int64 // 0 for memTableBytes; tests save memory
 }
 
-// A Store keeps shares in a directory. It implements share.Store, share.Resumer and share.Spacer, and is safe for
-// concurrent use. One process at a time can have a directory open.
+// A Store keeps shares in a directory. It implements share.Store, share.Resumer, share.Spacer and share.Accounter, and is
+// safe for concurrent use. One process at a time can have a directory open.
 type Store struct {
 	dir        string
 	uploads    string
@@ -72,9 +72,10 @@ type Store struct {
 }
 
 var (
-	_ share.Store   = (*Store)(nil)
-	_ share.Resumer = (*Store)(nil)
-	_ share.Spacer  = (*Store)(nil)
+	_ share.Store     = (*Store)(nil)
+	_ share.Resumer   = (*Store)(nil)
+	_ share.Spacer    = (*Store)(nil)
+	_ share.Accounter = (*Store)(nil)
 )
 
 // Open opens or makes the store in a directory. A directory that cannot be written, or a disk too full for the index,
@@ -101,7 +102,7 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s.handles = newHandles(s.files)
 	reserve := max(indexHeadroom, cmp.Or(o.Reserve, DefaultReserve))
-	s.space = &space{files: s.files, dir: dir, offer: o.Offer, reserve: reserve}
+	s.space = &space{files: s.files, dir: dir, offer: o.Offer, reserve: reserve, owners: map[string]*ownerSpace{}}
 	if err := s.open(o.RebuildIndex); err != nil {
 		err = errors.Join(err, s.release())
 		return nil, fmt.Errorf("storage %s: %w", dir, err)
@@ -131,7 +132,7 @@ func (s *Store) open(rebuild bool) error {
 	if err != nil {
 		return err
 	}
-	s.space.setUsed(state.Bytes)
+	s.space.settle(state.Bytes, nil, nil)
 	s.committer = newCommitter(s.journal, s.index, s.space, state)
 	if s.refuse != nil {
 		s.log.Warn("the storage serves what it has and takes nothing", "directory", s.dir, "reason", s.refuse)

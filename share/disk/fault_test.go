@@ -177,6 +177,7 @@ func interrupted(ctx context.Context, store share.Store, f *storetest.File) erro
 func (w *workload) check(t *testing.T, dir string) {
 	t.Helper()
 	store := mustOpen(t, dir, Options{})
+	wantCounted(t, store)
 	for i, f := range w.files {
 		err := f.Check(t.Context(), store, workloadShare)
 		if err != nil && (w.acked[f] || !errors.Is(err, share.ErrNotFound)) {
@@ -200,6 +201,7 @@ func (w *workload) check(t *testing.T, dir string) {
 		t.Errorf("stats: %+v, %v", stats, err)
 	}
 	wantEmpty(t, store.uploads)
+	wantCounted(t, store)
 	if err := store.Close(); err != nil {
 		t.Errorf("close: %v", err)
 	}

@@ -32,6 +32,7 @@ type index struct {
 	// use is held by those who use db, and by close: Badger unmaps its files under a reader.
 	use    sync.RWMutex
 	closed bool
+	torn   bool // a change was written in part; used by the one that writes
 }
 
 var errIndexClosed = fmt.Errorf("index: %w", share.ErrClosed)
@@ -212,32 +213,94 @@ func (x *index) write(changes []change) error {
 	if x.closed {
 		return errIndexClosed
 	}
-	txn := x.db.NewTransaction(true)
-	defer func() { txn.Discard() }()
-	set := func(c change) error {
-		x.compact.wrote(int64(len(c.key) + len(c.data)))
-		if c.data == nil {
-			return txn.Delete(c.key)
-		}
-		return txn.Set(c.key, c.data)
-	}
-	for _, c := range changes {
-		err := set(c)
-		if errors.Is(err, badger.ErrTxnTooBig) {
-			if err = txn.Commit(); err != nil {
-				return fmt.Errorf("index: %w", fail(err))
-			}
-			txn = x.db.NewTransaction(true)
-			err = set(c)
-		}
-		if err != nil {
-			return fmt.Errorf("index: %w", fail(err))
-		}
-	}
-	if err := txn.Commit(); err != nil {
+	w := &indexWriter{index: x, txn: x.db.NewTransaction(true)}
+	err := w.write(changes)
+	w.txn.Discard()
+	if err != nil {
+		x.torn = x.torn || w.split
 		return fmt.Errorf("index: %w", fail(err))
 	}
 	return nil
+}
+
+// An indexWriter writes changes in one transaction, or in several where they do not fit into one. Before the first of
+// several it takes away the mark that the owners are counted, and puts it back with the last: who finds the index in between
+// counts anew.
+type indexWriter struct {
+	index *index
+	txn   *badger.Txn
+	split bool
+}
+
+func (w *indexWriter) write(changes []change) error {
+	for _, c := range changes {
+		if err := w.put(c); err != nil {
+			return err
+		}
+	}
+	if w.split && !w.index.torn {
+		if err := w.put(counted); err != nil {
+			return err
+		}
+	}
+	return w.txn.Commit()
+}
+
+func (w *indexWriter) put(c change) error {
+	err := w.set(c)
+	if !errors.Is(err, badger.ErrTxnTooBig) {
+		return err
+	}
+	if !w.split {
+		w.split = true
+		if err := w.index.db.Update(func(txn *badger.Txn) error { return txn.Delete(countedKey) }); err != nil {
+			return err
+		}
+	}
+	if err := w.txn.Commit(); err != nil {
+		return err
+	}
+	w.txn = w.index.db.NewTransaction(true)
+	return w.set(c)
+}
+
+func (w *indexWriter) set(c change) error {
+	w.index.compact.wrote(int64(len(c.key) + len(c.data)))
+	if c.data == nil {
+		return w.txn.Delete(c.key)
+	}
+	return w.txn.Set(c.key, c.data)
+}
+
+// each calls fn with every record whose key begins with the prefix, in no order. fn retains neither slice and does not
+// use the index.
+func (x *index) each(prefix byte, fn func(key, data []byte) error) error {
+	for key, data := range x.memory {
+		if key[0] == prefix && data != nil {
+			if err := fn([]byte(key), data); err != nil {
+				return err
+			}
+		}
+	}
+	if x.db == nil {
+		return nil
+	}
+	return x.view(func(txn *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.Prefix = []byte{prefix}
+		it := txn.NewIterator(o)
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			item := it.Item()
+			if _, overlaid := x.memory[string(item.Key())]; overlaid {
+				continue
+			}
+			if err := item.Value(func(data []byte) error { return fn(item.Key(), data) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // after returns up to n storage indexes that follow the given one in order.

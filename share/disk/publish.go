@@ -34,7 +34,7 @@ func (s *session) publish(ctx context.Context, rootBlock []byte) error {
 	}
 	if inMemory && s.blocks.file == nil && r.Size <= InlineMax {
 		r.Data = append(s.blocks.buf, tail[:len(tail)-len(rootBlock)]...)
-		return s.store.committer.do(ctx, func(b *batch) error { return b.store(kindSmall, r) })
+		return s.store.committer.finish(ctx, &s.claim, func(b *batch) error { return b.store(kindSmall, r) })
 	}
 	f := footer{Lease: r.Lease, Upload: r.Upload, RootLen: len(rootBlock), Number: r.Number}
 	if err := s.claim.grow(max(s.blocks.flat+s.rows.flat, r.Size+int64(f.size()))); err != nil {
@@ -110,7 +110,7 @@ func (s *session) move(ctx context.Context, r journalRecord, f footer) error {
 	if err := store.files.SyncDir(dir); err != nil {
 		return &lostError{fmt.Errorf("sync: %w", fail(err))}
 	}
-	if err := store.committer.do(context.WithoutCancel(ctx), func(b *batch) error { return b.store(kindFile, r) }); err != nil {
+	if err := store.committer.finish(context.WithoutCancel(ctx), &s.claim, func(b *batch) error { return b.store(kindFile, r) }); err != nil {
 		return &lostError{err}
 	}
 	return nil

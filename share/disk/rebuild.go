@@ -186,6 +186,10 @@ func (s *Store) openIndexReadOnly() (stateRecord, error) {
 // catchUp applies what the journal has behind the end of the index, and everything that is on the disk to an index
 // that is new.
 func (s *Store) catchUp(state stateRecord, whole bool) (stateRecord, error) {
+	state, err := s.loadOwners(state, whole)
+	if err != nil {
+		return state, fmt.Errorf("count what the owners have: %w", err)
+	}
 	r := &replay{store: s, committer: newCommitter(s.journal, s.index, s.space, state), whole: whole}
 	r.begin()
 	skipped, err := s.journal.scan(state.At, r.visit)
@@ -220,7 +224,7 @@ type replay struct {
 
 func (r *replay) begin() {
 	c := r.committer
-	r.batch = &batch{committer: c, state: c.state, files: map[share.StorageIndex]*fileRecord{}, uploads: map[[32]byte]*uploadRecord{}}
+	r.batch = c.newBatch()
 	r.pending = 0
 }
 
@@ -234,6 +238,7 @@ func (r *replay) flush() error {
 		return err
 	}
 	r.committer.state = r.batch.state
+	r.store.space.settle(r.batch.state.Bytes, r.batch.more, nil)
 	r.begin()
 	return nil
 }

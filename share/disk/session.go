@@ -77,11 +77,20 @@ func newSession(s *Store, key string, upload share.Upload) *session {
 		store: s, key: key, owner: upload.Lease.Owner, id: upload.ID, upload: upload, column: column.New(upload), touched: time.Now(),
 		blocks: spool{files: s.files, name: path + blocksSuffix},
 		rows:   spool{files: s.files, name: path + rowsSuffix},
-		claim:  claim{space: s.space},
+		claim:  claim{space: s.space, owner: upload.Lease.Owner},
 	}
 }
 
 func (s *session) aboutName() string { return filepath.Join(s.store.uploads, s.key+aboutSuffix) }
+
+// announced returns with how many bytes the owner is charged at least: the whole share, while somebody writes one whose
+// size is known.
+func (s *session) announced() int64 {
+	if s.writer == nil || s.upload.Size < 0 {
+		return 0
+	}
+	return column.ShareSize(s.upload)
+}
 
 func (s *session) rowSize() int64 {
 	return int64(s.upload.Total*encoding.DigestSize + checksumSize)
@@ -107,6 +116,7 @@ func (s *session) append(digests []share.Digest, block []byte) error {
 	}
 	s.column.Add(block)
 	s.claim.wrote(s.blocks.flat + s.rows.flat)
+	s.claim.charge(max(s.announced(), size))
 	if size-s.synced >= checkpointBytes {
 		return s.checkpoint()
 	}
@@ -193,6 +203,7 @@ func (s *session) resume(ctx context.Context) error {
 	s.column = column.Resume(s.upload, bytes)
 	s.durable, s.synced = segments, bytes+segments*s.rowSize()
 	s.claim.wrote(s.synced)
+	s.claim.charge(max(s.announced(), s.synced))
 	s.dirty, s.known = false, true
 	return nil
 }
@@ -248,6 +259,7 @@ func (s *session) reset() error {
 	}
 	s.dirty = false
 	s.claim.wrote(0)
+	s.claim.charge(s.announced())
 	return nil
 }
 

@@ -200,6 +200,7 @@ func (s *session) take(upload share.Upload) (*writer, error) {
 		s.about = false
 	}
 	s.writer = &writer{session: s}
+	s.claim.charge(max(s.announced(), s.claim.written, s.blocks.size()+s.rows.size()))
 	return s.writer, nil
 }
 
@@ -270,5 +271,6 @@ func (s *Store) loadSession(key string) error {
 		return err
 	}
 	session.claim.wrote(written)
+	session.claim.charge(written)
 	return nil
 }

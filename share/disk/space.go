@@ -22,6 +22,7 @@ type space struct {
 	used    int64 // bytes of committed shares
 	claimed int64 // sum of all claims
 	written int64 // bytes of the claims that are on the disk already
+	owners  map[string]*ownerSpace
 }
 
 // check returns ErrNoSpace unless n more bytes can be promised. Its caller holds the mutex.
@@ -52,8 +53,10 @@ func (s *space) free() (int64, error) {
 // A claim is the part of the disk that one unfinished upload has. It is used from one goroutine at a time.
 type claim struct {
 	space   *space
+	owner   string
 	total   int64
 	written int64
+	charged int64 // what the owner is charged with
 }
 
 // grow makes the claim at least so large, or returns ErrNoSpace and leaves it.
@@ -79,11 +82,19 @@ func (c *claim) wrote(written int64) {
 	c.set(max(c.total, written), written)
 }
 
+// charge says with how many bytes the owner is charged.
+func (c *claim) charge(n int64) {
+	c.space.mu.Lock()
+	defer c.space.mu.Unlock()
+	c.setCharged(n)
+}
+
 // shrink gives back the promise and keeps what is written.
 func (c *claim) shrink() {
 	c.space.mu.Lock()
 	defer c.space.mu.Unlock()
 	c.set(c.written, c.written)
+	c.setCharged(c.written)
 }
 
 // release gives everything back.
@@ -91,6 +102,7 @@ func (c *claim) release() {
 	c.space.mu.Lock()
 	defer c.space.mu.Unlock()
 	c.set(0, 0)
+	c.setCharged(0)
 }
 
 func (c *claim) set(total, written int64) {
@@ -99,11 +111,25 @@ func (c *claim) set(total, written int64) {
 	c.total, c.written = total, written
 }
 
-// setUsed says how many bytes committed shares have.
-func (s *space) setUsed(n int64) {
+func (c *claim) setCharged(n int64) {
+	c.space.owner(c.owner).open += n - c.charged
+	c.charged = n
+	c.space.tidy(c.owner)
+}
+
+// settle says how many bytes committed shares have, by how many each owner has more, and whose uploads they were, which are
+// not charged any longer: at no time an owner is charged twice for a share, or not at all.
+func (s *space) settle(used int64, more map[string]int64, finished []*claim) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.used = n
+	s.used = used
+	for owner, n := range more {
+		s.owner(owner).held += n
+		s.tidy(owner)
+	}
+	for _, c := range finished {
+		c.setCharged(0)
+	}
 }
 
 // index returns ErrNoSpace when the disk is too full for the index to be written safely.

@@ -25,7 +25,7 @@ type Options struct {
 	Offer int64 // bytes of shares it takes; 0 means 1 TiB
 }
 
-// A Store keeps shares in memory. It implements share.Store, share.Resumer and share.Spacer.
+// A Store keeps shares in memory. It implements share.Store, share.Resumer, share.Spacer and share.Accounter.
 type Store struct {
 	offer int64
 
@@ -51,9 +51,10 @@ type sessionKey struct {
 }
 
 var (
-	_ share.Store   = (*Store)(nil)
-	_ share.Resumer = (*Store)(nil)
-	_ share.Spacer  = (*Store)(nil)
+	_ share.Store     = (*Store)(nil)
+	_ share.Resumer   = (*Store)(nil)
+	_ share.Spacer    = (*Store)(nil)
+	_ share.Accounter = (*Store)(nil)
 )
 
 // New returns an empty Store.

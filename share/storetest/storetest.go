@@ -27,8 +27,8 @@ type Suite struct {
 	NoResume bool
 }
 
-// Test runs the suite against the stores that open returns. Resumption and space are tested when the store implements
-// share.Resumer and share.Spacer.
+// Test runs the suite against the stores that open returns. Resumption, space and usage are tested when the store
+// implements share.Resumer, share.Spacer and share.Accounter.
 func Test(t *testing.T, open func(t *testing.T) share.Store) {
 	Suite{Open: open}.Run(t)
 }
@@ -67,6 +67,10 @@ func (s Suite) Run(t *testing.T) {
 		{"ResumeOtherShape", Suite.testResumeOtherShape},
 		{"Uploads", Suite.testUploads},
 		{"Space", Suite.testSpace},
+		{"Usage", Suite.testUsage},
+		{"UsageOfUploads", Suite.testUsageOfUploads},
+		{"LeaseCost", Suite.testLeaseCost},
+		{"UsageReopened", Suite.testUsageReopened},
 		{"Reopen", Suite.testReopen},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(s, t) })
