@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/cespare/xxhash/v2"
+
 	"cairn/grid"
 	"cairn/share"
 	"cairn/share/capability"
@@ -133,8 +135,11 @@ func TestPutRefusesAChangedFile(t *testing.T) {
 		changed := bytes.Clone(data)
 		changed[size/2] ^= 1
 		for name, stream := range map[string][]byte{"changed": changed, "shorter": data[:size-1], "longer": append(bytes.Clone(data), 1)} {
-			if _, err := g.Put(t.Context(), bytes.NewReader(stream), o); !errors.Is(err, grid.ErrChanged) {
-				t.Errorf("%d bytes, %s: got %v, want ErrChanged", size, name, err)
+			checksum := xxhash.Sum64(data)
+			for _, o.Checksum = range []*uint64{nil, &checksum} {
+				if _, err := g.Put(t.Context(), bytes.NewReader(stream), o); !errors.Is(err, grid.ErrChanged) {
+					t.Errorf("%d bytes, %s, checksum %v: got %v, want ErrChanged", size, name, o.Checksum != nil, err)
+				}
 			}
 		}
 	}

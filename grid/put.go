@@ -2,13 +2,17 @@ package grid
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"slices"
+
+	"github.com/cespare/xxhash/v2"
 
 	"cairn/grid/file"
 	"cairn/grid/health"
@@ -31,6 +35,9 @@ type PutOptions struct {
 	// Digest is the SHA-256 digest of the file, if it is known beforehand. Only then can the key depend on the contents,
 	// so that an interrupted upload is resumed and a repeated one sends nothing; Size must be known too.
 	Digest *share.Digest
+	// Checksum is the XXH64 checksum of the file, if it is known beside Digest. The bytes are then compared with it and not
+	// with Digest, at a tenth of the cost: enough to notice a file that changed since Digest was taken.
+	Checksum *uint64
 	// Progress, if set, is called now and then, from one goroutine at a time.
 	Progress func(file.Progress)
 }
@@ -97,7 +104,7 @@ func (p *put) run(ctx context.Context, r io.Reader) (PutResult, error) {
 		}
 		defer end()
 	}
-	checked := newDigestReader(r, p.o.Digest)
+	checked := p.checked(r)
 	result, err := file.Upload(ctx, p.servers, checked, file.UploadOptions{
 		Params: p.o.Params, BlockSize: p.o.BlockSize, Key: p.key, Size: p.o.Size, Resume: convergent,
 		Owner: p.g.Owner, Lease: p.g.Lease, Progress: p.o.Progress, Log: p.g.Logger,
@@ -193,24 +200,28 @@ func (p *put) repairOptions() health.Options {
 	return health.Options{Happy: p.o.Params.Happy, Lease: p.g.lease(), Logger: p.g.Logger}
 }
 
-// A digestReader makes the end of a stream an error unless the whole has the digest that was announced.
-type digestReader struct {
+// checked returns the stream with an error at its end unless it is what was announced.
+func (p *put) checked(r io.Reader) io.Reader {
+	switch {
+	case p.o.Checksum != nil:
+		return &hashReader{r: r, hash: xxhash.New(), want: binary.BigEndian.AppendUint64(nil, *p.o.Checksum)}
+	case p.o.Digest != nil:
+		return &hashReader{r: r, hash: sha256.New(), want: p.o.Digest[:]}
+	}
+	return r
+}
+
+// A hashReader makes the end of a stream an error unless the whole has the hash that was announced.
+type hashReader struct {
 	r    io.Reader
 	hash hash.Hash
-	want share.Digest
+	want []byte
 }
 
-func newDigestReader(r io.Reader, want *share.Digest) io.Reader {
-	if want == nil {
-		return r
-	}
-	return &digestReader{r: r, hash: sha256.New(), want: *want}
-}
-
-func (d *digestReader) Read(p []byte) (int, error) {
-	n, err := d.r.Read(p)
-	d.hash.Write(p[:n])
-	if err == io.EOF && share.Digest(d.hash.Sum(nil)) != d.want {
+func (h *hashReader) Read(p []byte) (int, error) {
+	n, err := h.r.Read(p)
+	h.hash.Write(p[:n])
+	if err == io.EOF && !bytes.Equal(h.hash.Sum(nil), h.want) {
 		return n, ErrChanged
 	}
 	return n, err

@@ -105,6 +105,7 @@ func unique(lists ...[]string) []string {
 func (a api) Put(ctx context.Context, r io.Reader, request control.PutRequest, progress func(control.Progress)) (control.PutResult, error) {
 	result, err := a.n.grid.Put(ctx, r, grid.PutOptions{
 		Params: request.Params, BlockSize: request.BlockSize, Private: request.Private, Size: request.Size, Digest: request.Digest,
+		Checksum: request.Checksum,
 		Progress: func(p file.Progress) {
 			progress(control.Progress{Note: "storing", Done: p.Bytes, Total: request.Size})
 		},

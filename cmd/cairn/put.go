@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -17,7 +18,7 @@ import (
 )
 
 // hashBuffer is the size of the pieces in which a file is read to hash it.
-const hashBuffer = 1 << 20
+const hashBuffer = 256 << 10 // fits the processor's cache, since it is read twice
 
 // putOptions say how to store a file.
 type putOptions struct {
@@ -156,32 +157,35 @@ func announce(ctx context.Context, source *os.File, request *control.PutRequest,
 	if request.Private {
 		return nil
 	}
-	digest, err := hash(ctx, source, request.Size, bar)
-	if err != nil {
+	if err := announceHash(ctx, source, request, bar); err != nil {
 		return err
 	}
-	request.Digest = &digest
 	_, err = source.Seek(start, io.SeekStart)
 	return err
 }
 
-func hash(ctx context.Context, r io.Reader, size int64, bar *progress) (share.Digest, error) {
-	h := sha256.New()
+// announceHash reads the file for its digest, from which its key follows, and for the checksum with which the node finds out
+// that the file changed since.
+func announceHash(ctx context.Context, r io.Reader, request *control.PutRequest, bar *progress) error {
+	digest, checksum := sha256.New(), xxhash.New()
 	buffer := make([]byte, hashBuffer)
 	var done int64
 	for {
 		n, err := r.Read(buffer)
-		h.Write(buffer[:n])
+		digest.Write(buffer[:n])
+		checksum.Write(buffer[:n])
 		done += int64(n)
-		bar.show(control.Progress{Note: "hashing", Done: done, Total: size})
+		bar.show(control.Progress{Note: "hashing", Done: done, Total: request.Size})
 		if err == io.EOF {
-			return share.Digest(h.Sum(nil)), nil
+			sum, check := share.Digest(digest.Sum(nil)), checksum.Sum64()
+			request.Digest, request.Checksum = &sum, &check
+			return nil
 		}
 		if err == nil {
 			err = ctx.Err()
 		}
 		if err != nil {
-			return share.Digest{}, err
+			return err
 		}
 	}
 }

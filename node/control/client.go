@@ -107,6 +107,9 @@ func (c *Client) Put(ctx context.Context, r io.Reader, request PutRequest, progr
 	if request.Digest != nil {
 		h.Set(headerDigest, request.Digest.String())
 	}
+	if request.Checksum != nil {
+		h.Set(headerChecksum, strconv.FormatUint(*request.Checksum, 16))
+	}
 	return follow[PutResult](ctx, c, "/v1/files", h, r, request.Size, progress)
 }
 

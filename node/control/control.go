@@ -80,6 +80,7 @@ type PutRequest struct {
 	Private   bool         // a random key
 	Size      int64        // -1 when it is not known
 	Digest    *share.Digest
+	Checksum  *uint64 // XXH64 of the file; what arrives is compared with it, and with Digest only where it is nil
 }
 
 // A PutResult says what was stored.

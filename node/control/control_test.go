@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/google/go-cmp/cmp"
 
 	"cairn/grid/health"
@@ -167,8 +168,10 @@ func TestPutAndGet(t *testing.T) {
 	_, client := serve(t, node)
 	data := content(3<<20 + 17)
 	digest := share.Digest(sha256.Sum256(data))
+	checksum := xxhash.Sum64(data)
 	request := control.PutRequest{
 		Params: share.Params{Needed: 2, Happy: 3, Total: 4}, BlockSize: 4096, Private: true, Size: int64(len(data)), Digest: &digest,
+		Checksum: &checksum,
 	}
 	for name, size := range map[string]int64{"known size": int64(len(data)), "stream": -1} {
 		request.Size = size
@@ -327,6 +330,7 @@ func TestMalformedRequests(t *testing.T) {
 		"bad length":      {"GET", "/v1/content", map[string]string{"Cairn-Capability": good, "Cairn-Length": "x"}},
 		"bad size":        {"POST", "/v1/files", map[string]string{"Cairn-Size": "-2"}},
 		"bad digest":      {"POST", "/v1/files", map[string]string{"Cairn-Digest": "00"}},
+		"bad checksum":    {"POST", "/v1/files", map[string]string{"Cairn-Checksum": "no"}},
 		"bad params":      {"POST", "/v1/files", map[string]string{"Cairn-Params": "3/2/1"}},
 		"params by half":  {"POST", "/v1/files", map[string]string{"Cairn-Params": "3"}},
 		"bad block size":  {"POST", "/v1/files", map[string]string{"Cairn-Block-Size": "-4"}},

@@ -18,7 +18,8 @@ const (
 	headerCapability = "Cairn-Capability"
 	headerSize       = "Cairn-Size"
 	headerDigest     = "Cairn-Digest"
-	headerParams     = "Cairn-Params" // needed/happy/total
+	headerChecksum   = "Cairn-Checksum" // XXH64, hexadecimal
+	headerParams     = "Cairn-Params"   // needed/happy/total
 	headerBlockSize  = "Cairn-Block-Size"
 	headerPrivate    = "Cairn-Private"
 	headerOffset     = "Cairn-Offset"
@@ -214,6 +215,13 @@ func putRequest(h http.Header) (PutRequest, error) {
 		}
 		digest := share.Digest(raw)
 		request.Digest = &digest
+	}
+	if text := h.Get(headerChecksum); text != "" {
+		checksum, err := strconv.ParseUint(text, 16, 64)
+		if err != nil {
+			return request, badHeader(headerChecksum)
+		}
+		request.Checksum = &checksum
 	}
 	return request, nil
 }

@@ -12,6 +12,14 @@ const spoolBuffer = 64 << 10
 // so that the disk works while the upload goes on and not only when it is synced.
 const writebackBytes = 1 << 20
 
+// The system keeps in memory what it writes, in case that it is read again. Of a large share it keeps the first cacheBytes only:
+// more would push out of memory what is read more often, and on a virtual machine that gets its memory page by page from
+// its host it costs more than the writing. What was written last is still on its way to the disk: lagBytes of it.
+const (
+	cacheBytes = 8 << 20
+	lagBytes   = 2 << 20
+)
+
 // A spool is a growing byte string that starts in memory and goes on in a file. It is used from one goroutine at a
 // time. After an error what it holds is what load finds.
 type spool struct {
@@ -68,6 +76,9 @@ func (s *spool) writeOut(p []byte) error {
 	s.flat += int64(n)
 	if pending := s.flat - s.begun; err == nil && pending >= writebackBytes {
 		startWriteback(s.file, s.begun, pending)
+		if written := s.begun - lagBytes; written > cacheBytes {
+			dropCache(s.file, cacheBytes, written-cacheBytes)
+		}
 		s.begun = s.flat
 	}
 	return fail(err)
@@ -78,7 +89,13 @@ func (s *spool) sync() error {
 	if err := s.flush(); err != nil {
 		return err
 	}
-	return fail(s.file.Sync())
+	if err := s.file.Sync(); err != nil {
+		return fail(err)
+	}
+	if s.flat > cacheBytes {
+		dropCache(s.file, cacheBytes, 0)
+	}
+	return nil
 }
 
 // load opens what an earlier process, or a failed write, left in the file; there may be none.

@@ -13,3 +13,11 @@ func startWriteback(f file, off, n int64) {
 		_ = unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE)
 	}
 }
+
+// dropCache asks the kernel to forget what it keeps in memory of a range and has written to the disk already; the range goes
+// to the end of the file where n is 0. What is not written yet stays.
+func dropCache(f file, off, n int64) {
+	if f, ok := f.(*os.File); ok {
+		_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_DONTNEED)
+	}
+}
