@@ -1,8 +1,10 @@
-// Package introducer knows who belongs to a grid: the grid's key and descriptor, its address, and the gate that
-// admits nodes to it.
+// Package introducer knows who belongs to a grid: the grid's key and descriptor, its address, the signed statements that
+// make people members and nodes theirs, and the gate that admits nodes to it.
 //
 // A grid is the Ed25519 key that signed its descriptor. Whoever holds the address of an open grid may join it: the
-// address carries the signed descriptor and where to find the first peers (docs/formats.md, "Grid address").
+// address carries the signed descriptor and where to find the first peers (docs/formats.md, "Grid address"). A private
+// grid has a Roster: the grid's key vouches for accounts, some of them vouch for others, and each account names its nodes
+// (docs/formats.md, "Membership").
 package introducer
 
 import (

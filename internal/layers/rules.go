@@ -25,7 +25,7 @@ var Arrows = []Arrow{
 	{"p2p/discovery", []string{"p2p", "share"}, "discovery finds peers and shares and knows nothing of what is stored"},
 	{"p2p/storage", []string{"p2p", "p2p/wire", "share"}, "the storage protocol serves any Store and knows nothing of placement"},
 
-	{"introducer", []string{"introducer/...", "p2p", "share"}, "membership sits on p2p; it knows no grid operation and no node"},
+	{"introducer", []string{"introducer/...", "p2p", "share", "internal/wholefile"}, "membership sits on p2p; it knows no grid operation and no node"},
 
 	{"grid", []string{"grid/...", "share/..."}, "grid and p2p never import each other: they meet only in share.Store"},
 	{"grid/placement", []string{"share"}, "placement is pure: servers in, plan out"},
