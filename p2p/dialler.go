@@ -193,12 +193,17 @@ func (h *Host) keepBook() {
 	}
 }
 
-// reachedAt returns the address at which we dialled the peer, nil when it dialled us.
-func reachedAt(conns []network.Conn) multiaddr.Multiaddr {
+// reachedAt returns the address at which we dialled the peer, nil when it dialled us. A direct one is preferred; where a
+// hole was punched nobody else gets through.
+func (h *Host) reachedAt(conns []network.Conn) (at multiaddr.Multiaddr) {
 	for _, c := range conns {
-		if c.Stat().Direction == network.DirOutbound {
+		if c.Stat().Direction != network.DirOutbound || h.paths.isPunched(c) {
+			continue
+		}
+		if !isCircuit(c.RemoteMultiaddr()) {
 			return c.RemoteMultiaddr()
 		}
+		at = c.RemoteMultiaddr()
 	}
-	return nil
+	return at
 }

@@ -15,6 +15,7 @@ const (
 	Down         Change = "down"         // the last connection to a member ended
 	Unresponsive Change = "unresponsive" // a connected member stopped answering
 	Responsive   Change = "responsive"   // and answers again
+	Moved        Change = "moved"        // a connected peer is reached on another path now, which Peer.Path says
 	Refused      Change = "refused"      // a peer is not, or no longer, a member of this grid; Reason says why
 )
 

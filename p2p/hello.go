@@ -105,7 +105,7 @@ func (h *Host) attend(ctx context.Context, id peer.ID, asked <-chan struct{}) {
 }
 
 func (h *Host) pause(id peer.ID, count int) time.Duration {
-	if count < len(early) && reachedAt(h.host.Network().ConnsToPeer(id)) != nil {
+	if count < len(early) && h.reachedAt(h.host.Network().ConnsToPeer(id)) != nil {
 		return early[count]
 	}
 	every := h.cfg.HelloEvery
@@ -172,7 +172,7 @@ func (h *Host) exchange(ctx context.Context, id peer.ID) error {
 		return Reason(err)
 	}
 	conns := h.host.Network().ConnsToPeer(id)
-	h.members.addresses(id, h.host.Peerstore().Addrs(id), reachedAt(conns))
+	h.members.addresses(id, h.host.Peerstore().Addrs(id), h.reachedAt(conns))
 	h.heard(id, hello, time.Since(begin))
 	return nil
 }
@@ -287,7 +287,7 @@ func (h *Host) strangeness(id peer.ID, err error) error {
 }
 
 func (h *Host) report(change Change, id peer.ID, p Peer, reason string) {
-	p.Path, p.Transport = pathOf(h.host.Network().ConnsToPeer(id))
+	p.Path, p.Transport = h.pathTo(id)
 	h.log.Info("peer "+string(change), "peer", p.ID.Short(), "nickname", p.Nickname, "path", p.Path, "reason", reason)
 	h.events.publish(Event{Time: time.Now(), Change: change, Peer: p, Reason: reason})
 }

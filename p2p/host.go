@@ -38,6 +38,14 @@ type Host struct {
 	book    book
 	finder  atomic.Pointer[Finder]
 
+	paths      *paths
+	sight      sight
+	router     router
+	interfaces interfaces
+	spreading  atomic.Bool // members are being told of new addresses
+	// strangersServed says that a protocol answers peers that the gate refuses.
+	strangersServed atomic.Bool
+
 	ctx    context.Context
 	cancel context.CancelFunc
 	// wake makes the dialler look again.
@@ -61,7 +69,7 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 	}
 	h := &Host{
 		cfg: cfg, log: cfg.Logger, prefix: protocol.ID("/cairn/" + cfg.Grid), gater: newGater(cfg.Gate),
-		members: newMembers(self), wake: make(chan struct{}, 1),
+		members: newMembers(self), wake: make(chan struct{}, 1), paths: newPaths(),
 		book: book{path: cfg.Book, grid: cfg.Grid, log: cfg.Logger},
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
@@ -88,6 +96,13 @@ func (h *Host) open() error {
 			return err
 		}
 	}
+	bus, err := subscribeBus(h.host)
+	if err != nil {
+		return err
+	}
+	h.interfaces.changed()
+	h.start(func() { h.watchBus(bus) })
+	h.host.Network().Notify(h.pathNotifee())
 	h.Handle(helloName, h.serveHello)
 	h.host.Network().Notify(&network.NotifyBundle{
 		ConnectedF:    func(_ network.Network, c network.Conn) { h.welcome(c.RemotePeer()) },
@@ -99,6 +114,8 @@ func (h *Host) open() error {
 	h.recall()
 	h.start(h.keepConnected)
 	h.start(h.keepBook)
+	h.start(h.tidyPaths)
+	h.start(h.watchClock)
 	return nil
 }
 
@@ -129,7 +146,7 @@ func (h *Host) Addresses() []string {
 func (h *Host) Peers() []Peer {
 	list, ids := h.members.known()
 	for i, id := range ids {
-		list[i].Path, list[i].Transport = pathOf(h.host.Network().ConnsToPeer(id))
+		list[i].Path, list[i].Transport = h.pathTo(id)
 	}
 	slices.SortFunc(list, func(a, b Peer) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	return list
@@ -143,7 +160,7 @@ func (h *Host) Peer(id share.ServerID) (Peer, bool) {
 	}
 	var p Peer
 	known := h.members.with(to, func(m *member) { p = m.peer() })
-	p.Path, p.Transport = pathOf(h.host.Network().ConnsToPeer(to))
+	p.Path, p.Transport = h.pathTo(to)
 	return p, known
 }
 

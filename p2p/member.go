@@ -16,7 +16,8 @@ import (
 // The values of Peer.Path.
 const (
 	Direct  = "direct"
-	Relayed = "relayed"
+	Punched = "punched" // direct, through a hole that both sides punched in their routers
+	Relayed = "relayed" // through another member
 )
 
 // A Peer is what a host knows of another member.
@@ -25,7 +26,7 @@ type Peer struct {
 	Nickname  string         `json:"nickname"`
 	Version   string         `json:"version"`   // of its software
 	Addresses []string       `json:"addresses"` // full multiaddrs, best first
-	Path      string         `json:"path"`      // Direct, Relayed, or empty when not connected
+	Path      string         `json:"path"`      // Direct, Punched, Relayed, or empty when not connected
 	Transport string         `json:"transport"` // "tcp", "quic-v1", "relay", or empty when not connected
 	Latency   time.Duration  `json:"latency"`   // smoothed round trip of a hello, 0 when unknown
 	Space     share.Space    `json:"space"`     // as it last said

@@ -173,13 +173,14 @@ func (t *members) heard(id peer.ID, hello wire.Hello, latency time.Duration, now
 	return m.peer(), change
 }
 
-// addresses notes where a connected peer says it listens, and where we reached it (nil when it connected to us).
-func (t *members) addresses(id peer.ID, announced []multiaddr.Multiaddr, reached multiaddr.Multiaddr) {
+// addresses notes where a connected peer says it listens, and where we reached it (nil when it connected to us). It
+// reports whether that is news.
+func (t *members) addresses(id peer.ID, announced []multiaddr.Multiaddr, reached multiaddr.Multiaddr) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m := t.byID[id]
 	if m == nil {
-		return
+		return false
 	}
 	changed := m.listens(announced, reached)
 	if reached != nil {
@@ -187,6 +188,32 @@ func (t *members) addresses(id peer.ID, announced []multiaddr.Multiaddr, reached
 	}
 	if changed {
 		t.version++
+	}
+	return changed
+}
+
+// hurry makes every member that is not connected due, because what kept us from it may have gone.
+func (t *members) hurry(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, m := range t.byID {
+		if !m.connected && m.problem == "" {
+			m.failures, m.tried, m.nextDial = 0, time.Time{}, now.Add(rand.N(patience))
+		}
+	}
+}
+
+// greetAll has every connected member greeted now.
+func (t *members) greetAll() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, m := range t.byID {
+		if m.connected {
+			select {
+			case m.greet <- struct{}{}:
+			default:
+			}
+		}
 	}
 }
 

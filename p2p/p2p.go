@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
@@ -83,6 +84,9 @@ type Config struct {
 	AnswerWithin time.Duration
 	DialTimeout  time.Duration
 	RetryMax     time.Duration
+
+	// Libp2p are further options of the library, for instance a network in memory.
+	Libp2p []libp2p.Option
 }
 
 var gridPattern = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)

@@ -72,10 +72,13 @@ func (h *Host) openStream(ctx context.Context, id share.ServerID, name string) (
 	return h.watched(s), nil
 }
 
-// A watchedStream notes when bytes come from the peer, so that one that is busy sending is not taken for hung.
+// A watchedStream notes when bytes come from the peer, so that one that is busy sending is not taken for hung, and when
+// bytes go over a relayed connection.
 type watchedStream struct {
 	network.Stream
-	active *atomic.Int64
+	host    *Host
+	active  *atomic.Int64
+	relayed *relayedConn // nil on a direct connection
 }
 
 func (h *Host) watched(s network.Stream) network.Stream {
@@ -83,15 +86,42 @@ func (h *Host) watched(s network.Stream) network.Stream {
 	if active == nil {
 		return s
 	}
-	return &watchedStream{Stream: s, active: active}
+	return &watchedStream{Stream: s, host: h, active: active, relayed: h.paths.use(s.Conn())}
 }
 
 func (w *watchedStream) Read(p []byte) (int, error) {
 	n, err := w.Stream.Read(p)
 	if n > 0 {
-		w.active.Store(time.Now().UnixNano())
+		w.active.Store(w.used())
 	}
 	return n, err
+}
+
+func (w *watchedStream) Write(p []byte) (int, error) {
+	n, err := w.Stream.Write(p)
+	if w.relayed != nil && n > 0 {
+		w.used()
+	}
+	return n, err
+}
+
+// used notes and returns the present.
+func (w *watchedStream) used() int64 {
+	now := time.Now().UnixNano()
+	if w.relayed != nil {
+		w.relayed.used.Store(now)
+	}
+	return now
+}
+
+// Outdated reports whether a stream that is opened now would go a better way, because the relayed connection of this
+// one has been replaced by a direct one. Who keeps streams for later opens a new one instead.
+func (w *watchedStream) Outdated() bool {
+	if w.relayed == nil {
+		return false
+	}
+	path, _ := w.host.pathTo(w.Conn().RemotePeer())
+	return path == Direct || path == Punched
 }
 
 // Reason returns err wrapped with the sentinel error of package share that says what happened on a stream: ErrDenied when

@@ -1,0 +1,103 @@
+package p2p
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+	"github.com/multiformats/go-multiaddr"
+)
+
+const (
+	// relayBuffer is the copy buffer of a relayed connection: 64 KiB moves half again as much as the default of 2 KiB.
+	relayBuffer = 64 << 10
+	// relayChoice is how many members are offered as relays at a time, relayPoll how often one is looked for.
+	relayChoice = 4
+	relayPoll   = 2 * time.Second
+)
+
+// relays offers members as relays, once there are some that others can reach. The channel is closed when all are offered.
+func (h *Host) relays(ctx context.Context, count int) <-chan peer.AddrInfo {
+	found := make(chan peer.AddrInfo)
+	h.start(func() {
+		defer close(found)
+		tick := time.NewTicker(relayPoll)
+		defer tick.Stop()
+		list := h.relayCandidates(count)
+		for len(list) == 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-h.ctx.Done():
+				return
+			case <-tick.C:
+				list = h.relayCandidates(count)
+			}
+		}
+		for _, m := range list {
+			select {
+			case found <- m:
+			case <-ctx.Done():
+				return
+			case <-h.ctx.Done():
+				return
+			}
+		}
+	})
+	return found
+}
+
+// relayCandidates returns connected members that others can reach, the nearest first: those we have dialled at a public
+// address, or else those that announce one and no relay.
+func (h *Host) relayCandidates(count int) []peer.AddrInfo {
+	var dialled, announced []peer.AddrInfo
+	latency := make(map[peer.ID]time.Duration)
+	for _, m := range h.members.connected(maxMembers) {
+		path, _ := h.pathTo(m.ID)
+		if path != Direct {
+			continue
+		}
+		h.members.with(m.ID, func(m *member) { latency[m.id] = m.latency })
+		switch {
+		case slices.ContainsFunc(h.host.Network().ConnsToPeer(m.ID), dialledOutside):
+			dialled = append(dialled, m)
+		case slices.ContainsFunc(m.Addrs, isPublic) && !slices.ContainsFunc(m.Addrs, isCircuit):
+			announced = append(announced, m)
+		}
+	}
+	list := dialled
+	if len(list) == 0 {
+		list = announced
+	}
+	slices.SortFunc(list, func(a, b peer.AddrInfo) int { return cmp.Compare(latency[a.ID], latency[b.ID]) })
+	return list[:min(len(list), count, relayChoice)]
+}
+
+// dialledOutside reports whether we opened the connection to a public address.
+func dialledOutside(c network.Conn) bool {
+	return c.Stat().Direction == network.DirOutbound && isPublic(c.RemoteMultiaddr())
+}
+
+// serveRelay passes traffic on between members, without the library's limits of 128 KiB and two minutes.
+func (h *Host) serveRelay() (*relay.Relay, error) {
+	resources := relay.DefaultResources()
+	resources.Limit = nil
+	resources.BufferSize = relayBuffer
+	resources.MaxReservationsPerIP = resources.MaxReservations
+	return relay.New(h.host, relay.WithResources(resources), relay.WithACL(relayGate{h}))
+}
+
+// A relayGate lets members that have greeted us use the relay, nobody else.
+type relayGate struct{ h *Host }
+
+func (g relayGate) AllowReserve(id peer.ID, _ multiaddr.Multiaddr) bool { return g.h.member(id) }
+
+func (g relayGate) AllowConnect(from peer.ID, _ multiaddr.Multiaddr, to peer.ID) bool {
+	return g.h.member(from) && g.h.member(to)
+}
+
+func (h *Host) member(id peer.ID) bool { return h.gater.admit(id) == nil && h.members.met(id) }

@@ -1,0 +1,182 @@
+package p2p
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
+	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+)
+
+// maxObservers bounds whose sight of this node is kept.
+const maxObservers = 256
+
+// sight gathers what the library and the peers tell about this node's own addresses.
+type sight struct {
+	mu sync.Mutex
+	// observed is how each peer saw the connection that we opened to it, newest last.
+	observed    []observation
+	reachable   []multiaddr.Multiaddr
+	unreachable []multiaddr.Multiaddr
+	relays      []multiaddr.Multiaddr
+}
+
+// An observation is the address at which a peer on another network saw the connection from one of our listening ports.
+type observation struct {
+	by   peer.ID
+	ip   string // of the observer
+	seen multiaddr.Multiaddr
+}
+
+// busEvents are the library's events that watchReach listens to.
+var busEvents = []any{
+	new(event.EvtPeerIdentificationCompleted), new(event.EvtHostReachableAddrsChanged),
+	new(event.EvtAutoRelayAddrsUpdated), new(event.EvtLocalAddressesUpdated),
+}
+
+// subscribeBus is called before anything happens on the bus that must not be missed.
+func subscribeBus(h host.Host) (event.Subscription, error) {
+	return h.EventBus().Subscribe(busEvents, eventbus.BufSize(256), eventbus.Name("cairn"))
+}
+
+// watchBus takes in the library's events until the host closes.
+func (h *Host) watchBus(sub event.Subscription) {
+	defer sub.Close()
+	for {
+		select {
+		case <-h.ctx.Done():
+			return
+		case e, open := <-sub.Out():
+			if !open {
+				return
+			}
+			h.busEvent(e)
+		}
+	}
+}
+
+func (h *Host) busEvent(e any) {
+	switch e := e.(type) {
+	case event.EvtPeerIdentificationCompleted:
+		h.sight.observe(e)
+		h.identified(e.Peer)
+	case event.EvtHostReachableAddrsChanged:
+		h.sight.verdict(e.Reachable, e.Unreachable)
+	case event.EvtAutoRelayAddrsUpdated:
+		h.sight.setRelays(e.RelayAddrs)
+	case event.EvtLocalAddressesUpdated:
+		h.moved(e)
+	}
+}
+
+func (r *sight) verdict(reachable, unreachable []multiaddr.Multiaddr) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reachable, r.unreachable = slices.Clone(reachable), slices.Clone(unreachable)
+}
+
+func (r *sight) setRelays(addresses []multiaddr.Multiaddr) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.relays = slices.Clone(addresses)
+}
+
+func (r *sight) confirmed() (good, bad []multiaddr.Multiaddr) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.reachable), slices.Clone(r.unreachable)
+}
+
+func (r *sight) relayAddresses() []multiaddr.Multiaddr {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.relays)
+}
+
+// observe notes what a peer says of the connection between us. Only what we opened tells how a router translates, and
+// only what a peer outside sees is of interest.
+func (r *sight) observe(e event.EvtPeerIdentificationCompleted) {
+	if e.Conn == nil || e.ObservedAddr == nil || e.Conn.Stat().Direction != network.DirOutbound {
+		return
+	}
+	ip, err := manet.ToIP(e.Conn.RemoteMultiaddr())
+	if err != nil || !isPublic(e.Conn.RemoteMultiaddr()) || !isPublic(e.ObservedAddr) {
+		return
+	}
+	r.note(observation{by: e.Peer, ip: ip.String(), seen: e.ObservedAddr})
+}
+
+func (r *sight) note(o observation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	kind := transportName(o.seen)
+	r.observed = slices.DeleteFunc(r.observed, func(old observation) bool {
+		return old.by == o.by && transportName(old.seen) == kind
+	})
+	if len(r.observed) >= maxObservers {
+		r.observed = slices.Delete(r.observed, 0, 1)
+	}
+	r.observed = append(r.observed, o)
+}
+
+// forget drops what was seen, because this node's own addresses changed.
+func (r *sight) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.observed = nil
+}
+
+// seen returns the addresses of one kind at which peers outside saw us, by how many peers, and what that says of the
+// router in between.
+func (r *sight) seen(kind func(multiaddr.Multiaddr) bool, own []multiaddr.Multiaddr) (external []multiaddr.Multiaddr, observers int, nat NAT) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var ips []string
+	direct := false
+	for _, o := range r.observed {
+		if !kind(o.seen) {
+			continue
+		}
+		observers++
+		if !slices.Contains(ips, o.ip) {
+			ips = append(ips, o.ip)
+		}
+		if !containsAddress(external, o.seen) {
+			external = append(external, o.seen)
+		}
+		direct = direct || slices.ContainsFunc(own, func(a multiaddr.Multiaddr) bool { return sameIP(a, o.seen) })
+	}
+	switch {
+	case direct:
+		return external, observers, NATNone
+	case len(ips) < 2:
+		return external, observers, NATUnknown
+	case len(external) == 1:
+		return external, observers, NATEndpointIndependent
+	default:
+		return external, observers, NATEndpointDependent
+	}
+}
+
+func sameIP(a, b multiaddr.Multiaddr) bool {
+	x, errX := manet.ToIP(a)
+	y, errY := manet.ToIP(b)
+	return errX == nil && errY == nil && x.Equal(y)
+}
+
+// transportName returns version of IP and transport, by which addresses are compared.
+func transportName(a multiaddr.Multiaddr) string {
+	for _, family := range []string{"ip4", "ip6"} {
+		for _, transport := range []string{"tcp", "quic-v1"} {
+			if isKind(a, transport, family) {
+				return family + transport
+			}
+		}
+	}
+	return ""
+}
