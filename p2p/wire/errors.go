@@ -23,7 +23,7 @@ var codes = [...]error{
 	2:               share.ErrCorrupt,
 	3:               share.ErrNoSpace,
 	4:               share.ErrReadOnly,
-	5:               share.ErrDenied,
+	codeDenied:      share.ErrDenied,
 	6:               share.ErrBusy,
 	7:               share.ErrTooLarge,
 	codeUnavailable: share.ErrUnavailable,
@@ -31,7 +31,10 @@ var codes = [...]error{
 	10:              io.ErrUnexpectedEOF, // the share ends before the bytes that were asked for
 }
 
-const codeUnavailable Code = 8
+const (
+	codeDenied      Code = 5
+	codeUnavailable Code = 8
+)
 
 // CodeInternal says that the server failed in a way that has no name.
 const CodeInternal Code = 15
@@ -63,8 +66,14 @@ func (e Error) Error() string {
 	return e.Text
 }
 
-// Unwrap returns the error that the code stands for, nil for CodeInternal.
-func (e Error) Unwrap() error { return e.sentinel() }
+// Unwrap returns the error that the code stands for, nil for CodeInternal. For a refusal because of a quota it returns the
+// *share.QuotaError.
+func (e Error) Unwrap() error {
+	if q := e.quota(); q != nil {
+		return q
+	}
+	return e.sentinel()
+}
 
 func (e Error) sentinel() error {
 	if int(e.Code) >= len(codes) {
@@ -76,6 +85,9 @@ func (e Error) sentinel() error {
 // ErrorOf returns the message that reports an error to a peer. The text of errors that have no code, and of those that
 // carry a path of this machine, stays here.
 func ErrorOf(err error) Error {
+	if quota, ok := quotaError(err); ok {
+		return quota
+	}
 	code := codeOf(err)
 	if code == CodeInternal {
 		return Error{Code: code, Text: "internal error"}

@@ -55,3 +55,40 @@ func TestErrors(t *testing.T) {
 		}
 	}
 }
+
+// TestQuotaError carries the numbers of a quota in a refusal that peers of any version understand.
+func TestQuotaError(t *testing.T) {
+	for _, want := range []share.QuotaError{
+		{Used: 12_000_000_000, Limit: 40_000_000_000, Asked: 1}, {Used: 7, Limit: 0}, {}, {Used: 1<<63 - 1, Limit: 1<<63 - 1, Asked: 1<<63 - 1},
+	} {
+		report := wire.ErrorOf(fmt.Errorf("create: %w", &want))
+		frame, err := wire.Append(nil, report)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := wire.Decode[wire.Error](frame[wire.HeaderSize:])
+		if err != nil || got.Code != 5 {
+			t.Fatalf("%v: %+v, %v", want, got, err)
+		}
+		q, ok := errors.AsType[*share.QuotaError](fmt.Errorf("server: %w", got))
+		if !ok || *q != want || !errors.Is(got, share.ErrQuota) || !errors.Is(got, share.ErrDenied) {
+			t.Errorf("%v came as %v, which is %v", want, got, q)
+		}
+		if got.Error() != want.Error() {
+			t.Errorf("%q came as %q", want.Error(), got.Error())
+		}
+	}
+	const text = "quota reached: 5 of 4 bytes used"
+	for _, other := range []wire.Error{
+		{Code: 3, Text: text}, {Code: 5, Text: text + "."}, {Code: 5, Text: " " + text}, {Code: 5, Text: "quota reached: 05 of 4 bytes used"},
+		{Code: 5, Text: "quota reached: -5 of 4 bytes used"}, {Code: 5, Text: text + ", 0 more wanted"},
+		{Code: 5, Text: "quota reached: 99999999999999999999 of 4 bytes used"}, {Code: 5, Text: "quota reached"},
+	} {
+		if errors.Is(other, share.ErrQuota) {
+			t.Errorf("%+v passes for a quota error", other)
+		}
+	}
+	if got := wire.ErrorOf(&share.QuotaError{Used: -1}); got.Code != 5 || errors.Is(got, share.ErrQuota) {
+		t.Errorf("a quota error without sense: %+v", got)
+	}
+}

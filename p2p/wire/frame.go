@@ -23,6 +23,8 @@ const (
 	KindRenew    Kind = 0x14
 	KindSpace    Kind = 0x15
 	KindOffer    Kind = 0x16
+	KindUsage    Kind = 0x17
+	KindStanding Kind = 0x18
 
 	KindOpen   Kind = 0x20
 	KindOpened Kind = 0x21
@@ -50,7 +52,7 @@ func (k Kind) limit() int {
 		return MaxData
 	case KindRow:
 		return maxRow
-	case KindError, KindDone, KindNumbers, KindHeld, KindUploads, KindProgress, KindRenew, KindSpace, KindOffer,
+	case KindError, KindDone, KindNumbers, KindHeld, KindUploads, KindProgress, KindRenew, KindSpace, KindOffer, KindUsage, KindStanding,
 		KindOpen, KindOpened, KindRead, KindCreate, KindHave, KindBlocks, KindAppended, KindCommit, KindRelease:
 		return MaxControl
 	}

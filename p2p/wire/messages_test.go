@@ -58,6 +58,9 @@ var samples = []sample{
 	sampleOf(wire.Renew{Indexes: indexes(wire.MaxBatch), Expires: -1 << 63}),
 	sampleOf(wire.Space{}),
 	sampleOf(wire.Offer{Offered: 1 << 62, Used: 2, Free: 1}),
+	sampleOf(wire.Usage{}),
+	sampleOf(wire.Standing{Used: 1 << 40, Limit: 1 << 50}),
+	sampleOf(wire.Standing{Used: 5, Limit: share.NoLimit}),
 	sampleOf(wire.Open{Index: share.StorageIndex{5}, Number: 255}),
 	sampleOf(wire.Opened{Size: 1<<63 - 1}),
 	sampleOf(wire.Read{Index: share.StorageIndex{5}, Number: 3, Offset: 1 << 40, Length: wire.MaxRead}),
@@ -90,8 +93,8 @@ func TestRoundTrip(t *testing.T) {
 			t.Errorf("%T: %s", s.message, diff)
 		}
 	}
-	if len(seen) != 18 {
-		t.Errorf("samples of %d kinds of messages, want all 18", len(seen))
+	if len(seen) != 20 {
+		t.Errorf("samples of %d kinds of messages, want all 20", len(seen))
 	}
 }
 
@@ -105,6 +108,8 @@ func TestGolden(t *testing.T) {
 		{wire.Error{Code: 6, Text: "busy"}, "01 00000009 a2 0106 02 6462757379"},
 		{wire.Numbers{Indexes: indexes(1)}, "10 00000025 a1 01 81 5820 0000ff" + strings.Repeat("00", 29)},
 		{wire.Held{Entries: []wire.HeldEntry{{Numbers: []byte{1, 2}, Root: []byte{9}}}}, "11 00000009 a1 01 81 82 420102 4109"},
+		{wire.Usage{}, "17 00000001 a0"},
+		{wire.Standing{Used: 5, Limit: -1}, "18 00000005 a2 0105 0220"},
 		{wire.Opened{Size: 300}, "21 00000005 a1 01 19012c"},
 		{wire.Read{Number: 2, Offset: 65536, Length: 1000}, "22 00000030 a4 01 5820" + strings.Repeat("00", 32) + "02 02 03 1a00010000 04 1903e8"},
 		{wire.Create{Number: 1, Needed: 3, Total: 10, BlockSize: 4096, Size: -1, Expires: 1}, "30 00000021 a7 01 50" + strings.Repeat("00", 16) + "0201 0303 040a 05191000 0620 0701"},
@@ -137,6 +142,8 @@ func TestLimits(t *testing.T) {
 		{wire.Progress{Entries: []wire.ProgressEntry{{Number: 2}, {Number: 1}}}, share.ErrCorrupt},
 		{wire.Progress{Entries: []wire.ProgressEntry{{Blocks: -1}}}, share.ErrCorrupt},
 		{wire.Offer{Free: -1}, share.ErrCorrupt},
+		{wire.Standing{Used: -1}, share.ErrCorrupt},
+		{wire.Standing{Limit: -2}, share.ErrCorrupt},
 		{wire.Opened{Size: -1}, share.ErrCorrupt},
 		{wire.Read{Length: 0}, share.ErrTooLarge},
 		{wire.Read{Length: wire.MaxRead + 1}, share.ErrTooLarge},
