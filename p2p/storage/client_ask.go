@@ -219,3 +219,15 @@ func (c *Client) Space(ctx context.Context) (share.Space, error) {
 	})
 	return out, c.wrap("ask for space", err)
 }
+
+// Standing asks how the account of this node stands with the peer. It returns an error that wraps share.ErrDenied when the
+// peer does not tell, and share.ErrVersion when it does not know the question.
+func (c *Client) Standing(ctx context.Context) (share.Standing, error) {
+	var out share.Standing
+	err := c.question(ctx, wire.Usage{}, func(in *wire.Reader) error {
+		m, err := wire.Answer[wire.Standing](in)
+		out = share.Standing{Used: m.Used, Limit: m.Limit}
+		return err
+	})
+	return out, c.wrap("ask for usage", err)
+}

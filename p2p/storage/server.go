@@ -22,6 +22,8 @@ type ServerOptions struct {
 	Logger *slog.Logger
 	// OnCommit is called after each successful commit, before the peer hears of it. It must not block.
 	OnCommit func(share.StorageIndex)
+	// Quota says how much each peer may store. The default sets no limits.
+	Quota Quota
 	// Timeout is how long a peer may take for one message, to send it or to take it. The default is two minutes.
 	Timeout time.Duration
 	// Idle is how long a stream may be open between two messages. The default is ten minutes.
@@ -69,6 +71,7 @@ type Server struct {
 	uploads *counter
 	reads   chan struct{}
 	readers *readers
+	growing peerLocks // for what is counted for a peer
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -88,6 +91,7 @@ func NewServer(store share.Store, options ServerOptions) *Server {
 		uploads: newCounter("uploads", options.Uploads),
 		reads:   make(chan struct{}, options.Reads),
 		readers: newReaders(store, options.Readers),
+		growing: peerLocks{peers: make(map[share.ServerID]*peerLock)},
 		streams: make(map[network.Stream]struct{}),
 	}
 }

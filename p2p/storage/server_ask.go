@@ -44,13 +44,21 @@ func (c *conn) question(kind wire.Kind, n int) error {
 		if err != nil {
 			return err
 		}
-		return c.answer(wire.Done{}, c.server.store.Renew(ctx, m.Indexes, m.Lease(string(c.peer))))
+		return c.answer(wire.Done{}, c.leaseWithin(ctx, m.Indexes, func() error {
+			return c.server.store.Renew(ctx, m.Indexes, m.Lease(string(c.peer)))
+		}))
 	case wire.KindSpace:
 		if _, err := wire.Receive[wire.Space](c.in, n); err != nil {
 			return err
 		}
 		offer, err := c.space(ctx)
 		return c.answer(offer, err)
+	case wire.KindUsage:
+		if _, err := wire.Receive[wire.Usage](c.in, n); err != nil {
+			return err
+		}
+		standing, err := c.standing(ctx)
+		return c.answer(standing, err)
 	}
 	return unexpectedKind(kind)
 }

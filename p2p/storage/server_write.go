@@ -42,12 +42,12 @@ func (c *conn) serveUpload(u share.Upload) error {
 		c.server.stats.refused.Add(1)
 		return failure{err}
 	}
-	writer, err := c.server.store.Create(c.server.ctx, u)
+	writer, err := c.createWithin(c.server.ctx, u)
 	if err != nil {
 		c.server.uploads.release(c.peer)
 		return failure{err}
 	}
-	up := upload{conn: c, writer: writer, told: time.Now()}
+	up := upload{conn: c, writer: writer, grows: u.Size < 0, told: time.Now()}
 	defer func() { _ = up.close() }() // an upload that is not at its end is resumed, not lost
 	for !up.ended {
 		if err := up.step(); err != nil {
@@ -61,6 +61,7 @@ func (c *conn) serveUpload(u share.Upload) error {
 type upload struct {
 	*conn
 	writer  share.Writer
+	grows   bool      // what is counted for the peer grows with each block
 	count   int64     // blocks appended
 	told    time.Time // when the peer last heard of the progress
 	digests []share.Digest
@@ -132,6 +133,11 @@ func (u *upload) append(n int) error {
 		return err
 	}
 	u.server.stats.received.Add(int64(size))
+	if u.grows {
+		if err := u.mayHave(u.server.ctx, int64(n+size)); err != nil {
+			return failure{err}
+		}
+	}
 	if err := u.writer.Append(u.server.ctx, digests, block); err != nil {
 		return failure{err}
 	}
@@ -148,12 +154,14 @@ func (u *upload) commit(n int) error {
 	if err != nil {
 		return err
 	}
-	if err := u.writer.Commit(u.server.ctx, m.Root); err != nil {
+	index := share.IndexOf(m.Root)
+	err = u.leaseWithin(u.server.ctx, []share.StorageIndex{index}, func() error { return u.writer.Commit(u.server.ctx, m.Root) })
+	if err != nil {
 		return failure{err}
 	}
 	u.server.stats.commits.Add(1)
 	if notify := u.server.options.OnCommit; notify != nil {
-		notify(share.IndexOf(m.Root))
+		notify(index)
 	}
 	return u.end(wire.Done{})
 }

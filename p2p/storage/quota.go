@@ -1,0 +1,120 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"cairn/p2p/wire"
+	"cairn/share"
+)
+
+// A Quota says how much each peer may store with a Server. It is safe for concurrent use and answers at once: it is asked
+// for each block of an upload of unknown size. share.Accounter knows what the peer has.
+type Quota interface {
+	// Standing returns what the peer's account uses of the store and how much it may use. Its error, such as one that
+	// wraps share.ErrDenied, refuses everything that needs space.
+	Standing(ctx context.Context, peer share.ServerID) (share.Standing, error)
+}
+
+// mayHave returns a *share.QuotaError when the peer may not have so many bytes beside those that are counted for it.
+func (c *conn) mayHave(ctx context.Context, asked int64) error {
+	if c.server.options.Quota == nil {
+		return nil
+	}
+	standing, err := c.server.options.Quota.Standing(ctx, c.peer)
+	if err != nil {
+		return err
+	}
+	return standing.Check(asked)
+}
+
+// createWithin begins an upload if the quota allows it. The store counts the upload once it is there, without what it
+// had of it before; meanwhile nothing else is counted for the peer.
+func (c *conn) createWithin(ctx context.Context, u share.Upload) (share.Writer, error) {
+	if c.server.options.Quota == nil {
+		return c.server.store.Create(ctx, u)
+	}
+	defer c.server.growing.lock(c.peer)()
+	if err := c.mayHave(ctx, 0); err != nil {
+		return nil, err
+	}
+	writer, err := c.server.store.Create(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.mayHave(ctx, 0); err != nil {
+		_ = writer.Close() // an upload that was resumed stays, another one is forgotten
+		return nil, err
+	}
+	return writer, nil
+}
+
+// leaseWithin adds leases if the quota allows it: take does.
+func (c *conn) leaseWithin(ctx context.Context, indexes []share.StorageIndex, take func() error) error {
+	accounter, ok := c.server.store.(share.Accounter)
+	if c.server.options.Quota == nil || !ok {
+		return take()
+	}
+	cost, err := accounter.LeaseCost(ctx, string(c.peer), indexes)
+	if err != nil {
+		return err
+	}
+	if cost == 0 {
+		return take()
+	}
+	defer c.server.growing.lock(c.peer)()
+	if cost, err = accounter.LeaseCost(ctx, string(c.peer), indexes); err != nil {
+		return err
+	}
+	if err := c.mayHave(ctx, cost); err != nil {
+		return err
+	}
+	return take()
+}
+
+// standing answers how the account of the peer stands.
+func (c *conn) standing(ctx context.Context) (wire.Standing, error) {
+	if quota := c.server.options.Quota; quota != nil {
+		s, err := quota.Standing(ctx, c.peer)
+		return wire.Standing{Used: max(s.Used, 0), Limit: max(s.Limit, share.NoLimit)}, err
+	}
+	accounter, ok := c.server.store.(share.Accounter)
+	if !ok {
+		return wire.Standing{}, fmt.Errorf("%w: the store keeps no account", share.ErrDenied)
+	}
+	used, err := accounter.UsageOf(ctx, string(c.peer))
+	return wire.Standing{Used: max(used, 0), Limit: share.NoLimit}, err
+}
+
+// peerLocks has one lock for each peer that needs it at the moment.
+type peerLocks struct {
+	mu    sync.Mutex
+	peers map[share.ServerID]*peerLock
+}
+
+type peerLock struct {
+	sync.Mutex
+	users int // who have it or wait for it; guarded by the mutex of peerLocks
+}
+
+// lock waits for the lock of a peer and returns what gives it back.
+func (l *peerLocks) lock(peer share.ServerID) (unlock func()) {
+	l.mu.Lock()
+	p := l.peers[peer]
+	if p == nil {
+		p = &peerLock{}
+		l.peers[peer] = p
+	}
+	p.users++
+	l.mu.Unlock()
+	p.Lock()
+	return func() {
+		p.Unlock()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if p.users--; p.users == 0 {
+			delete(l.peers, peer)
+		}
+	}
+}
