@@ -8,16 +8,12 @@ package discovery
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"time"
 
-	"github.com/ipfs/go-datastore"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
-	"github.com/libp2p/go-libp2p-kad-dht/provider"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multiaddr"
@@ -33,6 +29,8 @@ const (
 	DefaultAskAllUpTo = 64
 	// DefaultWithin bounds one lookup.
 	DefaultWithin = 5 * time.Second
+	// DefaultAnnounceEvery is the time in which everything is announced again.
+	DefaultAnnounceEvery = 22 * time.Hour
 	// DefaultRepublishEvery is the pause after which a value is published again.
 	DefaultRepublishEvery = 12 * time.Hour
 	// DefaultWalkEvery is how often the DHT is walked for members nobody told of.
@@ -53,9 +51,10 @@ type Config struct {
 	Providers bool
 	// AskAllUpTo is the number of members up to which Find returns all of them and asks nobody.
 	AskAllUpTo int
-	// Datastore keeps the DHT's records and what is to be announced again; memory when nil. It is closed after the
-	// Discovery by whoever opened it.
-	Datastore datastore.Batching
+	// AnnounceEvery is the time in which everything is announced again. Records of it are believed for two days.
+	AnnounceEvery time.Duration
+	// MaxRecords is how many records of others this node keeps.
+	MaxRecords int
 	// Values are the namespaces under which the grid keeps small signed values, with who judges them. Without any, the
 	// DHT stores none. All nodes of a grid have the same.
 	Values map[string]Validator
@@ -76,6 +75,12 @@ func (c Config) prepare() Config {
 	if c.Within <= 0 {
 		c.Within = DefaultWithin
 	}
+	if c.AnnounceEvery <= 0 {
+		c.AnnounceEvery = DefaultAnnounceEvery
+	}
+	if c.MaxRecords <= 0 {
+		c.MaxRecords = DefaultMaxRecords
+	}
 	if c.RepublishEvery <= 0 {
 		c.RepublishEvery = DefaultRepublishEvery
 	}
@@ -90,16 +95,17 @@ func (c Config) prepare() Config {
 
 // A Discovery belongs to one p2p.Host. It is safe for concurrent use.
 type Discovery struct {
-	cfg      Config
-	log      *slog.Logger
-	host     *p2p.Host
-	dht      *dht.IpfsDHT
-	provider *provider.SweepingProvider // nil without Providers
-	keys     io.Closer                  // what is announced, where a datastore keeps it
+	cfg  Config
+	log  *slog.Logger
+	host *p2p.Host
+	dht  *dht.IpfsDHT
 
-	judge     judge // of the values in the DHT
+	announcer *announcer // nil without Providers
+	records   *records   // of others; nil without Providers
+	judge     judge      // of the values in the DHT
 	published published
 
+	ctx    context.Context // ends when the Discovery is closed
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 	once   sync.Once
@@ -118,22 +124,27 @@ func New(h *p2p.Host, cfg Config) (*Discovery, error) {
 	if d.dht, err = dht.New(h.Libp2p(), d.options()...); err != nil {
 		return nil, fmt.Errorf("start DHT: %w", err)
 	}
-	if cfg.Providers {
-		if d.provider, err = d.newProvider(); err != nil {
-			return nil, errors.Join(fmt.Errorf("start announcing: %w", err), d.dht.Close())
-		}
-	}
-	h.SetFinder(d)
-	var ctx context.Context
-	ctx, d.cancel = context.WithCancel(context.Background())
-	d.tasks.Go(func() { d.walk(ctx) })
-	if len(cfg.Values) > 0 {
-		d.tasks.Go(func() { d.republish(ctx) })
-	}
-	if h.MDNS() {
-		d.tasks.Go(func() { d.lookAround(ctx) })
-	}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	d.start()
 	return d, nil
+}
+
+// start begins what is done in the background.
+func (d *Discovery) start() {
+	d.host.SetFinder(d)
+	d.tasks.Go(func() { d.walk(d.ctx) })
+	if d.cfg.Providers {
+		d.announcer, d.records = newAnnouncer(d), newRecords(d.cfg.MaxRecords, time.Now())
+		d.host.Handle(provideName, d.serveRecords)
+		d.tasks.Go(func() { d.announcer.run(d.ctx) })
+		d.tasks.Go(func() { d.expireRecords(d.ctx) })
+	}
+	if len(d.cfg.Values) > 0 {
+		d.tasks.Go(func() { d.republish(d.ctx) })
+	}
+	if d.host.MDNS() {
+		d.tasks.Go(func() { d.lookAround(d.ctx) })
+	}
 }
 
 func (d *Discovery) options() []dht.Option {
@@ -144,22 +155,17 @@ func (d *Discovery) options() []dht.Option {
 	options := []dht.Option{
 		dht.ProtocolPrefix(protocol.ID("/cairn/" + d.host.Grid())),
 		dht.Mode(mode),
+		dht.DisableProviders(),
 		dht.AddressFilter(d.usable),
 		dht.BootstrapPeersFunc(func() []peer.AddrInfo { return d.host.Contacts(bootstrapContacts) }),
 		dht.QueryFilter(func(_ any, info peer.AddrInfo) bool { return d.worthAsking(info.ID) }),
 		dht.RoutingTableFilter(func(_ any, id peer.ID) bool { return d.host.Admit(id) == nil }),
 		dht.RoutingTableRefreshQueryTimeout(d.cfg.Within),
 	}
-	if d.cfg.Datastore != nil {
-		options = append(options, dht.Datastore(d.cfg.Datastore))
-	}
 	if len(d.cfg.Values) > 0 {
 		options = append(options, dht.Validator(d.judge), dht.ValueDatastore(newValueStore(MaxValues)), dht.MaxRecordAge(valueAge))
 	} else {
 		options = append(options, dht.DisableValues())
-	}
-	if !d.cfg.Providers {
-		options = append(options, dht.DisableProviders())
 	}
 	return options
 }
@@ -201,14 +207,7 @@ func (d *Discovery) Close() error {
 	d.once.Do(func() {
 		d.cancel()
 		d.tasks.Wait()
-		var errs []error
-		if d.provider != nil {
-			errs = append(errs, d.provider.Close())
-		}
-		if d.keys != nil {
-			errs = append(errs, d.keys.Close())
-		}
-		d.closed = errors.Join(append(errs, d.dht.Close())...)
+		d.closed = d.dht.Close()
 	})
 	if d.closed != nil {
 		return fmt.Errorf("stop discovery: %w", d.closed)
