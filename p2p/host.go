@@ -111,6 +111,11 @@ func (h *Host) open() error {
 	if err := listen(h.host.Network(), h.cfg.Listen, h.log); err != nil {
 		return err
 	}
+	if h.cfg.traversal() {
+		if err := h.seekRelays(); err != nil {
+			return err
+		}
+	}
 	h.recall()
 	h.start(h.keepConnected)
 	h.start(h.keepBook)

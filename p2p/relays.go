@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
@@ -15,16 +16,33 @@ import (
 const (
 	// relayBuffer is the copy buffer of a relayed connection: 64 KiB moves half again as much as the default of 2 KiB.
 	relayBuffer = 64 << 10
-	// relayChoice is how many members are offered as relays at a time, relayPoll how often one is looked for.
+	// relayChoice is how many members are offered as relays at a time, relayPoll how often one is looked for at least.
 	relayChoice = 4
-	relayPoll   = 2 * time.Second
+	relayPoll   = 5 * time.Second
 )
+
+// seekRelays has the library look for relays now. Left to itself it would first spend a quarter of a minute on finding out
+// that a machine without a public address cannot be reached.
+func (h *Host) seekRelays() error {
+	own, err := h.host.Network().InterfaceListenAddresses()
+	if err != nil || slices.ContainsFunc(own, isPublic) {
+		return nil
+	}
+	emitter, err := h.host.EventBus().Emitter(new(event.EvtLocalReachabilityChanged))
+	if err != nil {
+		return err
+	}
+	defer emitter.Close()
+	return emitter.Emit(event.EvtLocalReachabilityChanged{Reachability: network.ReachabilityUnknown})
+}
 
 // relays offers members as relays, once there are some that others can reach. The channel is closed when all are offered.
 func (h *Host) relays(ctx context.Context, count int) <-chan peer.AddrInfo {
 	found := make(chan peer.AddrInfo)
 	h.start(func() {
 		defer close(found)
+		changes, cancel := h.events.subscribe()
+		defer cancel()
 		tick := time.NewTicker(relayPoll)
 		defer tick.Stop()
 		list := h.relayCandidates(count)
@@ -34,9 +52,10 @@ func (h *Host) relays(ctx context.Context, count int) <-chan peer.AddrInfo {
 				return
 			case <-h.ctx.Done():
 				return
+			case <-changes:
 			case <-tick.C:
-				list = h.relayCandidates(count)
 			}
+			list = h.relayCandidates(count)
 		}
 		for _, m := range list {
 			select {

@@ -1,0 +1,98 @@
+//go:build linux
+
+package natlab_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"cairn/internal/natlab"
+)
+
+const fileBytes = 20e6
+
+// randomFile makes a file of random bytes and returns its path and content.
+func randomFile(t *testing.T) (string, []byte) {
+	t.Helper()
+	data := make([]byte, fileBytes)
+	rand.Read(data)
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path, data
+}
+
+// TestPunched: two nodes behind separate routers reach each other directly, and no longer need who brought them together.
+func TestPunched(t *testing.T) {
+	t.Parallel()
+	lab := natlab.New(t)
+	public, address := found(t, lab.Public())
+	ann := join(t, lab.Behind(natlab.Cone), "ann", address, "--no-storage")
+	ben := join(t, lab.Behind(natlab.Cone), "ben", address)
+	took := ann.reaches("ben", "punched", 30*time.Second)
+	t.Logf("punched after %v", took)
+	ben.reaches("ann", "punched", 5*time.Second)
+
+	path, data := randomFile(t)
+	begin := time.Now()
+	capability := strings.TrimSpace(string(ann.run("put", "-q", path)))
+	t.Logf("stored at %.0f MB/s", fileBytes/1e6/time.Since(begin).Seconds())
+
+	// The public node dies while the file comes back.
+	get := ann.command("get", "-q", capability, "-o", "-")
+	var stderr bytes.Buffer
+	get.Stderr = &stderr
+	out, err := get.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := get.Start(); err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.New()
+	if _, err := io.CopyN(sum, out, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	public.kill()
+	if _, err := io.Copy(sum, out); err != nil {
+		t.Fatal(err)
+	}
+	if err := get.Wait(); err != nil {
+		t.Fatalf("the transfer broke off with the public node: %v: %s", err, stderr.String())
+	}
+	if want := sha256.Sum256(data); !bytes.Equal(sum.Sum(nil), want[:]) {
+		t.Error("what came back is another file")
+	}
+	if p := ann.peers()["ben"]; p.Path != "punched" || !p.Answers {
+		t.Errorf("without the public node: %+v", p)
+	}
+}
+
+// TestRelayed: where no hole can be punched, a member passes the bytes on, without the limits of public relays.
+func TestRelayed(t *testing.T) {
+	t.Parallel()
+	lab := natlab.New(t)
+	_, address := found(t, lab.Public())
+	ann := join(t, lab.Behind(natlab.Symmetric), "ann", address, "--no-storage")
+	ben := join(t, lab.Behind(natlab.Symmetric), "ben", address)
+	took := ann.reaches("ben", "relayed", 30*time.Second)
+	t.Logf("relayed after %v", took)
+	path, data := randomFile(t)
+	begin := time.Now()
+	capability := strings.TrimSpace(string(ann.run("put", "-q", path)))
+	t.Logf("stored at %.0f MB/s", fileBytes/1e6/time.Since(begin).Seconds())
+	if !bytes.Equal(ben.run("get", "-q", capability, "-o", "-"), data) || !bytes.Equal(ann.run("get", "-q", capability, "-o", "-"), data) {
+		t.Error("what came back is another file")
+	}
+	if p := ann.peers()["ben"]; p.Path != "relayed" {
+		t.Errorf("path %q, want relayed", p.Path)
+	}
+}
