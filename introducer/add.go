@@ -170,7 +170,7 @@ func (m *room) refuses(st *Statement) (reason error, final bool) {
 		return reason, false
 	}
 	if m.set.slots[st.slot()] != nil {
-		return m.crowded(st), true
+		return nil, true
 	}
 	account := AccountKey(st.subject)
 	switch st.Kind {
@@ -180,7 +180,8 @@ func (m *room) refuses(st *Statement) (reason error, final bool) {
 				return fmt.Errorf("grant: the grid has %d accounts: %w", MaxAccounts, share.ErrTooLarge), true
 			}
 			m.newcomers[account] = true
-		} else if !st.Issuer.IsZero() && len(m.set.grantsOf[account]) >= maxGrants {
+		}
+		if !st.Issuer.IsZero() && m.issuers(account) >= maxGrants {
 			return fmt.Errorf("grant: %d others vouch for account %s: %w", maxGrants, account.Short(), share.ErrTooLarge), true
 		}
 	case KindRevocation:
@@ -191,7 +192,9 @@ func (m *room) refuses(st *Statement) (reason error, final bool) {
 			m.barred[account] = true
 		}
 	case KindDevice:
-		return m.crowded(st), true
+		if len(m.set.devices[st.Issuer]) >= maxClaims {
+			return fmt.Errorf("device: account %s named %d devices: %w", st.Issuer.Short(), maxClaims, share.ErrTooLarge), true
+		}
 	case KindSettings:
 	}
 	return nil, true
@@ -210,32 +213,19 @@ func (m *room) unauthorised(st *Statement) error {
 	case st.Kind == KindDevice && issuer.claims(), st.Kind != KindDevice && issuer.introduces():
 		return nil
 	case issuer.State != StateMember:
-		return fmt.Errorf("%s: signed by %s (%s), %s: %s: %w", st.Kind, issuer.Nickname, st.Issuer.Short(),
-			issuer.State, issuer.Reason, share.ErrDenied)
+		return fmt.Errorf("%s: signed by %s (%s), who is no member: %s: %w", st.Kind, issuer.Nickname, st.Issuer.Short(),
+			issuer.Reason, share.ErrDenied)
 	}
 	return fmt.Errorf("%s: signed by %s (%s), who is no introducer: %w", st.Kind, issuer.Nickname, st.Issuer.Short(), share.ErrDenied)
 }
 
-// crowded returns why an account can have no further device.
-func (m *room) crowded(st *Statement) error {
-	if st.Kind != KindDevice {
-		return nil
-	}
-	claims := m.set.devices[st.Issuer]
-	others, counted := 0, 0
-	for node, held := range claims {
-		if node != AccountKey(st.subject) {
-			others++
-			if !held.Device.Removed && !m.view.expired(held) {
-				counted++
-			}
+// issuers returns how many of those who vouch for an account have the authority.
+func (m *room) issuers(account AccountKey) int {
+	n := 0
+	for issuer := range m.set.grantsOf[account] {
+		if _, ok := m.view.authority(issuer); ok {
+			n++
 		}
 	}
-	if others >= maxClaims {
-		return fmt.Errorf("device: account %s had %d devices: %w", st.Issuer.Short(), maxClaims, share.ErrTooLarge)
-	}
-	if counted >= MaxDevices && !st.Device.Removed {
-		return fmt.Errorf("device: account %s has %d devices; remove one first: %w", st.Issuer.Short(), MaxDevices, share.ErrTooLarge)
-	}
-	return nil
+	return n
 }

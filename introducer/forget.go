@@ -23,7 +23,15 @@ func (r *Roster) forget(now time.Time) {
 			dead = append(dead, st)
 		}
 	}
-	slices.SortFunc(dead, func(a, b *Statement) int { return bytes.Compare(a.digest[:], b.digest[:]) })
+	slices.SortFunc(dead, func(a, b *Statement) int {
+		if first, second := a.Kind == KindRevocation, b.Kind == KindRevocation; first != second { // revocations go last
+			if first {
+				return 1
+			}
+			return -1
+		}
+		return bytes.Compare(a.digest[:], b.digest[:])
+	})
 	for _, st := range dead[:len(dead)-maxDead/2] {
 		r.set.drop(st)
 	}

@@ -21,7 +21,7 @@ const (
 	// MaxSkew is how far in the future a statement may be issued: clocks differ.
 	MaxSkew = 24 * time.Hour
 
-	maxClaims      = 4 * MaxDevices  // statements of one account about nodes, removals included
+	maxClaims      = 4 * MaxDevices  // nodes that one account named, those removed included
 	maxGrants      = 16              // issuers of grants for one account
 	maxRevocations = MaxAccounts     // accounts that introducers revoked
 	maxDead        = 2 * MaxAccounts // statements kept whose issuer has no authority
@@ -135,12 +135,22 @@ func (r *Roster) AccountOf(id share.ServerID, now time.Time) (Member, bool) {
 func (r *Roster) NicknameTaken(nickname string, now time.Time) (AccountKey, bool) {
 	v := r.at(now)
 	want := fold(nickname)
+	var signed *standing // whose grant says so, though it is shown by another nickname
 	for _, m := range v.order {
-		if m.claims() && (fold(m.Nickname) == want || fold(m.Granted.Nickname) == want) {
+		if !m.claims() {
+			continue
+		}
+		if fold(m.Nickname) == want {
 			return m.Account, true
 		}
+		if fold(m.Granted.Nickname) == want {
+			signed = m
+		}
 	}
-	return AccountKey{}, false
+	if signed == nil {
+		return AccountKey{}, false
+	}
+	return signed.Account, true
 }
 
 // Settings returns the settings that count as of now; where nobody signed any, those of the grid's descriptor with the
@@ -201,7 +211,7 @@ func (r *Roster) Changed() <-chan struct{} {
 }
 
 // Subscribe has a function called after each change of the statements, from the goroutine that made it and while it holds no
-// lock, until cancel is called. The function does not call Add.
+// lock, until cancel is called.
 func (r *Roster) Subscribe(f func()) (cancel func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -64,7 +64,7 @@ func (r *Roster) load(data []byte) error {
 	}
 	key := rest[len(rosterMagic):][:len(r.grid.key)]
 	if !bytes.Equal(key, r.grid.key[:]) {
-		return fmt.Errorf("it is of another grid than %s: %w", r.grid, share.ErrDenied)
+		return fmt.Errorf("it is of another grid than %s; leave that grid first, or move the file away: %w", r.grid, share.ErrDenied)
 	}
 	if sha256.Sum256(rest) != sum {
 		return fmt.Errorf("the checksum does not match: %w", share.ErrCorrupt)

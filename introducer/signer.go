@@ -73,11 +73,13 @@ func (s Signer) SignSettings(settings Settings) ([]byte, error) {
 	return s.sign(KindSettings, settings.encoded(s.grid[:], issuerBytes(s.issuer)), nil)
 }
 
+var errNodeKey = errors.New("sign device: the node's key is not Ed25519")
+
 // SignDevice signs that a node belongs to an account, with the keys of both. It fills in the account and the node's id.
 // Times are cut to seconds; where Seq is 0 it is the milliseconds of Issued since 1970.
 func SignDevice(grid Descriptor, account Account, node crypto.PrivKey, d Device) ([]byte, error) {
 	if node == nil || node.Type() != crypto.Ed25519 {
-		return nil, errors.New("sign device: the node's key is not Ed25519")
+		return nil, errNodeKey
 	}
 	public, err := node.GetPublic().Raw()
 	if err != nil {

@@ -193,10 +193,29 @@ func (v *view) placeOthers() {
 		m.Introducer = false
 		m.State, m.Reason = StateExpired, "the membership expired on "+day(m.Expires)
 		if m.Depth == 0 {
-			m.State, m.Reason = StateUnvouched, "whoever vouched for it is no introducer of the grid"
+			m.State = StateUnvouched
 		}
 		v.bar(m, m.Depth)
 		v.order[members+i] = m
+	}
+	for _, m := range v.order[members:] {
+		if m.State == StateUnvouched {
+			m.Reason = v.whyUnvouched(m)
+		}
+	}
+}
+
+// whyUnvouched says what is wrong with the account that vouched for this one.
+func (v *view) whyUnvouched(m *standing) string {
+	switch issuer := v.accounts[m.GrantedBy]; {
+	case issuer == nil:
+		return "nobody vouches for account " + m.GrantedBy.Short() + ", which vouched for it"
+	case issuer.State == StateMember:
+		return issuer.Nickname + ", who vouched for it, is no introducer"
+	case issuer.State == StateUnvouched:
+		return "nobody vouches for " + issuer.Nickname + ", who vouched for it"
+	default:
+		return issuer.Nickname + ", who vouched for it, is no member: " + issuer.Reason
 	}
 }
 

@@ -25,6 +25,11 @@ func (r *Roster) Vouch(signer Signer, g Grant, now time.Time) ([]byte, error) {
 	if m := v.accounts[g.Account]; m != nil && m.State == StateRevoked {
 		return nil, fmt.Errorf("vouch: account %s was %s; it stays so: %w", g.Account.Short(), m.Reason, share.ErrDenied)
 	}
+	depth, _ := v.authority(signer.issuer)
+	if m := v.accounts[g.Account]; m != nil && m.State == StateMember && m.Depth <= depth {
+		return nil, fmt.Errorf("vouch: somebody closer to the grid's key vouches for %s (%s), and that counts: %w",
+			m.Nickname, g.Account.Short(), share.ErrDenied)
+	}
 	g.Issued, g.Seq = now, r.nextSeq(slot{KindGrant, signer.issuer, g.Account}, now)
 	data, err := signer.SignGrant(g)
 	if err != nil {
@@ -41,13 +46,16 @@ func (r *Roster) Configure(signer Signer, s Settings, now time.Time) ([]byte, er
 	if err := v.mayIssue(signer); err != nil {
 		return nil, fmt.Errorf("set: %w", err)
 	}
-	s.Issued, s.Seq = now, max(r.nextSeq(slot{kind: KindSettings, issuer: signer.issuer}, now), v.settings.Seq+1)
+	if depth, _ := v.authority(signer.issuer); v.settingsSigned && v.settingsDepth < depth {
+		return nil, fmt.Errorf("set: settings of somebody closer to the grid's key count: %w", share.ErrDenied)
+	}
+	s.Issued, s.Seq = now, r.nextSeq(slot{kind: KindSettings, issuer: signer.issuer}, now)
+	if v.settingsSigned {
+		s.Seq = max(s.Seq, v.settings.Seq+1)
+	}
 	data, err := signer.SignSettings(s)
 	if err != nil {
 		return nil, err
-	}
-	if depth, _ := v.authority(signer.issuer); v.settingsSigned && v.settingsDepth < depth {
-		return nil, fmt.Errorf("set: settings of somebody closer to the grid's key count: %w", share.ErrDenied)
 	}
 	return data, r.added("set", data)
 }
