@@ -45,6 +45,9 @@ func (h *Host) welcome(id peer.ID) {
 	asked := h.members.connect(id, leave)
 	if asked == nil {
 		leave()
+		if !h.members.attended(id) && h.gater.admit(id) != nil {
+			h.start(func() { h.host.Network().ClosePeer(id) }) // the table is full, and nobody would watch the stranger
+		}
 		return
 	}
 	if len(h.host.Network().Peers()) <= h.cfg.Keep {
@@ -60,12 +63,7 @@ func (h *Host) welcome(id peer.ID) {
 // block; when the peer is hung, Peers says so after the time it has to answer.
 func (h *Host) Suspect(id share.ServerID) {
 	if to, err := peer.Decode(string(id)); err == nil {
-		h.members.with(to, func(m *member) {
-			select {
-			case m.greet <- struct{}{}:
-			default:
-			}
-		})
+		h.attention(to)
 	}
 }
 
@@ -73,12 +71,7 @@ func (h *Host) Suspect(id share.ServerID) {
 func (h *Host) attend(ctx context.Context, id peer.ID, asked <-chan struct{}) {
 	strange := 0
 	for count := 0; ctx.Err() == nil; count++ {
-		err := h.gater.admit(id)
-		if err == nil {
-			err = h.greet(ctx, id)
-		} else {
-			err = fmt.Errorf("%w: %w", share.ErrDenied, err)
-		}
+		err := h.acquaint(ctx, id, asked)
 		pause := h.pause(id, count)
 		switch {
 		case ctx.Err() != nil:
@@ -264,7 +257,9 @@ func (h *Host) refuse(id peer.ID, reason error) {
 func (h *Host) part(ctx context.Context, id peer.ID, reason error) {
 	h.refuse(id, reason)
 	sleep(ctx, partAfter, nil)
-	h.host.Network().ClosePeer(id)
+	if ctx.Err() == nil { // otherwise it left on its own, and may be back on a new connection
+		h.host.Network().ClosePeer(id)
+	}
 }
 
 // strangeness explains why a peer does not speak our hello.

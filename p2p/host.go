@@ -68,7 +68,7 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 		return nil, fmt.Errorf("start network: %w", err)
 	}
 	h := &Host{
-		cfg: cfg, log: cfg.Logger, prefix: protocol.ID("/cairn/" + cfg.Grid), gater: newGater(cfg.Gate),
+		cfg: cfg, log: cfg.Logger, prefix: protocol.ID("/cairn/" + cfg.Grid), gater: newGater(cfg.Gate, cfg.StrangerFor),
 		members: newMembers(self), wake: make(chan struct{}, 1), paths: newPaths(),
 		book: book{path: cfg.Book, grid: cfg.Grid, log: cfg.Logger},
 	}
@@ -190,10 +190,14 @@ func (h *Host) Contacts(limit int) []peer.AddrInfo { return h.members.connected(
 // SetFinder gives the host a way to look up members that no longer answer at the addresses it knows.
 func (h *Host) SetFinder(f Finder) { h.finder.Store(&f) }
 
-// Recheck asks the gate about every peer again, parts with those it no longer admits, and tries those again that were
-// refused. It is called when membership changes.
+// Recheck asks the gate about every peer again, parts with those it no longer admits at once, which ends every stream from
+// and to them, and tries those again that were refused. It is called when membership changes.
 func (h *Host) Recheck() {
 	for _, id := range h.host.Network().Peers() {
+		if until, _ := h.gater.strangers.stays(id, time.Now()); !until.IsZero() {
+			h.attention(id)
+			continue
+		}
 		if err := h.gater.admit(id); err != nil {
 			h.refuse(id, err)
 			h.host.Network().ClosePeer(id)

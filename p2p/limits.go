@@ -61,6 +61,8 @@ func resourceManager(hello protocol.ID) (network.ResourceManager, error) {
 	limits.AddServicePeerLimit(serviceName(helloName), streamLimit(helloStreams, 16<<20), rcmgr.BaseLimitIncrease{})
 	limits.AddServiceLimit(relay.ServiceName, streamLimit(512, 128<<20), rcmgr.BaseLimitIncrease{})
 	limits.AddServicePeerLimit(relay.ServiceName, streamLimit(64, 16<<20), rcmgr.BaseLimitIncrease{})
+	limits.AddServiceLimit(strangerService, streamLimit(4*strangersAtOnce, 16<<20), rcmgr.BaseLimitIncrease{})
+	limits.AddServicePeerLimit(strangerService, streamLimit(4, 2<<20), rcmgr.BaseLimitIncrease{})
 	manager, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.AutoScale()), rcmgr.WithMetricsDisabled(),
 		rcmgr.WithLimitPerSubnet(
 			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: addressConns}},

@@ -261,8 +261,12 @@ func (t *members) retry(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, m := range t.byID {
-		if m.problem != "" && !m.connected {
-			m.problem, m.nextDial = "", now
+		if m.problem == "" {
+			continue
+		}
+		m.nextDial = now
+		if !m.connected { // otherwise we are about to part, and the dialler tries when that is done
+			m.problem = ""
 		}
 	}
 }

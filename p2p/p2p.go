@@ -47,6 +47,8 @@ const (
 	DefaultDialTimeout = 5 * time.Second
 	// DefaultRetryMax bounds the pause between two attempts to reach a member.
 	DefaultRetryMax = 10 * time.Minute
+	// DefaultStrangerFor is how long a peer that is not a member may stay, to become one or to learn why not.
+	DefaultStrangerFor = 10 * time.Second
 )
 
 // Config describes a host. Key and Grid are required; every other zero value means the default.
@@ -59,6 +61,10 @@ type Config struct {
 	Listen []string
 	// Gate admits members; nil admits everybody.
 	Gate Gate
+	// Present shows this node's credentials on a stream of PresentName to a member that does not admit it yet, and returns
+	// nil when that member admits it from then on. It is called before the peers greet each other, for members that this
+	// node's own gate admits, and nobody else. Open grids need none.
+	Present func(ctx context.Context, s Stream) error
 	// Bootstrap are full multiaddrs (with /p2p/ID) of members to meet first.
 	Bootstrap []string
 	// Book is the path of the file that remembers members across restarts; none when empty.
@@ -84,6 +90,8 @@ type Config struct {
 	AnswerWithin time.Duration
 	DialTimeout  time.Duration
 	RetryMax     time.Duration
+	// StrangerFor is how long a peer that the gate refuses may stay connected.
+	StrangerFor time.Duration
 
 	// Libp2p are further options of the library, for instance a network in memory.
 	Libp2p []libp2p.Option
@@ -118,6 +126,7 @@ func (c Config) prepare() (Config, error) {
 	c.AnswerWithin = orDefault(c.AnswerWithin, DefaultAnswerWithin)
 	c.DialTimeout = orDefault(c.DialTimeout, DefaultDialTimeout)
 	c.RetryMax = orDefault(c.RetryMax, DefaultRetryMax)
+	c.StrangerFor = orDefault(c.StrangerFor, DefaultStrangerFor)
 	return c, nil
 }
 

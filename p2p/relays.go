@@ -110,13 +110,14 @@ func (h *Host) serveRelay() (*relay.Relay, error) {
 	return relay.New(h.host, relay.WithResources(resources), relay.WithACL(relayGate{h}))
 }
 
-// A relayGate lets members that have greeted us use the relay, nobody else.
+// A relayGate lets members that have greeted us use the relay. Strangers within their time get through to members, so that
+// an invitation works when whoever issued it is behind a NAT; their circuit ends with their connection to us.
 type relayGate struct{ h *Host }
 
 func (g relayGate) AllowReserve(id peer.ID, _ multiaddr.Multiaddr) bool { return g.h.member(id) }
 
 func (g relayGate) AllowConnect(from peer.ID, _ multiaddr.Multiaddr, to peer.ID) bool {
-	return g.h.member(from) && g.h.member(to)
+	return g.h.member(to) && (g.h.member(from) || g.h.gater.strangers.pending(from, time.Now()))
 }
 
 func (h *Host) member(id peer.ID) bool { return h.gater.admit(id) == nil && h.members.met(id) }
