@@ -104,6 +104,7 @@ func (h *Host) open() error {
 	h.start(func() { h.watchBus(bus) })
 	h.host.Network().Notify(h.pathNotifee())
 	h.Handle(helloName, h.serveHello)
+	h.Handle(clockName, serveClock)
 	h.host.Network().Notify(&network.NotifyBundle{
 		ConnectedF:    func(_ network.Network, c network.Conn) { h.welcome(c.RemotePeer()) },
 		DisconnectedF: func(_ network.Network, c network.Conn) { h.parted(c.RemotePeer()) },
