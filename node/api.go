@@ -110,6 +110,9 @@ func (a api) Put(ctx context.Context, r io.Reader, request control.PutRequest, p
 			progress(control.Progress{Note: "storing", Done: p.Bytes, Total: request.Size})
 		},
 	})
+	if _, literal := result.Capability.Data(); err != nil || !literal {
+		a.n.history.add(storedEvent(result, err))
+	}
 	if errors.Is(err, grid.ErrChanged) {
 		return control.PutResult{}, &control.Error{Code: control.CodeFailed, Message: err.Error(), Hint: "store it again when nothing writes to it"}
 	}
@@ -135,7 +138,11 @@ func (a api) Check(ctx context.Context, c capability.Capability, verify bool, pr
 }
 
 func (a api) Repair(ctx context.Context, c capability.Capability, verify bool, progress func(control.Progress)) (control.RepairReport, error) {
-	return a.n.grid.Repair(ctx, c, verify, healthProgress("repairing", progress))
+	result, err := a.n.grid.Repair(ctx, c, verify, healthProgress("repairing", progress))
+	if err != nil || len(result.Made) > 0 {
+		a.n.history.add(repairedEvent(c, result, err))
+	}
+	return result, err
 }
 
 func (a api) Shutdown() { a.n.Shutdown() }

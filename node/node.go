@@ -54,6 +54,7 @@ type Node struct {
 	control   *control.Server
 	endpoint  control.Endpoint
 
+	history  *history
 	gauge    gauge
 	serving  atomic.Bool // peers can store here
 	shutdown chan struct{}
@@ -73,10 +74,10 @@ func Open(ctx context.Context, path string, c config.Config, options Options) (*
 	}
 	n := &Node{
 		dir: dir, config: c, options: options, log: options.Logger, started: time.Now(),
-		shutdown: make(chan struct{}),
+		history: newHistory(), shutdown: make(chan struct{}),
 	}
 	for _, open := range []func(context.Context) error{
-		n.openLock, n.openGridFile, n.openDisk, n.openHost, n.openDiscovery, n.openStorage, n.openUpkeep, n.openGrid, n.openControl,
+		n.openLock, n.openGridFile, n.openDisk, n.openHost, n.openEvents, n.openDiscovery, n.openStorage, n.openUpkeep, n.openGrid, n.openControl,
 	} {
 		err := ctx.Err()
 		if err == nil {

@@ -3,10 +3,12 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
+	"cairn/node/control"
 	"cairn/share"
 	"cairn/share/disk"
 )
@@ -30,7 +32,7 @@ func (n *Node) openUpkeep(context.Context) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
 	if rate := int64(n.config.Storage.Scrub); rate > 0 {
-		tasks.Go(func() { scrub(ctx, n.disk, rate, n.log.With("part", "scrub")) })
+		tasks.Go(func() { scrub(ctx, n.disk, rate, n.log.With("part", "scrub"), n.history.add) })
 	}
 	tasks.Go(func() { n.announceAll(ctx) })
 	n.opened(closerFunc(func() error {
@@ -48,15 +50,17 @@ type scrubber interface {
 
 // scrub verifies a store again and again until the context ends. A pass that was interrupted by a restart goes on where
 // it stopped.
-func scrub(ctx context.Context, store scrubber, bytesPerSecond int64, log *slog.Logger) {
+func scrub(ctx context.Context, store scrubber, bytesPerSecond int64, log *slog.Logger, tell func(control.Event)) {
 	for wait := scrubAfter; pause(ctx, wait); wait = scrubEvery {
 		report, err := store.Scrub(ctx, bytesPerSecond)
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
 			log.Warn("stored shares could not be verified", "error", err)
+			tell(control.Event{Kind: control.KindVerifyFailed, Text: "stored shares could not be verified", Reason: err.Error()})
 		default:
 			log.Info("verified the stored shares", "shares", report.Shares, "bytes", report.Bytes)
+			tell(control.Event{Kind: control.KindVerified, Text: fmt.Sprintf("verified all %d stored shares", report.Shares)})
 		}
 	}
 }
@@ -65,6 +69,10 @@ func scrub(ctx context.Context, store scrubber, bytesPerSecond int64, log *slog.
 func (n *Node) quarantined(q disk.Quarantined) {
 	n.log.Warn("a stored share is damaged and was moved aside; the file's owner can repair it",
 		"part", "storage", "file", q.Index.String(), "share", q.Number.String(), "path", q.Path, "error", q.Err)
+	n.history.add(control.Event{
+		Kind: control.KindQuarantined, File: q.Index.String(), Reason: fmt.Sprint(q.Err),
+		Text: fmt.Sprintf("share %s of a file is damaged and was moved to %s", q.Number, q.Path),
+	})
 }
 
 // announceAll announces every file of which the node holds shares, once the grid is large enough that not everybody is

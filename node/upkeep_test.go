@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"cairn/grid"
 	"cairn/introducer"
 	"cairn/node/config"
+	"cairn/node/control"
 	"cairn/share"
 	"cairn/share/disk"
 )
@@ -37,7 +39,8 @@ func TestScrubGoesOn(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*24*time.Hour)
 		defer cancel()
 		s := &countingScrubber{}
-		scrub(ctx, s, 42, slog.New(slog.DiscardHandler))
+		var told []control.Kind
+		scrub(ctx, s, 42, slog.New(slog.DiscardHandler), func(e control.Event) { told = append(told, e.Kind) })
 		if len(s.passes) != 3 || s.rate != 42 {
 			t.Fatalf("%d passes at rate %d, want 3 in three days, a failed one included", len(s.passes), s.rate)
 		}
@@ -45,6 +48,9 @@ func TestScrubGoesOn(t *testing.T) {
 			if got := s.passes[i].Sub(began); got != want {
 				t.Errorf("pass %d began after %v, want %v", i, got, want)
 			}
+		}
+		if want := []control.Kind{control.KindVerified, control.KindVerifyFailed, control.KindVerified}; !slices.Equal(told, want) {
+			t.Errorf("events %v, want %v", told, want)
 		}
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"cairn/node/doctor"
 	"cairn/share/capability"
 )
 
@@ -74,6 +75,11 @@ func (c *Client) Peers(ctx context.Context) ([]Peer, error) {
 
 // Grid asks for the node's grid.
 func (c *Client) Grid(ctx context.Context) (Grid, error) { return ask[Grid](ctx, c, "/v1/grid", nil) }
+
+// Diagnose asks for what only the running node can tell of its health.
+func (c *Client) Diagnose(ctx context.Context) ([]doctor.Check, error) {
+	return ask[[]doctor.Check](ctx, c, "/v1/doctor", nil)
+}
 
 // Stat asks what a capability opens.
 func (c *Client) Stat(ctx context.Context, open capability.Capability) (Stat, error) {

@@ -13,6 +13,7 @@ import (
 
 	"cairn/grid"
 	"cairn/grid/health"
+	"cairn/node/doctor"
 	"cairn/share"
 	"cairn/share/capability"
 )
@@ -136,6 +137,10 @@ type Node interface {
 	Stat(ctx context.Context, c capability.Capability) (Stat, error)
 	Check(ctx context.Context, c capability.Capability, verify bool, progress func(Progress)) (Report, error)
 	Repair(ctx context.Context, c capability.Capability, verify bool, progress func(Progress)) (RepairReport, error)
+	// Events calls each for the events that are kept and, if asked to, for those that come until the context ends.
+	Events(ctx context.Context, request EventsRequest, each func(Event) error) error
+	// Diagnose looks for what keeps the node from working well. What only a running node can tell is in it.
+	Diagnose(ctx context.Context) ([]doctor.Check, error)
 	// Shutdown asks the node to stop; it does not wait.
 	Shutdown()
 }

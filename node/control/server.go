@@ -89,6 +89,8 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/status", answer(s.node.Status))
 	mux.HandleFunc("GET /v1/peers", answer(s.node.Peers))
 	mux.HandleFunc("GET /v1/grid", answer(s.node.Grid))
+	mux.HandleFunc("GET /v1/events", s.events)
+	mux.HandleFunc("GET /v1/doctor", answer(s.node.Diagnose))
 	mux.HandleFunc("POST /v1/files", s.put)
 	mux.HandleFunc("GET /v1/content", s.get)
 	mux.HandleFunc("GET /v1/stat", s.stat)

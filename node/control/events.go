@@ -1,0 +1,134 @@
+package control
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"cairn/share"
+)
+
+// A Kind says what an Event is about.
+type Kind string
+
+// The kinds of events. More may come; programs ignore those that they do not know.
+const (
+	KindStarted      Kind = "node.started"
+	KindPeerUp       Kind = "peer.up"
+	KindPeerDown     Kind = "peer.down"
+	KindPeerSilent   Kind = "peer.silent" // connected, and does not answer
+	KindPeerAnswers  Kind = "peer.answers"
+	KindPeerMoved    Kind = "peer.moved" // reached on another path
+	KindPeerRefused  Kind = "peer.refused"
+	KindMembership   Kind = "grid.membership" // somebody joined, left or was revoked
+	KindStored       Kind = "file.stored"
+	KindStoreFailed  Kind = "file.store_failed"
+	KindRepaired     Kind = "file.repaired"
+	KindRepairFailed Kind = "file.repair_failed"
+	KindQuarantined  Kind = "share.quarantined" // a stored share is damaged and was moved aside
+	KindVerified     Kind = "shares.verified"   // a pass over all stored shares has ended
+	KindVerifyFailed Kind = "shares.verify_failed"
+)
+
+// An Event is something that happened at a node. It holds no key and nothing that opens a file.
+type Event struct {
+	// Seq counts the events of one run of the node from 1; a gap says that the events between are no longer kept.
+	Seq  uint64    `json:"seq"`
+	Time time.Time `json:"time"`
+	Kind Kind      `json:"kind"`
+	// Text says what happened, in one line.
+	Text string `json:"text"`
+	// Peer and Nickname name the other node, where the event is about one.
+	Peer     share.ServerID `json:"peer,omitempty"`
+	Nickname string         `json:"nickname,omitempty"`
+	// File is the storage index of the file that the event is about.
+	File string `json:"file,omitempty"`
+	// Reason says why, where there is more to say than that it happened.
+	Reason string `json:"reason,omitempty"`
+}
+
+// An EventsRequest says which events are wanted.
+type EventsRequest struct {
+	// After is the last event that is known already, 0 for none.
+	After uint64
+	// Follow waits for what happens from now on, until the request ends.
+	Follow bool
+}
+
+const (
+	headerAfter  = "Cairn-After"
+	headerFollow = "Cairn-Follow"
+)
+
+// Events calls each for every event that the node keeps, the oldest first, and with Follow for those that come, until
+// the context or the node ends, or each returns an error, which it then returns.
+func (c *Client) Events(ctx context.Context, request EventsRequest, each func(Event) error) error {
+	h := header(headerAfter, strconv.FormatUint(request.After, 10))
+	if request.Follow {
+		h.Set(headerFollow, "1")
+	}
+	response, err := c.do(ctx, http.MethodGet, "/v1/events", h, nil, 0)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	scanner := bufio.NewScanner(response.Body)
+	scanner.Buffer(make([]byte, 0, 4<<10), maxLine)
+	for scanner.Scan() {
+		var line event[Event]
+		if err := json.Unmarshal(scanner.Bytes(), &line); err != nil {
+			return fmt.Errorf("local API: %w", err)
+		}
+		switch {
+		case line.Error != nil:
+			return line.Error
+		case line.Result == nil:
+			return nil // all has been said
+		}
+		if err := each(*line.Result); err != nil {
+			return err
+		}
+	}
+	err = scanner.Err()
+	if err == nil {
+		err = io.ErrUnexpectedEOF
+	}
+	return c.explain(ctx, err)
+}
+
+// events sends one line for each event. The last line is an error or says nothing, so that a client can tell the end of
+// the list from the end of the node.
+func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+	request := EventsRequest{Follow: r.Header.Get(headerFollow) != ""}
+	if text := r.Header.Get(headerAfter); text != "" {
+		var err error
+		if request.After, err = strconv.ParseUint(text, 10, 64); err != nil {
+			fail(w, r, badHeader(headerAfter))
+			return
+		}
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusOK)
+	flush := http.NewResponseController(w).Flush
+	if flush() != nil {
+		return // the client is gone
+	}
+	encoder := json.NewEncoder(w)
+	err := s.node.Events(r.Context(), request, func(e Event) error {
+		if err := encoder.Encode(event[Event]{Result: &e}); err != nil {
+			return err
+		}
+		return flush()
+	})
+	last := event[Event]{}
+	if err != nil {
+		last.Error = ErrorOf(caused(r.Context(), err))
+	}
+	encoder.Encode(last) // an error means that the client is gone
+}
