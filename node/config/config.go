@@ -23,16 +23,18 @@ type Config struct {
 	Network  Network `toml:"network" doc:"How other nodes reach this one."`
 	Control  Control `toml:"control" doc:"The local interface that the command line uses."`
 	Grid     Grid    `toml:"grid" doc:"How files are encoded that this node stores. 0 everywhere: as the grid says, or by its size."`
-	Log      Log     `toml:"log" doc:"What the running node writes to standard error."`
+	Log      Log     `toml:"log" doc:"What the running node writes about itself, and where."`
 }
 
 // Storage configures the storage server.
 type Storage struct {
-	Enabled bool   `toml:"enabled" doc:"Whether this node takes shares. A node that does not is a gateway only."`
-	Path    string `toml:"path" doc:"Where shares are kept; relative to the node's directory."`
-	Offer   Size   `toml:"offer" doc:"How much space to lend (10GB, 1.5TiB). 0: all that is free on the disk, but the reserve."`
-	Reserve Size   `toml:"reserve" doc:"How much of the disk stays free whatever is offered."`
-	Scrub   Size   `toml:"scrub" doc:"How much is read each second to verify stored shares in the background. 0: never."`
+	Enabled bool     `toml:"enabled" doc:"Whether this node takes shares. A node that does not is a gateway only."`
+	Path    string   `toml:"path" doc:"Where shares are kept; relative to the node's directory."`
+	Offer   Size     `toml:"offer" doc:"How much space to lend (10GB, 1.5TiB). 0: all that is free on the disk, but the reserve."`
+	Reserve Size     `toml:"reserve" doc:"How much of the disk stays free whatever is offered."`
+	Limits  []string `toml:"limits" doc:"How much to store for single members whatever the grid allows them: NICKNAME=SIZE or ID=SIZE; * is everybody else."`
+	Deny    []string `toml:"deny" doc:"Members for whom nothing is stored, by nickname or id. What is stored for them already stays."`
+	Scrub   Size     `toml:"scrub" doc:"How much is read each second to verify stored shares in the background. 0: never."`
 }
 
 // Network configures the peer-to-peer side.
@@ -57,8 +59,11 @@ type Grid struct {
 
 // Log configures logging.
 type Log struct {
-	Level  string `toml:"level" doc:"debug, info, warn or error."`
-	Format string `toml:"format" doc:"text or json."`
+	Level   string `toml:"level" doc:"debug, info, warn or error."`
+	Format  string `toml:"format" doc:"text or json."`
+	File    string `toml:"file" doc:"Where to log; relative to the node's directory. Empty: to standard error, in the background (up --detach) to node.log."`
+	MaxSize Size   `toml:"max_size" doc:"How large the log file becomes before a new one is started. 0: as large as it gets."`
+	Keep    int    `toml:"keep" doc:"How many earlier log files are kept, as FILE.1, FILE.2 and so on."`
 }
 
 // Default returns the configuration of a node about which nothing is said.
@@ -71,7 +76,7 @@ func Default() Config {
 			AskAll: 64,
 		},
 		Control: Control{Address: "127.0.0.1:0"},
-		Log:     Log{Level: "info", Format: "text"},
+		Log:     Log{Level: "info", Format: "text", MaxSize: 10e6, Keep: 3},
 	}
 }
 
@@ -101,6 +106,7 @@ func (c Config) Validate() error {
 	if c.Storage.Scrub < 0 {
 		problem("storage.scrub", "%d is negative", int64(c.Storage.Scrub))
 	}
+	problems = append(problems, c.Storage.problems()...)
 	problems = append(problems, c.Network.problems()...)
 	if err := loopback(c.Control.Address); err != nil {
 		problem("control.address", "%w", err)
@@ -110,13 +116,27 @@ func (c Config) Validate() error {
 			problem("grid", "%w; set needed, happy and total together", err)
 		}
 	}
-	if !oneOf(c.Log.Level, "debug", "info", "warn", "error") {
-		problem("log.level", "%q: want debug, info, warn or error", c.Log.Level)
+	return errors.Join(append(problems, c.Log.problems()...)...)
+}
+
+// maxKeep bounds the number of log files.
+const maxKeep = 1000
+
+func (l Log) problems() []error {
+	var problems []error
+	if !oneOf(l.Level, "debug", "info", "warn", "error") {
+		problems = append(problems, fmt.Errorf("log.level: %q: want debug, info, warn or error", l.Level))
 	}
-	if !oneOf(c.Log.Format, "text", "json") {
-		problem("log.format", "%q: want text or json", c.Log.Format)
+	if !oneOf(l.Format, "text", "json") {
+		problems = append(problems, fmt.Errorf("log.format: %q: want text or json", l.Format))
 	}
-	return errors.Join(problems...)
+	if l.MaxSize < 0 {
+		problems = append(problems, fmt.Errorf("log.max_size: %d is negative", int64(l.MaxSize)))
+	}
+	if l.Keep < 0 || l.Keep > maxKeep {
+		problems = append(problems, fmt.Errorf("log.keep: %d: want 0 to %d", l.Keep, maxKeep))
+	}
+	return problems
 }
 
 func (n Network) problems() []error {

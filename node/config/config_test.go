@@ -78,6 +78,11 @@ func TestProblemsAreNamed(t *testing.T) {
 		"not a multiaddr": {"[network]\nlisten = ['127.0.0.1:1']\n", []string{"network.listen[0]"}},
 		"bootstrap":       {"[network]\nbootstrap = ['/ip4/1.2.3.4/tcp/1']\n", []string{"network.bootstrap[0]", "/p2p/"}},
 		"half of params":  {"[grid]\nneeded = 3\n", []string{"grid:", "together"}},
+		"limit":           {"[storage]\nlimits = ['bob']\n", []string{"storage.limits[0]", "bob=10GB"}},
+		"limit's size":    {"[storage]\nlimits = ['a=1GB', 'b=much']\n", []string{"storage.limits[1]", "much", "10GB"}},
+		"limit twice":     {"[storage]\nlimits = ['a=1GB', 'a=2GB']\n", []string{"storage.limits[1]", "already"}},
+		"limit of nobody": {"[storage]\nlimits = ['=1GB']\n", []string{"storage.limits[0]"}},
+		"deny everybody":  {"[storage]\ndeny = ['*']\n", []string{"storage.deny[0]", "storage.enabled"}},
 		"no listening":    {"[network]\nlisten = []\n", []string{"network.listen", "empty"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -221,4 +226,20 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("rendered and read back (-want +got):\n%s", diff)
 		}
 	})
+}
+
+func TestMemberLimits(t *testing.T) {
+	c, _, err := config.Load(write(t, "[storage]\nlimits = ['bob=10GB', 'x=y = 1KiB', '*=0']\ndeny = ['carol']\n"), noEnv, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []config.Limit{{Member: "bob", Size: 10e9}, {Member: "x=y", Size: 1024}, {Member: config.Everybody}}
+	if diff := cmp.Diff(want, c.Storage.MemberLimits()); diff != "" {
+		t.Error(diff)
+	}
+	env := map[string]string{"CAIRN_STORAGE_LIMITS": "bob=1GB, *=2GB", "CAIRN_STORAGE_DENY": "carol,dave"}
+	c, _, err = config.Load(write(t, ""), func(k string) string { return env[k] }, nil)
+	if err != nil || len(c.Storage.MemberLimits()) != 2 || len(c.Storage.Deny) != 2 {
+		t.Errorf("from the environment: %+v, %v", c.Storage, err)
+	}
 }
