@@ -28,7 +28,15 @@ func (a api) Status(ctx context.Context) (control.Status, error) {
 		Node: n.ID(), Nickname: n.config.Nickname, Version: n.options.Version,
 		Grid:    control.GridName{Name: n.GridName(), ID: n.address.Grid.ID()},
 		Storage: control.Storage{Enabled: n.disk != nil, Space: n.space(ctx)},
+		Usage:   n.usage(ctx),
 		Uptime:  time.Since(n.started).Seconds(), Started: n.started, Addresses: n.host.Addresses(), PID: n.endpoint.PID,
+	}
+	if n.disk != nil {
+		owners, err := n.owners(ctx)
+		if err != nil {
+			return control.Status{}, err
+		}
+		s.Storage.Owners = owners
 	}
 	for _, p := range n.host.Peers() {
 		if p.Problem != "" {

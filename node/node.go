@@ -50,6 +50,9 @@ type Node struct {
 	host      *p2p.Host
 	discovery *discovery.Discovery
 	servers   *servers
+	accounts  accounts
+	quota     *quota // nil for a gateway
+	standings standings
 	grid      *grid.Grid
 	control   *control.Server
 	endpoint  control.Endpoint
@@ -166,10 +169,12 @@ func (n *Node) openDiscovery(context.Context) (err error) {
 func (n *Node) openStorage(context.Context) error {
 	n.servers = newServers(n.host, n.local, n.config.Network.AskAll)
 	n.opened(n.servers)
+	n.accounts = openAccounts{n.host}
 	if n.disk == nil {
 		return nil
 	}
-	server := storage.NewServer(n.disk, storage.ServerOptions{Logger: n.log.With("part", "storage"), OnCommit: n.committed})
+	n.quota = n.newQuota(n.accounts)
+	server := storage.NewServer(n.disk, storage.ServerOptions{Logger: n.log.With("part", "storage"), OnCommit: n.committed, Quota: n.quota})
 	server.Register(n.host)
 	n.opened(server)
 	n.serving.Store(true)

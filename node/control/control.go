@@ -27,6 +27,7 @@ type Status struct {
 	Peers      int       `json:"peers"`       // peers that answer
 	PeersKnown int       `json:"peers_known"` // peers that are remembered
 	Storage    Storage   `json:"storage"`
+	Usage      Usage     `json:"usage"`
 	Uptime     float64   `json:"uptime"` // seconds
 	Started    time.Time `json:"started"`
 	Addresses  []string  `json:"addresses"`
@@ -43,6 +44,7 @@ type GridName struct {
 type Storage struct {
 	Enabled bool `json:"enabled"`
 	share.Space
+	Owners []Owner `json:"owners,omitempty"` // who has how much here, most first
 }
 
 // A Peer is another node of the grid as this one sees it.
