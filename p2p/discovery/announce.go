@@ -69,12 +69,7 @@ func (d *Discovery) Withdraw(_ context.Context, indexes ...share.StorageIndex) e
 	return nil
 }
 
-// Announced returns how many files this node announces.
-func (d *Discovery) Announced() int {
-	if d.announcer == nil {
-		return 0
-	}
-	a := d.announcer
+func (a *announcer) size() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return len(a.held) + len(a.fresh)

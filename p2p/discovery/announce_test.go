@@ -49,7 +49,7 @@ func TestAnnouncedAgain(t *testing.T) {
 	if err := holder.Withdraw(t.Context(), files[:15]...); err != nil {
 		t.Fatal(err)
 	}
-	if n := holder.Announced(); n != 5 {
+	if n := holder.Stats().Announced; n != 5 {
 		t.Errorf("%d files are announced, want 5", n)
 	}
 	holder.close(t)

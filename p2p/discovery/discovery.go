@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	dht "github.com/libp2p/go-libp2p-kad-dht"
@@ -38,6 +39,10 @@ const (
 	// MaxProviders bounds how many servers one lookup of a file returns.
 	MaxProviders = 64
 )
+
+// refreshWalks is how many walks pass before each part of the routing table is looked through: a lookup per part, ten and
+// more in large grids, each of which meets members that this node is not connected to.
+const refreshWalks = 6
 
 // bootstrapContacts is how many connected members fill an empty routing table.
 const bootstrapContacts = 20
@@ -102,8 +107,10 @@ type Discovery struct {
 
 	announcer *announcer // nil without Providers
 	records   *records   // of others; nil without Providers
-	judge     judge      // of the values in the DHT
-	published published
+
+	lookups, given, givenSize atomic.Int64
+	judge                     judge // of the values in the DHT
+	published                 published
 
 	ctx    context.Context // ends when the Discovery is closed
 	cancel context.CancelFunc
@@ -161,6 +168,7 @@ func (d *Discovery) options() []dht.Option {
 		dht.QueryFilter(func(_ any, info peer.AddrInfo) bool { return d.worthAsking(info.ID) }),
 		dht.RoutingTableFilter(func(_ any, id peer.ID) bool { return d.host.Admit(id) == nil }),
 		dht.RoutingTableRefreshQueryTimeout(d.cfg.Within),
+		dht.RoutingTableRefreshPeriod(refreshWalks * d.cfg.WalkEvery),
 	}
 	if len(d.cfg.Values) > 0 {
 		options = append(options, dht.Validator(d.judge), dht.ValueDatastore(newValueStore(MaxValues)), dht.MaxRecordAge(valueAge))
@@ -197,6 +205,25 @@ func (d *Discovery) FindPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, er
 		return peer.AddrInfo{}, fmt.Errorf("find peer %s: %w: %v", share.ServerID(id.String()).Short(), share.ErrNotFound, err)
 	}
 	return peer.AddrInfo{ID: id, Addrs: d.usable(info.Addrs)}, nil
+}
+
+// Stats are what discovery keeps, and what it sent since it was started.
+type Stats struct {
+	Known     int   // members in the DHT's routing table
+	Announced int   // files this node announces
+	Records   int   // records of others it keeps
+	Lookups   int64 // regions and files looked for
+	Given     int64 // messages that gave others records
+	GivenSize int64 // their bytes
+}
+
+// Stats returns how much there is to do.
+func (d *Discovery) Stats() Stats {
+	s := Stats{Known: d.Known(), Lookups: d.lookups.Load(), Given: d.given.Load(), GivenSize: d.givenSize.Load()}
+	if d.announcer != nil {
+		s.Announced, s.Records = d.announcer.size(), d.records.size()
+	}
+	return s
 }
 
 // Known returns how many peers the DHT's routing table holds.

@@ -133,6 +133,7 @@ func (d *Discovery) kept(key fileKey) (named []peer.AddrInfo) {
 
 // lookup returns the members closest to a place, this node among them if it keeps records.
 func (d *Discovery) lookup(ctx context.Context, p place) ([]contact, error) {
+	d.lookups.Add(1)
 	ids, err := d.dht.GetClosestPeers(ctx, p.key.text())
 	if d.cfg.Serve {
 		ids = append(ids, d.dht.PeerID())

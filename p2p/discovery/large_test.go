@@ -1,6 +1,7 @@
 package discovery_test
 
 import (
+	"context"
 	"crypto/rand"
 	"os"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/routing"
 
 	"cairn/p2p"
 	"cairn/p2p/discovery"
@@ -18,44 +20,38 @@ import (
 
 // BenchmarkHundredNodes measures lookups in a grid of a hundred nodes in one process, each connected to twenty others at
 // most by choice: where a member listens, and who announced a file.
-func BenchmarkHundredNodes(b *testing.B) {
-	const count = 100
+func BenchmarkHundredNodes(b *testing.B) { benchmarkLookups(b, 100) }
+
+// BenchmarkTwoHundredNodes measures the same among two hundred.
+func BenchmarkTwoHundredNodes(b *testing.B) { benchmarkLookups(b, 200) }
+
+// startMany starts a grid of nodes that stay connected to few others, and waits until all are in the DHT.
+func startMany(b testing.TB, count, keep int) []node {
+	b.Helper()
 	var nodes []node
 	begin := time.Now()
 	for i := range count {
-		nodes = append(nodes, start(b, func(c *p2p.Config, d *discovery.Config) {
-			c.Keep = 20
-			d.Providers, d.AskAllUpTo = true, 1
+		nodes = append(nodes, start(b, both(announcing, func(c *p2p.Config, d *discovery.Config) {
+			c.Keep = keep
 			if i > 0 {
 				c.Bootstrap = nodes[i/10].Addresses()
 			}
-		}))
+		})))
 	}
-	eventually(b, time.Minute, "all are in the DHT", func() bool {
-		return !slices.ContainsFunc(nodes, func(n node) bool { return n.Known() < 10 })
+	eventually(b, 2*time.Minute, "all are in the DHT", func() bool {
+		return !slices.ContainsFunc(nodes, func(n node) bool { return n.Known() < min(count/2, 30) })
 	})
-	b.Logf("%d nodes after %v, %d MB resident", count, time.Since(begin).Round(time.Millisecond), residentMB(b))
-
-	var found, walked, provided []time.Duration
-	for i := range 30 {
-		from, to := nodes[(i*7)%count], nodes[(i*31+50)%count]
-		id, err := peer.Decode(string(to.ID()))
-		if err != nil {
-			b.Fatal(err)
-		}
-		if from.ID() == to.ID() {
-			continue
-		}
-		from.Libp2p().Network().ClosePeer(id)
-		lookup := time.Now()
-		if _, err := from.FindPeer(b.Context(), id); err != nil {
-			b.Errorf("find peer: %v", err)
-		}
-		found = append(found, time.Since(lookup))
-		lookup = time.Now()
-		from.Walk(b.Context())
-		walked = append(walked, time.Since(lookup))
+	connections := 0
+	for _, n := range nodes {
+		connections += len(n.Libp2p().Network().Peers())
 	}
+	b.Logf("%d nodes after %v, %d connections each", count, time.Since(begin).Round(time.Millisecond), connections/count)
+	return nodes
+}
+
+func benchmarkLookups(b *testing.B, count int) {
+	before := residentMB(b)
+	nodes := startMany(b, count, 20)
 	index := share.StorageIndex{}
 	rand.Read(index[:])
 	announced := time.Now()
@@ -67,20 +63,108 @@ func BenchmarkHundredNodes(b *testing.B) {
 		return err == nil
 	})
 	b.Logf("announced and found after %v", time.Since(announced).Round(time.Millisecond))
+
+	var find, walk, file measured
 	for i := range 30 {
-		lookup := time.Now()
-		if _, err := nodes[5+i*3].Find(b.Context(), index); err != nil {
-			b.Errorf("find providers: %v", err)
+		from, to := nodes[(i*7)%count], nodes[(i*31+count/2)%count]
+		id, err := peer.Decode(string(to.ID()))
+		if err != nil {
+			b.Fatal(err)
 		}
-		provided = append(provided, time.Since(lookup))
+		if from.ID() == to.ID() {
+			continue
+		}
+		from.Libp2p().Network().ClosePeer(id)
+		find.time(b, func(ctx context.Context) error {
+			_, err := from.FindPeer(ctx, id)
+			return err
+		})
+		walk.time(b, func(ctx context.Context) error {
+			from.Walk(ctx)
+			return nil
+		})
+		file.time(b, func(ctx context.Context) error {
+			_, err := nodes[5+i*3].Find(ctx, index)
+			return err
+		})
 	}
-	b.ReportMetric(median(found), "ms/find-peer")
-	b.ReportMetric(float64(slices.Max(found))/1e6, "ms/find-peer-worst")
-	b.ReportMetric(median(walked), "ms/walk")
-	b.ReportMetric(median(provided), "ms/find-file")
-	b.ReportMetric(float64(slices.Max(provided))/1e6, "ms/find-file-worst")
-	b.ReportMetric(float64(residentMB(b)), "MB")
+	find.report(b, "find-peer")
+	walk.report(b, "walk")
+	file.report(b, "find-file")
+	b.ReportMetric(float64(residentMB(b)-before)/float64(count), "MB/node")
 	b.ReportMetric(0, "ns/op")
+}
+
+// measured are the times of lookups, and the questions these asked.
+type measured struct {
+	times     []time.Duration
+	questions int
+}
+
+func (m *measured) time(b *testing.B, lookup func(context.Context) error) {
+	b.Helper()
+	ctx, cancel := context.WithCancel(b.Context())
+	ctx, events := routing.RegisterForQueryEvents(ctx)
+	counted := make(chan int)
+	go func() {
+		sent := 0
+		for e := range events {
+			if e.Type == routing.SendingQuery {
+				sent++
+			}
+		}
+		counted <- sent
+	}()
+	begin := time.Now()
+	if err := lookup(ctx); err != nil {
+		b.Error(err)
+	}
+	m.times = append(m.times, time.Since(begin))
+	cancel()
+	m.questions += <-counted
+}
+
+func (m *measured) report(b *testing.B, name string) {
+	b.ReportMetric(float64(m.questions)/float64(len(m.times)), "questions/"+name)
+	b.ReportMetric(median(m.times), "ms/"+name)
+	b.ReportMetric(float64(slices.Max(m.times))/1e6, "ms/"+name+"-worst")
+}
+
+// BenchmarkAnnounce measures what it costs to announce many files of one node to fifty others, and to announce them again.
+func BenchmarkAnnounce(b *testing.B) {
+	const files = 100_000
+	nodes := startMany(b, 50, 20)
+	from := nodes[7]
+	list := someFiles(files)
+	begin := time.Now()
+	if err := from.Announce(b.Context(), list...); err != nil {
+		b.Fatal(err)
+	}
+	eventually(b, 2*time.Minute, "all records are with their keepers", func() bool {
+		return kept(nodes) >= files*discovery.Replication*99/100 && from.Stats().Given > 0
+	})
+	took := time.Since(begin)
+	stats := from.Stats()
+	found := 0
+	for i := range 100 {
+		if ids, err := nodes[(i*3)%50].Providers(b.Context(), list[i*files/100]); err == nil && slices.Contains(ids, from.ID()) || nodes[(i*3)%50] == from {
+			found++
+		}
+	}
+	b.ReportMetric(float64(took.Milliseconds()), "ms")
+	b.ReportMetric(float64(stats.Lookups), "lookups")
+	b.ReportMetric(float64(stats.Given), "messages")
+	b.ReportMetric(float64(stats.GivenSize)/files, "B/file")
+	b.ReportMetric(float64(kept(nodes))/files, "records/file")
+	b.ReportMetric(float64(found), "%found")
+	b.ReportMetric(0, "ns/op")
+}
+
+func kept(nodes []node) (sum int) {
+	for _, n := range nodes {
+		sum += n.Stats().Records
+	}
+	return sum
 }
 
 func median(times []time.Duration) float64 {

@@ -50,6 +50,8 @@ func (d *Discovery) giveRecords(ctx context.Context, id peer.ID, addresses []byt
 		for _, key := range part {
 			message = binary.BigEndian.AppendUint64(message, uint64(key))
 		}
+		d.given.Add(1)
+		d.givenSize.Add(int64(len(message)))
 		err := d.exchange(ctx, id, sendWithin, message, func(answer *bufio.Reader) error {
 			verdict, err := answer.ReadByte()
 			if err == nil && verdict != keptAll {
