@@ -1,0 +1,256 @@
+package exchange_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"cairn/introducer"
+	"cairn/p2p"
+	"cairn/share"
+)
+
+// TestAdmittedWithoutIntroducer: a member is admitted by another one that never heard of it, while nobody else is there.
+func TestAdmittedWithoutIntroducer(t *testing.T) {
+	g := found(t)
+	x := g.newcomer("introducer")
+	grant := x.grant()
+	grant.Introducer = true
+	g.join(x, g.founder, g.roster, grant)
+	old := g.member("old")
+	if _, err := x.roster.Add(old.roster.Statements()...); err != nil {
+		t.Fatal(err)
+	}
+	fresh := g.newcomer("fresh")
+	g.join(fresh, x.account.Signer(g.desc), x.roster, fresh.grant())
+	old.up()
+	fresh.up()
+	if old.roster.Admit(fresh.id) == nil || fresh.roster.Admit(old.id) != nil {
+		t.Fatal("the test starts from the wrong rosters")
+	}
+	fresh.host.Learn(old.host.Addresses()...)
+	took := eventually(t, 5*time.Second, "met", func() bool { return old.sees(fresh) && fresh.sees(old) })
+	if took > time.Second {
+		t.Errorf("it took %v, want less than a second", took)
+	}
+	m, ok := old.roster.AccountOf(fresh.id, time.Now())
+	if !ok || m.Nickname != "fresh" || m.GrantedBy != x.account.Key() {
+		t.Errorf("what the old member knows: %+v, %v", m, ok)
+	}
+	eventually(t, 2*time.Second, "the rosters agree", func() bool { return old.digest() == fresh.digest() })
+	if _, err := old.host.Stream(t.Context(), fresh.id, "hello/1"); err != nil {
+		t.Errorf("the other way: %v", err)
+	}
+}
+
+// TestChangeReachesEverybody: five members in a row learn of a sixth from the one in the middle.
+func TestChangeReachesEverybody(t *testing.T) {
+	g := found(t)
+	var nodes []*node
+	for i := range 5 {
+		nodes = append(nodes, g.member(fmt.Sprint("member", i)).up())
+		if i > 0 {
+			nodes[i].host.Learn(nodes[i-1].host.Addresses()...)
+		}
+	}
+	eventually(t, 10*time.Second, "all agree", func() bool { return agree(nodes) })
+	late := g.member("late")
+	if _, err := nodes[2].roster.Add(late.roster.Statements()...); err != nil {
+		t.Fatal(err)
+	}
+	took := eventually(t, 3*time.Second, "all know the newcomer", func() bool {
+		for _, n := range nodes {
+			if n.roster.Admit(late.id) != nil {
+				return false
+			}
+		}
+		return agree(nodes)
+	})
+	t.Logf("five members knew after %v", took)
+}
+
+func agree(nodes []*node) bool {
+	for _, n := range nodes {
+		if n.digest() != nodes[0].digest() {
+			return false
+		}
+	}
+	return true
+}
+
+// TestPartitionHeals: one half revokes a member, the other half takes in another one; then they meet.
+func TestPartitionHeals(t *testing.T) {
+	g := found(t)
+	x := g.newcomer("introducer")
+	grant := x.grant()
+	grant.Introducer = true
+	g.join(x, g.founder, g.roster, grant)
+	a, b, bad := g.member("ann"), g.member("bob"), g.member("bad")
+	everything := append(a.roster.Statements(), append(b.roster.Statements(), append(bad.roster.Statements(), x.roster.Statements()...)...)...)
+	for _, n := range []*node{a, b, bad, x} {
+		if _, err := n.roster.Add(everything...); err != nil {
+			t.Fatal(err)
+		}
+		n.up()
+	}
+	a.host.Learn(b.host.Addresses()...)
+	x.host.Learn(bad.host.Addresses()...)
+	eventually(t, 5*time.Second, "both halves met", func() bool { return a.sees(b) && x.sees(bad) && bad.sees(x) })
+
+	if _, err := a.roster.Revoke(g.founder, bad.account.Key(), "a test", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	carl := g.newcomer("carl")
+	g.join(carl, x.account.Signer(g.desc), x.roster, carl.grant())
+	carl.up()
+	carl.host.Learn(x.host.Addresses()...)
+	eventually(t, 5*time.Second, "each half has its news", func() bool {
+		return b.roster.Admit(bad.id) != nil && bad.roster.Admit(carl.id) == nil && x.roster.Admit(bad.id) == nil
+	})
+	if b.roster.Admit(carl.id) == nil || carl.roster.Admit(bad.id) != nil {
+		t.Fatal("news crossed the partition")
+	}
+
+	x.host.Learn(a.host.Addresses()...)
+	good := []*node{a, b, x, carl}
+	eventually(t, 5*time.Second, "the rosters agree", func() bool { return agree(good) })
+	for _, n := range good {
+		if err := n.roster.Admit(bad.id); !errors.Is(err, share.ErrDenied) || !strings.Contains(err.Error(), "a test") {
+			t.Errorf("%s on the revoked member: %v", n.name, err)
+		}
+		if err := n.roster.Admit(carl.id); err != nil {
+			t.Errorf("%s on the new member: %v", n.name, err)
+		}
+	}
+	eventually(t, 2*time.Second, "the revoked member is out", func() bool { return !x.sees(bad) && !carl.sees(bad) })
+}
+
+// TestRevokedDuringTransfer: the revocation reaches a node that is just serving the member.
+func TestRevokedDuringTransfer(t *testing.T) {
+	g := found(t)
+	a, b, bad := g.member("ann"), g.member("bob"), g.member("bad")
+	for _, n := range []*node{a, b, bad} {
+		n.up()
+	}
+	a.host.Handle("flood/1", func(s p2p.Stream) {
+		defer s.Reset()
+		for data := make([]byte, 1<<16); ; {
+			if _, err := s.Write(data); err != nil {
+				return
+			}
+		}
+	})
+	// Each knows the founder's word on those before; the later ones show their credentials to the earlier ones.
+	b.host.Learn(a.host.Addresses()...)
+	bad.host.Learn(a.host.Addresses()...)
+	eventually(t, 5*time.Second, "met", func() bool { return a.sees(b) && a.sees(bad) && bad.sees(a) && b.sees(a) })
+	eventually(t, 5*time.Second, "agreed", func() bool { return agree([]*node{a, b, bad}) })
+	s, err := bad.host.Stream(t.Context(), a.id, "flood/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Reset()
+	if _, err := io.CopyN(io.Discard, s, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.roster.Revoke(g.founder, bad.account.Key(), "", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	s.SetReadDeadline(time.Now().Add(5 * time.Second))
+	begin := time.Now()
+	if _, err := io.Copy(io.Discard, s); err == nil || time.Since(begin) > 2*time.Second {
+		t.Errorf("the transfer ended after %v with %v", time.Since(begin), err)
+	}
+	eventually(t, 2*time.Second, "it is out", func() bool { return !a.sees(bad) && !b.sees(bad) })
+	if !a.sees(b) {
+		t.Error("the members lost each other")
+	}
+}
+
+func TestExpiredMemberIsDropped(t *testing.T) {
+	g := found(t)
+	a, b := g.member("ann"), g.newcomer("brief")
+	grant := b.grant()
+	grant.Expires = time.Now().Add(3 * time.Second)
+	g.join(b, g.founder, g.roster, grant)
+	a.up()
+	b.up()
+	b.host.Learn(a.host.Addresses()...)
+	eventually(t, 2*time.Second, "met", func() bool { return a.sees(b) })
+	eventually(t, 6*time.Second, "dropped after the membership ended", func() bool { return !a.sees(b) })
+	if err := a.roster.Admit(b.id); !errors.Is(err, share.ErrDenied) {
+		t.Errorf("an expired member: %v", err)
+	}
+}
+
+// TestRevokedLearnsWhy: who was away while it was revoked is told, and gets nothing else.
+func TestRevokedLearnsWhy(t *testing.T) {
+	g := found(t)
+	a, bad := g.member("ann"), g.member("bad")
+	if _, err := a.roster.Add(bad.roster.Statements()...); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.roster.Revoke(g.founder, bad.account.Key(), "left the river", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	a.up()
+	bad.up()
+	events, cancel := bad.host.Subscribe()
+	defer cancel()
+	bad.host.Learn(a.host.Addresses()...)
+	timer := time.NewTimer(5 * time.Second)
+	defer timer.Stop()
+	for {
+		select {
+		case e := <-events:
+			if e.Change == p2p.Refused {
+				if !strings.Contains(e.Reason, "left the river") {
+					t.Errorf("the revoked member is told %q", e.Reason)
+				}
+				return
+			}
+		case <-timer.C:
+			t.Fatal("the revoked member is told nothing")
+		}
+	}
+}
+
+// TestManyStatements: a roster larger than one message.
+func TestManyStatements(t *testing.T) {
+	g := found(t)
+	a, b := g.member("ann"), g.member("bob")
+	var list [][]byte
+	for i := range 600 {
+		data, err := g.founder.SignGrant(introducer.Grant{
+			Account: introducer.NewAccount().Key(), Nickname: fmt.Sprint("member", i), Issued: time.Now(),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, data)
+	}
+	if _, err := a.roster.Add(list[:350]...); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.roster.Add(list[250:]...); err != nil {
+		t.Fatal(err)
+	}
+	a.up()
+	b.up()
+	begin := time.Now()
+	b.host.Learn(a.host.Addresses()...)
+	eventually(t, 10*time.Second, "the rosters agree", func() bool { return a.digest() == b.digest() })
+	t.Logf("600 statements agreed after %v", time.Since(begin))
+	if n := len(a.roster.Members(time.Now())); n != 602 {
+		t.Errorf("%d members, want 602", n)
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	if _, err := newExchange(nil, nil); err == nil {
+		t.Error("an exchange without host and roster")
+	}
+}
