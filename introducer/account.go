@@ -103,9 +103,7 @@ func (a Account) IsZero() bool { return a == Account{} }
 
 // Key returns the public key, by which others know the account.
 func (a Account) Key() AccountKey {
-	var k AccountKey
-	copy(k[:], a.private().Public().(ed25519.PublicKey))
-	return k
+	return publicOf(a.private())
 }
 
 // Seed returns a copy of the secret.
@@ -113,6 +111,10 @@ func (a Account) Seed() []byte { return append([]byte(nil), a.seed[:]...) }
 
 // Reveal returns the secret as text: whoever has it is this person.
 func (a Account) Reveal() string { return AccountPrefix + text32.EncodeToString(a.seed[:]) }
+
+func publicOf(private ed25519.PrivateKey) AccountKey {
+	return AccountKey(private.Public().(ed25519.PublicKey))
+}
 
 func (a Account) private() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(a.seed[:]) }
 

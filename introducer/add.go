@@ -82,7 +82,7 @@ func (r *Roster) read(statements [][]byte, refused *RefusedError) []*Statement {
 		}
 	}
 	r.mu.Unlock()
-	faults := verifyAll(wanted)
+	faults := verifyAll(wanted, r.verify)
 	good := wanted[:0]
 	for i, st := range wanted {
 		if faults[i] != nil {
@@ -95,14 +95,14 @@ func (r *Roster) read(statements [][]byte, refused *RefusedError) []*Statement {
 }
 
 // verifyAll verifies the signatures of statements on all processors and returns what is wrong with each.
-func verifyAll(list []*Statement) []error {
+func verifyAll(list []*Statement, verify func(*Statement) error) []error {
 	faults := make([]error, len(list))
 	workers := min(runtime.GOMAXPROCS(0), 1+len(list)/64)
 	var group sync.WaitGroup
 	for w := range workers {
 		group.Go(func() {
 			for i := w; i < len(list); i += workers {
-				faults[i] = list[i].verify()
+				faults[i] = verify(list[i])
 			}
 		})
 	}

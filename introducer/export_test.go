@@ -1,12 +1,33 @@
 package introducer
 
-import "time"
+import (
+	"crypto/ed25519"
+	"sync"
+	"time"
+)
 
 // SetClock replaces the clock of a roster before it is used.
 func (r *Roster) SetClock(now func() time.Time) { r.now = now }
 
 // SetSave replaces what writes the file of a roster before it is used.
 func (r *Roster) SetSave(save func(path string, data []byte) error) { r.save = save }
+
+// SetVerify has a roster remember in a table which statements verify, together with others that use the table.
+func (r *Roster) SetVerify(table *sync.Map) {
+	r.verify = func(st *Statement) error {
+		if _, known := table.Load(st.digest); known {
+			return nil
+		}
+		err := st.verify()
+		if err == nil {
+			table.Store(st.digest, nil)
+		}
+		return err
+	}
+}
+
+// TrustAll has a roster verify nothing.
+func (r *Roster) TrustAll() { r.verify = func(*Statement) error { return nil } }
 
 // Held returns how many statements a roster holds, with those that nobody heeds.
 func (r *Roster) Held() int {
@@ -21,3 +42,22 @@ const (
 	MaxGrants = maxGrants
 	MaxDead   = maxDead
 )
+
+// All returns the statements that a roster holds, with those that nobody heeds.
+func (r *Roster) All() [][]byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list [][]byte
+	for _, st := range r.set.slots {
+		list = append(list, st.data)
+	}
+	return list
+}
+
+// FoundWith is Found with a key that is given.
+func FoundWith(key ed25519.PrivateKey, name string, now time.Time) Descriptor {
+	d := Descriptor{Name: name, Created: now}
+	copy(d.key[:], key.Public().(ed25519.PublicKey))
+	copy(d.signature[:], ed25519.Sign(key, d.signed()))
+	return d
+}

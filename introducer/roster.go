@@ -30,10 +30,11 @@ const (
 // A Roster knows who belongs to a grid: it holds signed statements and works out what they mean. It is safe for concurrent
 // use.
 type Roster struct {
-	grid Descriptor
-	path string // empty: in memory alone
-	now  func() time.Time
-	save func(path string, data []byte) error
+	grid   Descriptor
+	path   string // empty: in memory alone
+	now    func() time.Time
+	save   func(path string, data []byte) error
+	verify func(*Statement) error
 
 	view atomic.Pointer[view]
 
@@ -51,7 +52,8 @@ type Roster struct {
 func NewRoster(grid Descriptor) *Roster {
 	return &Roster{
 		grid: grid, now: time.Now, set: newSet(), changed: make(chan struct{}), subscribers: map[int]func(){},
-		save: func(path string, data []byte) error { return wholefile.Write(path, data, 0o600) },
+		save:   func(path string, data []byte) error { return wholefile.Write(path, data, 0o600) },
+		verify: (*Statement).verify,
 	}
 }
 

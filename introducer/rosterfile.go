@@ -81,7 +81,7 @@ func (r *Roster) load(data []byte) error {
 		}
 		list, rest = append(list, st), rest[2+size:]
 	}
-	if err := errors.Join(verifyAll(list)...); err != nil {
+	if err := errors.Join(verifyAll(list, r.verify)...); err != nil {
 		return err
 	}
 	for _, st := range list {

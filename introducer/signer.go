@@ -30,7 +30,8 @@ func GridSigner(grid Descriptor, key ed25519.PrivateKey) (Signer, error) {
 
 // Signer signs with the account's key.
 func (a Account) Signer(grid Descriptor) Signer {
-	return Signer{grid: grid.key, issuer: a.Key(), key: a.private()}
+	key := a.private()
+	return Signer{grid: grid.key, issuer: publicOf(key), key: key}
 }
 
 // Issuer returns the account that signs, zero for the grid's key.
@@ -103,7 +104,8 @@ func signDevice(grid Descriptor, account Account, d Device, public []byte, node 
 	if d.Seq == 0 {
 		d.Seq = uint64(max(d.Issued.UnixMilli(), 0))
 	}
-	d.Account, d.Issued, d.Expires = account.Key(), seconds(d.Issued), seconds(d.Expires)
+	signer := account.Signer(grid)
+	d.Account, d.Issued, d.Expires = signer.issuer, seconds(d.Issued), seconds(d.Expires)
 	if err := d.validate(); err != nil {
 		return nil, fmt.Errorf("sign device: %w", err)
 	}
@@ -115,7 +117,7 @@ func signDevice(grid Descriptor, account Account, d Device, public []byte, node 
 			return nil, fmt.Errorf("sign device: %w", err)
 		}
 	}
-	return account.Signer(grid).sign(KindDevice, body, signature)
+	return signer.sign(KindDevice, body, signature)
 }
 
 func (s Signer) sign(kind Kind, body, nodeSignature []byte) ([]byte, error) {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +22,8 @@ type world struct {
 	grid    introducer.Descriptor
 	founder introducer.Signer
 	now     time.Time
+
+	verified *sync.Map // see quick
 }
 
 func newWorld(t testing.TB) *world {
@@ -50,23 +53,37 @@ func account(name string) introducer.Account {
 	return a
 }
 
-func key(name string) introducer.AccountKey { return account(name).Key() }
+// made holds what takes long to compute.
+var made sync.Map
+
+// once returns what make returned the first time for this name.
+func once[T any](name string, make func() T) T {
+	value, ok := made.Load(name)
+	if !ok {
+		value, _ = made.LoadOrStore(name, make())
+	}
+	return value.(T)
+}
+
+func key(name string) introducer.AccountKey {
+	return once("key "+name, func() introducer.AccountKey { return account(name).Key() })
+}
 
 func nodeKeyOf(name string) crypto.PrivKey {
-	seed := sha256.Sum256([]byte("node " + name))
-	k, _, err := crypto.GenerateEd25519Key(bytes.NewReader(seed[:]))
-	if err != nil {
-		panic(err)
-	}
-	return k
+	return once("node "+name, func() crypto.PrivKey {
+		seed := sha256.Sum256([]byte("node " + name))
+		k, _, err := crypto.GenerateEd25519Key(bytes.NewReader(seed[:]))
+		if err != nil {
+			panic(err)
+		}
+		return k
+	})
 }
 
 func nodeOf(name string) share.ServerID {
-	id, err := peer.IDFromPrivateKey(nodeKeyOf(name))
-	if err != nil {
-		panic(err)
-	}
-	return share.ServerID(id.String())
+	return once("id "+name, func() share.ServerID {
+		return share.ServerID(must(peer.IDFromPrivateKey(nodeKeyOf(name))).String())
+	})
 }
 
 // signer returns whose name it is; the empty name is the grid's key.
@@ -74,7 +91,7 @@ func (w *world) signer(name string) introducer.Signer {
 	if name == "" {
 		return w.founder
 	}
-	return account(name).Signer(w.grid)
+	return once("signer "+w.grid.ID()+name, func() introducer.Signer { return account(name).Signer(w.grid) })
 }
 
 // at returns a time some hours from the world's present.
