@@ -20,6 +20,9 @@ type account struct {
 type accounts interface {
 	// account returns the account of a node, false when it belongs to none.
 	account(id share.ServerID) (account, bool)
+	// former returns the key of the account that a node belongs to or belonged to, false when it never had one. What a node
+	// has stored counts for its account after it was removed too.
+	former(id share.ServerID) (key string, known bool)
 	policy() introducer.Policy
 }
 
@@ -30,6 +33,8 @@ func (o openAccounts) account(id share.ServerID) (account, bool) {
 	p, _ := o.host.Peer(id)
 	return account{key: string(id), nickname: p.Nickname, devices: []share.ServerID{id}}, true
 }
+
+func (openAccounts) former(id share.ServerID) (string, bool) { return string(id), true }
 
 func (openAccounts) policy() introducer.Policy { return introducer.Policy{Kind: introducer.Unlimited} }
 
@@ -46,6 +51,14 @@ func (r rosterAccounts) account(id share.ServerID) (account, bool) {
 		a.devices = append(a.devices, d.ID)
 	}
 	return a, true
+}
+
+func (r rosterAccounts) former(id share.ServerID) (string, bool) {
+	m, ok := r.roster.OwnerOf(id, time.Now())
+	if !ok {
+		return "", false
+	}
+	return m.Account.String(), true
 }
 
 func (r rosterAccounts) policy() introducer.Policy { return r.roster.Settings(time.Now()).Policy }

@@ -30,9 +30,16 @@ type quota struct {
 	deny     []string
 	limits   []config.Limit
 
-	mu    sync.Mutex // guards what follows
+	mu   sync.Mutex // guards last
+	last look
+}
+
+// A look is what is known of the grid for a while. It is immutable.
+type look struct {
 	taken time.Time
 	fair  *fairuse.Table
+	// gone are nodes that have something stored here and belong to nobody any more, by the key of their last account.
+	gone map[string][]share.ServerID
 }
 
 var _ storage.Quota = (*quota)(nil)
@@ -55,18 +62,18 @@ func (q *quota) Standing(ctx context.Context, peer share.ServerID) (share.Standi
 	if err != nil {
 		return share.Standing{}, err
 	}
-	used, err := q.used(ctx, a, peer)
+	used, err := q.used(ctx, a)
 	return share.Standing{Used: used, Limit: limit}, err
 }
 
-// used returns what the nodes of an account use together, and the peer that asks among them.
-func (q *quota) used(ctx context.Context, a account, peer share.ServerID) (int64, error) {
-	var used int64
-	devices := a.devices
-	if !slices.Contains(devices, peer) {
-		devices = append(slices.Clone(devices), peer)
+// used returns what the nodes of an account use together, with those that it had before.
+func (q *quota) used(ctx context.Context, a account) (int64, error) {
+	known, err := q.look(ctx)
+	if err != nil {
+		return 0, err
 	}
-	for _, id := range devices {
+	var used int64
+	for _, id := range slices.Concat(a.devices, known.gone[a.key]) {
 		n, err := q.store.UsageOf(ctx, string(id))
 		if err != nil {
 			return 0, fmt.Errorf("usage of %s: %w", id.Short(), err)
@@ -85,7 +92,11 @@ func (q *quota) limit(ctx context.Context, a account) (int64, error) {
 	if slices.ContainsFunc(q.deny, a.is) {
 		return 0, fmt.Errorf("%w: this node stores nothing for %s", share.ErrDenied, a)
 	}
-	limit := q.table(ctx).Limit(q.self, a.key, a.quota)
+	known, err := q.look(ctx)
+	if err != nil {
+		return 0, err
+	}
+	limit := known.fair.Limit(q.self, a.key, a.quota)
 	if set, ok := q.set(a); ok && (limit == share.NoLimit || set < limit) {
 		return set, nil
 	}
@@ -117,14 +128,29 @@ func (a account) String() string {
 	return "account " + share.ServerID(a.key).Short()
 }
 
-// table returns what everybody is entitled to.
-func (q *quota) table(ctx context.Context) *fairuse.Table {
+// look returns what is known of the grid.
+func (q *quota) look(ctx context.Context) (look, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.fair == nil || time.Since(q.taken) >= tableFresh {
-		q.fair, q.taken = fairTable(q.accounts, q.params, q.lenders(ctx)), time.Now()
+	if q.last.fair != nil && time.Since(q.last.taken) < tableFresh {
+		return q.last, nil
 	}
-	return q.fair
+	usage, err := q.store.Usage(ctx)
+	if err != nil {
+		return look{}, fmt.Errorf("usage: %w", err)
+	}
+	now := look{taken: time.Now(), fair: fairTable(q.accounts, q.params, q.lenders(ctx)), gone: map[string][]share.ServerID{}}
+	for owner := range usage {
+		id := share.ServerID(owner)
+		if _, belongs := q.accounts.account(id); belongs {
+			continue
+		}
+		if key, known := q.accounts.former(id); known {
+			now.gone[key] = append(now.gone[key], id)
+		}
+	}
+	q.last = now
+	return now, nil
 }
 
 // lenders returns this node and the others that store, with what they say that they lend.

@@ -31,16 +31,18 @@ func (n *Node) owners(ctx context.Context) ([]control.Owner, error) {
 	found := map[string]*control.Owner{}
 	for id, used := range usage {
 		a, ok := n.accounts.account(share.ServerID(id))
-		if !ok {
-			a = account{key: id} // who has left, or was revoked
+		if !ok { // the node was removed, or its owner has left
+			key, _ := n.accounts.former(share.ServerID(id))
+			a = account{key: cmp.Or(key, id)}
 		}
 		o := found[a.key]
 		if o == nil {
-			o = &control.Owner{ID: a.key, Nickname: a.nickname, Own: a.key == own.key}
-			if ok {
-				o.Limit, _ = n.quota.limit(ctx, a) // 0 for those who are refused
-			}
+			o = &control.Owner{ID: a.key, Own: a.key == own.key}
 			found[a.key] = o
+		}
+		if ok && o.Nickname == "" {
+			o.Nickname = a.nickname
+			o.Limit, _ = n.quota.limit(ctx, a) // 0 for those who are refused
 		}
 		o.Used += used
 	}

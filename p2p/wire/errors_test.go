@@ -80,9 +80,14 @@ func TestQuotaError(t *testing.T) {
 	}
 	const text = "quota reached: 5 of 4 bytes used"
 	for _, other := range []wire.Error{
-		{Code: 3, Text: text}, {Code: 5, Text: text + "."}, {Code: 5, Text: " " + text}, {Code: 5, Text: "quota reached: 05 of 4 bytes used"},
-		{Code: 5, Text: "quota reached: -5 of 4 bytes used"}, {Code: 5, Text: text + ", 0 more wanted"},
-		{Code: 5, Text: "quota reached: 99999999999999999999 of 4 bytes used"}, {Code: 5, Text: "quota reached"},
+		{Code: 3, Text: text},
+		{Code: 5, Text: text + "."},
+		{Code: 5, Text: " " + text},
+		{Code: 5, Text: text + ", 0 more wanted"},
+		{Code: 5, Text: "quota reached: 05 of 4 bytes used"},
+		{Code: 5, Text: "quota reached: -5 of 4 bytes used"},
+		{Code: 5, Text: "quota reached: 99999999999999999999 of 4 bytes used"},
+		{Code: 5, Text: "quota reached"},
 	} {
 		if errors.Is(other, share.ErrQuota) {
 			t.Errorf("%+v passes for a quota error", other)
