@@ -94,7 +94,7 @@ func (t *Table) Limit(server share.ServerID, account string, quota int64) int64 
 	if e == share.NoLimit || known && s.Account == account {
 		return share.NoLimit
 	}
-	return max(e*4, max(part(e, Slack*s.Lends, t.all-t.accounts[account]), (e+t.total-1)/t.total))
+	return min(e, max(part(e, Slack*s.Lends, t.all-t.accounts[account]), (e+t.total-1)/t.total))
 }
 
 // part returns e · n / of, and at most 2⁶¹.
