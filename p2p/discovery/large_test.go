@@ -38,8 +38,8 @@ func startMany(b testing.TB, count, keep int) []node {
 			}
 		})))
 	}
-	eventually(b, 2*time.Minute, "all are in the DHT", func() bool {
-		return !slices.ContainsFunc(nodes, func(n node) bool { return n.Known() < min(count/2, 30) })
+	eventually(b, 3*time.Minute, "all are in the DHT", func() bool {
+		return !slices.ContainsFunc(nodes, func(n node) bool { return n.Known() < 15 })
 	})
 	connections := 0
 	for _, n := range nodes {
