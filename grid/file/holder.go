@@ -20,33 +20,80 @@ const (
 
 // A peer is what the reads of a file know of one of its servers.
 type peer struct {
-	server  share.Server
-	waiting atomic.Int32 // requests under way
+	server share.Server
 
 	mu      sync.Mutex    // guards what follows
+	waiting int           // requests under way
+	busy    time.Time     // since when there are any
 	heard   time.Time     // when it last gave something
-	service time.Duration // moving average of the time for one block, those ahead of it not counted; 0 while unknown
+	service time.Duration // moving average of the time from one answer to the next while it has requests; 0 while unknown
 	avoided time.Time     // until when others are preferred
 	penalty time.Duration
 }
 
-// gave notes that the server has given something, which took that long behind others that it was asked for before.
-func (p *peer) gave(took time.Duration, ahead int) {
+// begin notes a request to the server.
+func (p *peer) begin() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	service := took / time.Duration(ahead+1)
-	if p.service == 0 {
-		p.service = service
+	if p.waiting == 0 {
+		p.busy = time.Now()
 	}
-	p.service += (service - p.service) / 8
+	p.waiting++
+}
+
+// end notes that a request is over.
+func (p *peer) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting--
+}
+
+// gave notes that the server has given something. Requests may be answered in another order than they were made in, so
+// what one of them took says little of the server; how often answers come says it.
+func (p *peer) gave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.average(p.silence())
 	p.heard, p.avoided, p.penalty = time.Now(), time.Time{}, 0
 }
 
-// wait returns how long another request is likely to take, 0 where nothing is known.
-func (p *peer) wait() time.Duration {
+// gaveNothing notes that the server did not answer as long as anybody waited for it.
+func (p *peer) gaveNothing() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.service * time.Duration(p.waiting.Load()+1)
+	if silence := p.silence(); silence > p.service {
+		p.average(silence)
+	}
+}
+
+// silence returns for how long the server has had requests and given nothing. p.mu is held.
+func (p *peer) silence() time.Duration {
+	if p.heard.After(p.busy) {
+		return time.Since(p.heard)
+	}
+	return time.Since(p.busy)
+}
+
+func (p *peer) average(service time.Duration) {
+	if p.service == 0 {
+		p.service = service
+	}
+	p.service = max(p.service+(service-p.service)/8, 1)
+}
+
+// wait returns how long another request is likely to take, 0 where nothing is known, and whether the server has ever
+// given anything.
+func (p *peer) wait() (wait time.Duration, known bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.service * time.Duration(p.waiting+1), !p.heard.IsZero()
+}
+
+// load returns the number of requests under way.
+func (p *peer) load() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.waiting
 }
 
 // avoid has other servers preferred for a while.

@@ -225,7 +225,7 @@ func (h *holder) rank(now time.Time, needed int) int {
 	if !h.server.Local {
 		rank++
 	}
-	return rank*waiting + int(h.waiting.Load())
+	return rank*waiting + h.load()
 }
 
 func (hs *holders) close() {

@@ -83,32 +83,40 @@ func TestSlowUplinksAreNotFlooded(t *testing.T) {
 	})
 }
 
-// TestReadUsesAllUplinks: where the servers' own links are the bottleneck, all of them carry, each as much as it can.
+// TestReadUsesAllUplinks: where the servers' own links are the bottleneck, all of them carry, each as much as it can and
+// none is asked for much more.
 func TestReadUsesAllUplinks(t *testing.T) {
 	for what, c := range map[string]struct {
 		kilobytes []float64 // a second, by share number
 		atLeast   float64   // kilobytes a second of plaintext
 	}{
-		"equal":         {[]float64{30, 30, 30, 30, 30, 30}, 90},   // 60 from the two with plain data
-		"one is slow":   {[]float64{5, 100, 100, 100, 100}, 150},   // 10
+		"equal":         {[]float64{30, 30, 30, 30, 30, 30}, 120},  // 60 from the two with plain data, 180 from all
+		"one is slow":   {[]float64{5, 100, 100, 100, 100}, 150},   // 10 and 405
 		"all are fast":  {[]float64{5e4, 5e4, 5e4, 5e4, 5e4}, 5e3}, // the round trips bound it
-		"parity is bad": {[]float64{30, 30, 1, 1, 1, 1}, 20},       // at most 8 where each segment waits for a bad link
+		"parity is bad": {[]float64{30, 30, 1, 1, 1, 1}, 45},       // 60 and 64, less what it costs to find out who is bad
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const size = 400 * 2 * encoding.MinBlockSize
 				s := store(t, 2, len(c.kilobytes), len(c.kilobytes), size)
+				links := make([]*link, len(c.kilobytes))
 				for n, rate := range c.kilobytes {
-					l := &link{bytesPerSecond: rate * 1000}
+					links[n] = &link{bytesPerSecond: rate * 1000}
 					server := s.holder(share.Number(n))
 					server.on(delay(roundTrip), opNumbers, opOpen, opRead)
-					server.link = l.carry
+					server.link = links[n].carry
 				}
 				start := time.Now()
 				s.check(t, s.reader(t))
-				got := size / 1000 / time.Since(start).Seconds()
+				took := time.Since(start).Seconds()
+				got := size / 1000 / took
 				if t.Logf("%.0f kB/s", got); got < c.atLeast {
 					t.Errorf("%.0f kB/s, want %v", got, c.atLeast)
+				}
+				for n, l := range links {
+					if could := l.bytesPerSecond*took + 2*encoding.MinBlockSize; float64(l.carried) > could {
+						t.Errorf("the link of share %d was asked for %d bytes, and carried %.0f at most", n, l.carried, could)
+					}
 				}
 				if what == "all are fast" && s.holder(2).count(opRead) > 20 {
 					t.Errorf("parity was read %d times from idle servers", s.holder(2).count(opRead))

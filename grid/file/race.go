@@ -74,7 +74,6 @@ type race struct {
 type attempt struct {
 	h      *holder
 	start  time.Time
-	ahead  int // requests to the same server that were under way then
 	cancel context.CancelCauseFunc
 	late   bool // others were asked meanwhile; used by the race's goroutine only, as is given
 	given  bool // it was given up, and ends soon
@@ -112,10 +111,10 @@ func (r *race) start(n int, off int64, fits func(*holder) bool) bool {
 		}
 		r.tried[h] = true
 		ctx, cancel := context.WithCancelCause(r.ctx)
-		a := &attempt{h: h, start: time.Now(), ahead: int(h.waiting.Add(1)) - 1, cancel: cancel}
+		a := &attempt{h: h, start: time.Now(), cancel: cancel}
+		h.begin()
 		r.under[a] = true
 		r.s.uses.Go(func() {
-			defer h.waiting.Add(-1)
 			defer cancel(nil)
 			r.run(ctx, a, n, off)
 		})
@@ -127,15 +126,18 @@ func (r *race) start(n int, off int64, fits func(*holder) bool) bool {
 func (r *race) run(ctx context.Context, a *attempt, n int, off int64) {
 	a.buf = r.s.buffer(n)
 	a.err = a.h.read(ctx, r.s.index, a.buf, off)
+	if a.err != nil && ctx.Err() != nil {
+		a.h.gaveNothing()
+	}
 	switch {
 	case a.err == nil:
-		took := time.Since(a.start)
-		a.h.gave(took, a.ahead)
-		r.pace.observe(took)
+		a.h.gave()
+		r.pace.observe(time.Since(a.start))
 		r.s.fetched.Add(int64(n))
 	case errors.Is(context.Cause(ctx), errSilent):
 		a.err = fmt.Errorf("%w: %w for %s", share.ErrUnavailable, errSilent, time.Since(a.start).Round(time.Second))
 	}
+	a.h.end()
 	select {
 	case r.results <- a:
 	case <-r.ctx.Done():

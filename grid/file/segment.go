@@ -111,6 +111,8 @@ func (f *segmentFetch) askWanted() {
 // wanted: any k blocks are as good then.
 func (f *segmentFetch) spread() {
 	needed := f.s.root.Needed
+	f.s.spreading.Lock() // every segment counts what those before it have asked for
+	defer f.s.spreading.Unlock()
 	if len(f.wanted) < needed || !f.plainIsBusy() {
 		return
 	}
@@ -121,10 +123,10 @@ func (f *segmentFetch) spread() {
 	var offers []offer
 	now := time.Now()
 	for _, h := range f.best {
-		if h.demerit(now) > 0 {
-			continue
+		cost, known := h.wait()
+		if h.demerit(now) > 0 || !known && h.load() > 0 {
+			continue // a server that nothing is known of has one request to show what it can
 		}
-		cost := h.wait()
 		if int(h.number) >= needed {
 			cost += plainWait
 		}
@@ -142,7 +144,10 @@ func (f *segmentFetch) spread() {
 
 // plainIsBusy reports whether a holder of plain data has a queue that is worth going around.
 func (f *segmentFetch) plainIsBusy() bool {
-	return slices.ContainsFunc(f.best, func(h *holder) bool { return int(h.number) < f.s.root.Needed && h.wait() > plainWait })
+	return slices.ContainsFunc(f.best, func(h *holder) bool {
+		wait, _ := h.wait()
+		return int(h.number) < f.s.root.Needed && wait > plainWait
+	})
 }
 
 // coming returns the numbers of the blocks that are on their way and not late.

@@ -28,6 +28,7 @@ type Source struct {
 	indexPace pace
 	blockPace pace
 	fetched   atomic.Int64
+	spreading sync.Mutex // held while a segment chooses whom it asks instead of busy servers
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
