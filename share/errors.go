@@ -37,7 +37,37 @@ type UnhappyError struct {
 
 func (e *UnhappyError) Error() string {
 	text := fmt.Sprintf("shares could be placed on %d servers, %d are needed (%d servers known)", e.Happiness, e.Happy, e.Servers)
+	if quotas := e.Quotas(); len(quotas) > 0 {
+		text += fmt.Sprintf("; %d servers take no more because of a quota", len(quotas))
+	}
 	return text + told(e.Causes)
+}
+
+// Quotas returns the refusals because of a quota, one for each server.
+func (e *UnhappyError) Quotas() []*QuotaError {
+	var quotas []*QuotaError
+	seen := map[ServerID]bool{}
+	for _, cause := range e.Causes {
+		var quota *QuotaError
+		if !errors.As(cause, &quota) {
+			continue
+		}
+		var of interface{ ServerID() ServerID }
+		if errors.As(cause, &of) {
+			if seen[of.ServerID()] {
+				continue
+			}
+			seen[of.ServerID()] = true
+		}
+		quotas = append(quotas, quota)
+	}
+	return quotas
+}
+
+// OverQuota reports whether the upload could have been happy but for quotas.
+func (e *UnhappyError) OverQuota() bool {
+	quotas := len(e.Quotas())
+	return quotas > 0 && e.Happiness+quotas >= e.Happy
 }
 
 // Unwrap gives access to the refusals.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"time"
@@ -8,14 +9,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"cairn/node/control"
+	"cairn/share"
 )
 
 func newStatusCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "show the running node at a glance",
-		Long:  help("Shows the running node: who it is, its grid, how many peers answer, and the space it lends."),
-		Args:  cobra.NoArgs,
+		Long: help(`Shows the running node: who it is, its grid, how many peers answer, the space it lends and who uses it, and what you use of
+the space that others lend.`),
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := a.client()
 			if err != nil {
@@ -37,11 +40,50 @@ func printStatus(w io.Writer, s control.Status) {
 	fmt.Fprintf(w, "peers    %d answer, %d known\n", s.Peers, s.PeersKnown)
 	if s.Storage.Enabled {
 		fmt.Fprintf(w, "storage  lends %s, %s used, %s free\n", sizeText(s.Storage.Offered), sizeText(s.Storage.Used), sizeText(s.Storage.Free))
+		printOwners(w, s.Storage.Owners)
 	} else {
 		fmt.Fprintf(w, "storage  lends nothing\n")
 	}
+	fmt.Fprintf(w, "usage    %s\n", usageText(s.Usage))
 	fmt.Fprintf(w, "up       %s, process %d, version %s\n", (time.Duration(s.Uptime) * time.Second).Round(time.Second), s.PID, s.Version)
 	for _, address := range s.Addresses {
 		fmt.Fprintf(w, "address  %s\n", address)
 	}
+}
+
+// maxOwners is how many of those who use the disk are named; the others are in the JSON.
+const maxOwners = 8
+
+func printOwners(w io.Writer, owners []control.Owner) {
+	for i, o := range owners {
+		if i == maxOwners {
+			fmt.Fprintf(w, "         and %d more\n", len(owners)-i)
+			return
+		}
+		name := cmp.Or(o.Nickname, share.ServerID(o.ID).Short())
+		if o.Own {
+			name = "yourself"
+		}
+		limit := ""
+		if o.Limit != share.NoLimit {
+			limit = " of " + sizeText(o.Limit)
+		}
+		fmt.Fprintf(w, "         for %s %s%s\n", name, sizeText(o.Used), limit)
+	}
+}
+
+// usageText says what the person behind the node uses of the grid.
+func usageText(u control.Usage) string {
+	if u.Asked == 0 {
+		return "no other node stores yet"
+	}
+	text := "you use " + sizeText(u.Used)
+	if u.Limit != share.NoLimit {
+		text += " of " + sizeText(u.Limit)
+	}
+	text += fmt.Sprintf(" on %d of the %d servers of others", u.Servers, u.Asked)
+	if away := u.Asked - u.Answered; away > 0 {
+		text += fmt.Sprintf(", %d of which did not tell", away)
+	}
+	return text
 }

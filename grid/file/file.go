@@ -99,6 +99,9 @@ func (e *ServerError) Error() string {
 // Unwrap returns the cause.
 func (e *ServerError) Unwrap() error { return e.Err }
 
+// ServerID returns the server.
+func (e *ServerError) ServerID() share.ServerID { return e.Server }
+
 // Silent reports whether the server was given up because it did not answer, or took nothing for too long.
 func (e *ServerError) Silent() bool {
 	for _, silent := range []error{errNoAnswer, errSilent, errLagging, errStalled, errStuck} {

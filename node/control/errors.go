@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/dustin/go-humanize"
+
 	"cairn/share"
 	"cairn/share/capability"
 )
@@ -60,6 +62,12 @@ func ErrorOf(err error) *Error {
 		short := *unhappy
 		short.Causes = nil
 		e.separate(unhappy, &short, unhappy.Causes)
+		if unhappy.OverQuota() {
+			e.overQuota(unhappy)
+		}
+	} else if quota, ok := errors.AsType[*share.QuotaError](err); ok {
+		e.Message = strings.Replace(e.Message, quota.Error(), quotaText(quota.Used, quota.Limit), 1)
+		e.Hint = quotaHint
 	}
 	if few, ok := errors.AsType[*share.NotEnoughSharesError](err); ok {
 		e.Needed, e.Answered, e.Asked = few.Needed, few.Found, few.Asked
@@ -69,6 +77,26 @@ func ErrorOf(err error) *Error {
 		e.separate(few, &short, few.Causes)
 	}
 	return e
+}
+
+// quotaHint is what to do about a quota.
+const quotaHint = "lend more space (\"cairn config set storage.offer SIZE\"), or ask who founded the grid for a larger quota; " +
+	"what is stored stays, and the same command continues where it stopped"
+
+func quotaText(used, limit int64) string {
+	return fmt.Sprintf("quota reached: you use %s of the %s that you may", humanize.Bytes(uint64(max(used, 0))), humanize.Bytes(uint64(max(limit, 0))))
+}
+
+// overQuota says in the first place that quotas are the reason: one number for all servers that refused.
+func (e *Error) overQuota(unhappy *share.UnhappyError) {
+	var used, limit int64
+	quotas := unhappy.Quotas()
+	for _, q := range quotas {
+		used, limit = used+q.Used, limit+q.Limit
+	}
+	e.Message = fmt.Sprintf("%s on %d of %d servers, and the others are too few: shares could be placed on %d, %d are needed",
+		quotaText(used, limit), len(quotas), unhappy.Servers, unhappy.Happiness, unhappy.Happy)
+	e.Hint = quotaHint
 }
 
 // maxCauses bounds how many failures of single servers are told.
@@ -86,6 +114,8 @@ func codeOf(err error) Code {
 	unhappy, isUnhappy := errors.AsType[*share.UnhappyError](err)
 	few, isFew := errors.AsType[*share.NotEnoughSharesError](err)
 	switch {
+	case isUnhappy && unhappy != nil && unhappy.OverQuota():
+		return CodeRefused
 	case isUnhappy && unhappy != nil:
 		return CodeNotEnough
 	case isFew && few.Found == 0 && few.Answered == few.Asked:
