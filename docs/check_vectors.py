@@ -2,11 +2,13 @@
 """Checks docs/vectors against docs/formats.md with nothing but Python's standard library.
 
 It shares no code with the program: it reads the stored shares back to plaintext with every kind of subset of them, makes
-every golden file anew from its plaintext, and reads and diminishes every capability. It is slow and clear on purpose.
+every golden file anew from its plaintext, reads and diminishes every capability, and works out who the members of a
+roster are. It is slow and clear on purpose.
 
-    python3 docs/check_vectors.py [--quick] [DIRECTORY]
+    python3 docs/check_vectors.py [--quick | --roster] [DIRECTORY]
 
-prints one line and exits with 0 when all agree, otherwise one line for each difference, and exits with 1.
+leaves out large files with --quick and all but the roster with --roster. It prints one line and exits with 0 when all
+agree, otherwise one line for each difference, and exits with 1.
 """
 import base64
 import functools
@@ -523,29 +525,256 @@ def diminish(kind, fields):
     return tuple(write_capability(to, fields) if to else None for to in KINDS[kind][1:3])
 
 
-def ed25519_public(seed):
-    """RFC 8032, section 5.1.5."""
-    p = 2**255 - 19
-    d = -121665 * pow(121666, p - 2, p) % p
+# Ed25519 (RFC 8032, section 5.1), with points as (X, Y, Z, T) where x = X/Z, y = Y/Z and xy = T/Z
 
-    def add(a, b):
-        (x1, y1), (x2, y2) = a, b
-        t = d * x1 * x2 * y1 * y2 % p
-        return ((x1 * y2 + x2 * y1) * pow(1 + t, p - 2, p) % p, (y1 * y2 + x1 * x2) * pow(1 - t, p - 2, p) % p)
+P = 2**255 - 19
+L = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
 
-    y = 4 * pow(5, p - 2, p) % p
-    square = (y * y - 1) * pow(d * y * y + 1, p - 2, p) % p
-    x = pow(square, (p + 3) // 8, p)
-    if x * x % p != square:
-        x = x * pow(2, (p - 1) // 4, p) % p
-    point, result = (x if x % 2 == 0 else p - x, y), (0, 1)
-    scalar = int.from_bytes(hashlib.sha512(seed).digest()[:32], "little")
-    scalar = scalar & ((1 << 254) - 8) | 1 << 254
+
+def point_add(a, b):
+    u, v = (a[1] - a[0]) * (b[1] - b[0]) % P, (a[1] + a[0]) * (b[1] + b[0]) % P
+    s, t = 2 * a[3] * b[3] * D % P, 2 * a[2] * b[2] % P
+    e, f, g, h = v - u, t - s, t + s, v + u
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def point_mul(scalar, point):
+    result = (0, 1, 1, 0)
     while scalar:
         if scalar & 1:
-            result = add(result, point)
-        point, scalar = add(point, point), scalar >> 1
-    return (result[1] | (result[0] & 1) << 255).to_bytes(32, "little")
+            result = point_add(result, point)
+        point, scalar = point_add(point, point), scalar >> 1
+    return result
+
+
+def point_encode(point):
+    inverse = pow(point[2], P - 2, P)
+    x, y = point[0] * inverse % P, point[1] * inverse % P
+    return (y | (x & 1) << 255).to_bytes(32, "little")
+
+
+def point_decode(data):
+    """Returns None for what is no point."""
+    y = int.from_bytes(data, "little")
+    sign, y = y >> 255, y & (1 << 255) - 1
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if x * x % P != square:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    if x * x % P != square or y >= P or x == 0 and sign:
+        return None
+    if x & 1 != sign:
+        x = P - x
+    return x, y, 1, x * y % P
+
+
+BASE = point_decode((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
+
+
+def ed25519_public(seed):
+    scalar = int.from_bytes(hashlib.sha512(seed).digest()[:32], "little")
+    return point_encode(point_mul(scalar & ((1 << 254) - 8) | 1 << 254, BASE))
+
+
+def ed25519_verify(public, message, signature):
+    if len(public) != 32 or len(signature) != 64:
+        return False
+    a, s = point_decode(public), int.from_bytes(signature[32:], "little")
+    if a is None or s >= L:
+        return False
+    k = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % L
+    minus = ((P - a[0]) % P, a[1], a[2], (P - a[3]) % P)
+    return point_encode(point_add(point_mul(s, BASE), point_mul(k, minus))) == signature[:32]
+
+
+# Membership
+
+class Denied(Exception):
+    """A statement that is well-formed and about another grid."""
+
+
+KEY, STRING, TEXT, NUMBER, TRUE = "key", "string", "text", "number", "true"
+ENVELOPE = {1: NUMBER, 2: STRING, 3: STRING, 4: STRING}
+BODIES = {
+    1: ("grant", {1: NUMBER, 2: KEY, 3: KEY, 4: KEY, 5: TEXT, 6: TRUE, 7: NUMBER, 8: NUMBER, 9: NUMBER, 10: NUMBER}, {3, 6, 7, 9}),
+    2: ("device", {1: NUMBER, 2: KEY, 4: KEY, 5: TEXT, 6: TRUE, 7: KEY, 8: NUMBER, 9: NUMBER, 10: NUMBER}, {6, 9}),
+    3: ("revocation", {1: NUMBER, 2: KEY, 3: KEY, 4: KEY, 5: TEXT, 8: NUMBER}, {3, 5}),
+    4: ("settings", {1: NUMBER, 2: KEY, 3: KEY, 4: NUMBER, 5: NUMBER, 6: NUMBER, 7: NUMBER, 8: NUMBER, 9: NUMBER, 10: NUMBER,
+                     11: NUMBER, 12: NUMBER, 13: NUMBER}, {3, 4, 5, 6, 7, 9, 11, 12, 13}),
+}
+NO_ISSUER = bytes(32)
+
+
+def read_map(data, kinds, optional):
+    """Reads a map with ascending integer keys; what is optional is absent where it is empty, zero or false."""
+    r, fields, previous = Reader(data), {}, 0
+    for _ in range(r.head(5)):
+        name = r.head(0)
+        if name <= previous or name not in kinds:
+            raise Malformed("keys are unknown or out of order")
+        previous, kind = name, kinds[name]
+        if kind == TRUE:
+            value = r.take(1) == b"\xf5"
+            if not value:
+                raise Malformed("not true")
+        elif kind == NUMBER:
+            value = r.head(0)
+        elif kind == TEXT:
+            value = r.take(r.head(3))
+            try:
+                value = value.decode("utf-8")
+            except UnicodeDecodeError:
+                raise Malformed("no UTF-8") from None
+            if not value.isprintable() or len(value.encode()) > (200 if name in optional else 64):
+                raise Malformed("a text that is too long or does not print")
+        else:
+            value = r.take(r.head(2))
+            if kind == KEY and (len(value) != 32 or value == NO_ISSUER):
+                raise Malformed("no key")
+        if name in optional and not value:
+            raise Malformed("an empty value")
+        fields[name] = value
+    if r.at != len(data) or set(kinds) - set(fields) - optional:
+        raise Malformed("fields missing, or more behind the map")
+    return fields
+
+
+class Statement:
+    """One statement about a grid, with its signatures verified."""
+
+    def __init__(self, grid, data):
+        if len(data) > 1024:
+            raise TooLarge()
+        outer = read_map(data, ENVELOPE, {4})
+        if outer[1] not in BODIES:
+            raise Version()
+        self.kind, kinds, optional = BODIES[outer[1]]
+        body = read_map(outer[2], kinds, optional)
+        if body[1] != 1:
+            raise Version()
+        if body[2] != grid:
+            raise Denied()
+        removed = self.kind == "device" and 6 in body
+        if (4 in outer) != (self.kind == "device" and not removed):
+            raise Malformed("a signature too many or too few")
+        self.body, self.data, self.digest = body, data, sha256(data)
+        self.issuer = body[4] if self.kind == "device" else body.get(3, NO_ISSUER)
+        self.subject = {"device": body.get(7), "settings": NO_ISSUER}.get(self.kind, body.get(4))
+        self.issued, self.expires, self.seq = body[8], body.get(9, 0) if self.kind != "settings" else 0, body.get(10, 0)
+        self.removed = removed
+        signer = grid if self.issuer == NO_ISSUER else self.issuer
+        if not ed25519_verify(signer, b"cairn/v1/" + self.kind.encode() + b"\0" + outer[2], outer[3]):
+            raise Malformed("the signature does not match")
+        if 4 in outer and not ed25519_verify(body[7], b"cairn/v1/device node\0" + outer[2], outer[4]):
+            raise Malformed("the node's signature does not match")
+        self.slot = bytes([outer[1]]) + self.issuer + self.subject
+
+    def order(self):
+        """What comes first in this order takes the place of the others of its slot."""
+        return (self.issued if self.kind == "revocation" else -self.seq), self.digest
+
+    def expired(self, now):
+        return self.expires != 0 and self.expires <= now
+
+
+class Account:
+    """One account of a roster: its grant and what follows from it."""
+
+    def __init__(self, grant, depth, state):
+        self.grant, self.depth, self.state = grant, depth, state
+        self.introducer = state == "member" and 6 in grant.body and depth < 16
+        self.devices = []
+
+
+class Roster:
+    """What a set of statements means at one time."""
+
+    def __init__(self, statements, now):
+        newest = {}
+        for s in sorted(statements, key=Statement.order, reverse=True):
+            newest[s.slot] = s
+        self.of = {kind: [s for s in newest.values() if s.kind == kind] for kind, _, _ in BODIES.values()}
+        self.now, self.accounts = now, {}
+        for depth in range(1, 17):
+            self.place(depth, lambda s, d=depth: self.distance(s.issuer) == d - 1 and not s.expired(now), "member")
+        reach = {}
+        for s in self.of["grant"]:
+            d = self.distance(s.issuer)
+            if d is not None:
+                reach[s.subject] = min(d + 1, reach.get(s.subject, 99))
+        lapsed = {}
+        for depth in range(1, 18):
+            for account in [a for a, d in reach.items() if d == depth and a not in self.accounts]:
+                lapsed[account] = self.make(account, depth, lambda s, d=depth: self.distance(s.issuer) == d - 1, "expired")
+        for account in {s.subject for s in self.of["grant"]} - set(self.accounts) - set(lapsed):
+            lapsed[account] = self.make(account, 0, lambda s: True, "unvouched")
+        self.accounts.update(lapsed)
+        self.find_devices()
+
+    def distance(self, issuer):
+        """How far an issuer is from the grid's key, None when it has no authority."""
+        if issuer == NO_ISSUER:
+            return 0
+        account = self.accounts.get(issuer)
+        return account.depth if account and account.introducer else None
+
+    def place(self, depth, counts, state):
+        found = {s.subject for s in self.of["grant"] if s.subject not in self.accounts and counts(s)}
+        self.accounts.update({account: self.make(account, depth, counts, state) for account in found})
+
+    def make(self, account, depth, counts, state):
+        grants = [s for s in self.of["grant"] if s.subject == account and counts(s)]
+        for s in self.of["revocation"]:
+            d = self.distance(s.issuer)
+            if s.subject == account and d is not None and (depth == 0 or d < depth):
+                state = "revoked"
+        return Account(min(grants, key=lambda s: (-s.issued, s.digest)), depth, state)
+
+    def find_devices(self):
+        owned = {}
+        for account, a in self.accounts.items():
+            claims = [s for s in self.of["device"] if s.issuer == account and not s.removed and not s.expired(self.now)]
+            claims.sort(key=lambda s: (s.issued, s.digest))
+            for s in claims[:32] if a.state == "member" else []:
+                owned.setdefault(s.subject, []).append(s)
+        winners = [min(claims, key=lambda s: (s.issued, s.digest)) for claims in owned.values()]
+        for s in sorted(winners, key=lambda s: (s.issued, s.digest)):
+            self.accounts[s.issuer].devices.append(peer_id(s.subject))
+
+    def names(self):
+        """The nicknames as they are shown: distinct among members."""
+        members = [a for a in self.accounts.values() if a.state == "member"]
+        members.sort(key=lambda a: (a.depth, a.grant.issued, a.grant.subject))
+        shown, taken = {}, set()
+        for a in self.accounts.values():
+            shown[a.grant.subject] = a.grant.body[5]
+        for a in members:
+            if a.grant.body[5].lower() in taken:
+                shown[a.grant.subject] += " (" + base32_encode(a.grant.subject)[:8] + ")"
+            taken.add(a.grant.body[5].lower())
+        return shown
+
+    def settings(self):
+        heeded = [s for s in self.of["settings"] if self.distance(s.issuer) is not None]
+        return min(heeded, key=lambda s: (self.distance(s.issuer), -s.seq, s.digest), default=None)
+
+    def digest(self):
+        buckets = [[] for _ in range(256)]
+        for kind, statements in self.of.items():
+            for s in statements:
+                holder = self.accounts.get(s.issuer)
+                if holder and holder.state in ("member", "expired") if kind == "device" else self.distance(s.issuer) is not None:
+                    buckets[sha256(s.slot)[0]].append(s.digest)
+        return sha256(b"".join(sha256(b"".join(sorted(b))) if b else bytes(32) for b in buckets))
+
+
+def peer_id(key):
+    """The text form of the libp2p id of an Ed25519 key."""
+    digits, n = "", int.from_bytes(bytes.fromhex("002408011220") + key, "big")
+    while n:
+        digits, n = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"[n % 58] + digits, n // 58
+    return "1" + digits
 
 
 # The vectors
@@ -582,6 +811,7 @@ class Checker:
             return json.load(f)
 
     def run(self):
+        self.roster()
         for vector in self.load("encoded.json"):
             self.attempt(self.stored, vector)
             two_levels = vector["size"] == 256 * vector["block"] + 1  # the smallest file of that kind
@@ -597,6 +827,31 @@ class Checker:
         errors = {"corrupt": Malformed, "version": Version, "too large": TooLarge}
         for vector in self.load("roots.json"):
             self.expect_error("root, " + vector["about"], errors[vector["error"]], read_root, bytes.fromhex(vector["block"]))
+
+    def roster(self):
+        v = self.load("roster.json")
+        grid = base32_decode(v["grid"].partition(":")[2])
+        outer = read_map(grid, {1: STRING, 2: STRING}, set())
+        kinds = {1: NUMBER, 2: TEXT, 3: KEY, 4: NUMBER, 5: NUMBER, 6: NUMBER, 7: TRUE, 8: NUMBER}
+        key = read_map(outer[1], kinds, {4, 5, 6, 7})[3]
+        self.expect("grid", ed25519_verify(key, b"cairn/v1/grid descriptor\0" + outer[1], outer[2]), True)
+        errors = {"corrupt": Malformed, "denied": Denied, "version": Version}
+        for r in v["refused"]:
+            self.expect_error("statement, " + r["about"], errors[r["error"]], Statement, key, bytes.fromhex(r["statement"]))
+        statements = [Statement(key, bytes.fromhex(s["statement"])) for s in v["statements"]]
+        for order in (statements, statements[::-1]):
+            roster = Roster(order, v["time"])
+            self.expect("roster digest", roster.digest().hex(), v["digest"])
+            shown, accounts = roster.names(), {}
+            for public, a in roster.accounts.items():
+                accounts[base32_encode(public)] = (
+                    shown[public], a.state, a.introducer, a.grant.body.get(7, 0), a.depth,
+                    "" if a.grant.issuer == NO_ISSUER else base32_encode(a.grant.issuer), a.devices)
+            self.expect("accounts", accounts, {a["account"]: (
+                a["nickname"], a["state"], a.get("introducer", False), a.get("quota", 0), a.get("depth", 0),
+                a.get("granted_by", ""), a.get("devices", [])) for a in v["accounts"]})
+            about = [s["about"] for s in v["statements"] if bytes.fromhex(s["statement"]) == roster.settings().data]
+            self.expect("settings", about, [v["settings"]])
 
     def encoded(self, v):
         name, plaintext = v["name"], stream(v["size"])
@@ -673,10 +928,14 @@ def stream(size):
 
 def main(arguments):
     quick = "--quick" in arguments
-    arguments = [a for a in arguments if a != "--quick"]
+    roster = "--roster" in arguments
+    arguments = [a for a in arguments if a not in ("--quick", "--roster")]
     directory = arguments[0] if arguments else os.path.join(os.path.dirname(os.path.abspath(__file__)), "vectors")
     checker = Checker(directory, 400_000 if quick else 1 << 30)
-    checker.run()
+    if roster:
+        checker.roster()
+    else:
+        checker.run()
     for problem in checker.problems:
         print(problem)
     print("%d checks, %d failed, %d large files skipped" % (checker.count, len(checker.problems), checker.skipped))

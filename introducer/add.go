@@ -117,7 +117,7 @@ func (r *Roster) take(candidates []*Statement, refused *RefusedError) (news int)
 	now := r.now()
 	for len(candidates) > 0 {
 		v := r.refresh(now)
-		room := &room{set: r.set, view: v, now: now, newcomers: map[AccountKey]bool{}, barred: map[AccountKey]bool{}}
+		room := &room{set: r.set, view: v, now: now, bytes: r.maxBytes, newcomers: map[AccountKey]bool{}, barred: map[AccountKey]bool{}}
 		waiting, taken := candidates[:0], 0
 		var reasons []error
 		for _, st := range candidates {
@@ -157,6 +157,7 @@ type room struct {
 	set               *set
 	view              *view
 	now               time.Time
+	bytes             int // see maxBytes
 	newcomers, barred map[AccountKey]bool // accounts that were added since the view was made
 }
 
@@ -171,6 +172,9 @@ func (m *room) refuses(st *Statement) (reason error, final bool) {
 	}
 	if m.set.slots[st.slot()] != nil {
 		return nil, true
+	}
+	if !st.Issuer.IsZero() && st.Kind != KindRevocation && m.set.bytes > m.bytes {
+		return fmt.Errorf("%s: the roster has %d bytes: %w", st.Kind, m.set.bytes, share.ErrTooLarge), true
 	}
 	account := AccountKey(st.subject)
 	switch st.Kind {

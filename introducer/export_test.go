@@ -26,6 +26,9 @@ func (r *Roster) SetVerify(table *sync.Map) {
 	}
 }
 
+// SetMaxBytes bounds the statements of a roster.
+func (r *Roster) SetMaxBytes(n int) { r.maxBytes = n }
+
 // TrustAll has a roster verify nothing.
 func (r *Roster) TrustAll() { r.verify = func(*Statement) error { return nil } }
 
@@ -61,3 +64,16 @@ func FoundWith(key ed25519.PrivateKey, name string, now time.Time) Descriptor {
 	copy(d.signature[:], ed25519.Sign(key, d.signed()))
 	return d
 }
+
+// Look works out what a roster means at a time, as after a change.
+func (r *Roster) Look(now time.Time) *View {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return &View{look(r.grid, r.set, now)}
+}
+
+// A View is what Look returns.
+type View struct{ v *view }
+
+// Digest returns the digest of what Look found.
+func (v *View) Digest() [32]byte { return v.v.summed().digest }

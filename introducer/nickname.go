@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // MaxReason is the longest reason of a revocation, in bytes.
@@ -46,7 +47,14 @@ func blank(r rune) bool {
 }
 
 // fold maps nicknames that people take for the same one to one text: capitals do not count.
-func fold(nickname string) string { return strings.ToLower(strings.ToUpper(nickname)) }
+func fold(nickname string) string {
+	for i := range len(nickname) {
+		if nickname[i] >= utf8.RuneSelf {
+			return strings.ToLower(strings.ToUpper(nickname)) // some letters have two small forms
+		}
+	}
+	return strings.ToLower(nickname)
+}
 
 func validReason(reason string) error {
 	if len(reason) > MaxReason {

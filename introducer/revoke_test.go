@@ -181,6 +181,21 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// TestBoundOfBytes fills a roster: revocations and the grid's key have room beyond.
+func TestBoundOfBytes(t *testing.T) {
+	w := newWorld(t)
+	r := w.roster(w.grant("", "anna", introduces), w.grant("", "bob"))
+	r.SetMaxBytes(500)
+	if _, err := r.Add(w.device("anna", "a1")); err != nil {
+		t.Fatal(err)
+	}
+	wantRefused(t, r, w.device("anna", "a2"), share.ErrTooLarge, "bytes")
+	wantRefused(t, r, w.grant("anna", "carl"), share.ErrTooLarge, "bytes")
+	if _, err := r.Add(w.removal("anna", "a1", 2), w.revoke("anna", "bob"), w.grant("", "carl"), w.revoke("", "anna")); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestDepth makes a chain of introducers that is too long.
 func TestDepth(t *testing.T) {
 	w := newWorld(t)

@@ -1,9 +1,10 @@
 package introducer
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,7 @@ const (
 	maxGrants      = 16              // issuers of grants for one account
 	maxRevocations = MaxAccounts     // accounts that introducers revoked
 	maxDead        = 2 * MaxAccounts // statements kept whose issuer has no authority
+	maxBytes       = 64 << 20        // of all statements together; more only for the grid's key and for revocations
 )
 
 // A Roster knows who belongs to a grid: it holds signed statements and works out what they mean. It is safe for concurrent
@@ -35,6 +37,8 @@ type Roster struct {
 	now    func() time.Time
 	save   func(path string, data []byte) error
 	verify func(*Statement) error
+
+	maxBytes int
 
 	view atomic.Pointer[view]
 
@@ -53,7 +57,7 @@ func NewRoster(grid Descriptor) *Roster {
 	return &Roster{
 		grid: grid, now: time.Now, set: newSet(), changed: make(chan struct{}), subscribers: map[int]func(){},
 		save:   func(path string, data []byte) error { return wholefile.Write(path, data, 0o600) },
-		verify: (*Statement).verify,
+		verify: (*Statement).verify, maxBytes: maxBytes,
 	}
 }
 
@@ -95,16 +99,14 @@ func (r *Roster) refresh(now time.Time) *view {
 // who are none.
 func (r *Roster) Members(now time.Time) []Member {
 	v := r.at(now)
-	list := make([]Member, 0, len(v.order))
-	for _, m := range v.order {
+	sorted := slices.Clone(v.order)
+	slices.SortFunc(sorted, func(a, b *standing) int {
+		return cmp.Or(cmp.Compare(a.folded, b.folded), bytes.Compare(a.Account[:], b.Account[:]))
+	})
+	list := make([]Member, 0, len(sorted))
+	for _, m := range sorted {
 		list = append(list, m.copied())
 	}
-	slices.SortFunc(list, func(a, b Member) int {
-		if order := strings.Compare(fold(a.Nickname), fold(b.Nickname)); order != 0 {
-			return order
-		}
-		return strings.Compare(string(a.Account[:]), string(b.Account[:]))
-	})
 	return list
 }
 
@@ -142,7 +144,7 @@ func (r *Roster) NicknameTaken(nickname string, now time.Time) (AccountKey, bool
 		if !m.claims() {
 			continue
 		}
-		if fold(m.Nickname) == want {
+		if m.folded == want {
 			return m.Account, true
 		}
 		if fold(m.Granted.Nickname) == want {

@@ -3,6 +3,7 @@ package introducer
 // A set holds the newest statement of each slot. It only grows, but for what is forgotten when nobody heeds it.
 type set struct {
 	slots map[slot]*Statement
+	bytes int // of all statements
 	// The same statements, found from one side: subject or issuer first.
 	grantsBy    map[AccountKey]map[AccountKey]*Statement // issuer, account
 	grantsOf    map[AccountKey]map[AccountKey]*Statement // account, issuer
@@ -30,6 +31,10 @@ func (s *set) wants(st *Statement) bool {
 
 // put adds a statement that the set wants.
 func (s *set) put(st *Statement) {
+	if held := s.slots[st.slot()]; held != nil {
+		s.bytes -= len(held.data)
+	}
+	s.bytes += len(st.data)
 	s.slots[st.slot()] = st
 	subject := AccountKey(st.subject)
 	switch st.Kind {
@@ -48,6 +53,7 @@ func (s *set) put(st *Statement) {
 // drop takes a statement out.
 func (s *set) drop(st *Statement) {
 	delete(s.slots, st.slot())
+	s.bytes -= len(st.data)
 	subject := AccountKey(st.subject)
 	switch st.Kind {
 	case KindGrant:

@@ -45,6 +45,7 @@ type standing struct {
 	Member
 	grant   *Statement
 	devices []*Statement // that count
+	folded  string       // the nickname, as nicknames are compared
 }
 
 // introduces reports whether the account may issue statements.
@@ -59,7 +60,7 @@ func (v *view) holdsAt(now time.Time) bool {
 func look(grid Descriptor, s *set, now time.Time) *view {
 	v := &view{
 		grid: grid, set: s, now: now,
-		accounts: make(map[AccountKey]*standing, len(s.grantsOf)), nodes: map[share.ServerID]*claim{},
+		accounts: make(map[AccountKey]*standing, len(s.grantsOf)), nodes: make(map[share.ServerID]*claim, len(s.slots)/2),
 	}
 	v.findBounds()
 	v.placeMembers()
@@ -135,7 +136,7 @@ func preferred(grant, other *Statement) bool {
 
 func (v *view) place(account AccountKey, grant *Statement, depth int) *standing {
 	g := grant.Grant
-	m := &standing{grant: grant, Member: Member{
+	m := &standing{grant: grant, folded: fold(g.Nickname), Member: Member{
 		Account: account, Nickname: g.Nickname, Introducer: g.Introducer, Quota: g.Quota, Issued: g.Issued, Expires: g.Expires,
 		GrantedBy: grant.Issuer, Depth: depth, Granted: *g,
 	}}
@@ -249,18 +250,17 @@ func (v *view) nameMembers() {
 	taken := make(map[string]bool, len(named))
 	var again []*standing
 	for _, m := range named {
-		if key := fold(m.Nickname); taken[key] {
+		if taken[m.folded] {
 			again = append(again, m)
-		} else {
-			taken[key] = true
 		}
+		taken[m.folded] = true
 	}
 	for _, m := range again {
 		text := m.Account.String()
 		for n := 8; ; n++ { // an account key differs from all others at its full length
 			name := m.Granted.Nickname + " (" + text[:n] + ")"
 			if key := fold(name); !taken[key] || n == len(text) {
-				m.Nickname, taken[key] = name, true
+				m.Nickname, m.folded, taken[key] = name, key, true
 				break
 			}
 		}
