@@ -182,7 +182,7 @@ func (c *Client) Renew(ctx context.Context, indexes []share.StorageIndex, lease 
 	for len(indexes) > 0 {
 		batch := indexes[:min(len(indexes), wire.MaxBatch)]
 		indexes = indexes[len(batch):]
-		err := c.question(ctx, wire.Renew{Indexes: batch, Expires: lease.Expires.UnixMilli()}, func(in *wire.Reader) error {
+		err := c.question(ctx, wire.Renew{Indexes: batch, Lease: wire.RunOf(lease, time.Now())}, func(in *wire.Reader) error {
 			_, err := wire.Answer[wire.Done](in)
 			return err
 		})

@@ -91,7 +91,7 @@ func (c *Client) Create(ctx context.Context, upload share.Upload) (share.Writer,
 		}
 	}
 	w := &writer{client: c, stream: s, key: uploadKey{upload.ID, upload.Number}, out: wire.GetBuffer(flushAt)}
-	w.out.B, w.err = wire.Append(w.out.B[:0], wire.CreateOf(upload))
+	w.out.B, w.err = wire.Append(w.out.B[:0], wire.CreateOf(upload, time.Now()))
 	s.begin()
 	w.ctx = ctx
 	c.write.enter(w.key, s)

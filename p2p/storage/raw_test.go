@@ -76,7 +76,7 @@ func (p *pair) mustWork(t *testing.T) {
 // upload is a whole upload as a peer sends it.
 func upload(t testing.TB, f *storetest.File, n share.Number) []byte {
 	t.Helper()
-	out := frames(t, wire.CreateOf(f.Upload(n, "")))
+	out := frames(t, wire.CreateOf(f.Upload(n, ""), time.Now()))
 	for i := range f.Segments() {
 		var err error
 		if out, err = wire.AppendRow(out, f.BlockLen(i), f.Row(i)); err != nil {
@@ -90,7 +90,7 @@ func upload(t testing.TB, f *storetest.File, n share.Number) []byte {
 // TestViolations sends what the protocol does not allow: the server says so, hangs up and serves on.
 func TestViolations(t *testing.T) {
 	p := newPair(t)
-	create := wire.CreateOf(storetest.NewFile(t, 1, 1, 2, 4096, 10).Upload(0, ""))
+	create := wire.CreateOf(storetest.NewFile(t, 1, 1, 2, 4096, 10).Upload(0, ""), time.Now())
 	for _, c := range []struct {
 		what, name string
 		bytes      []byte
@@ -272,7 +272,7 @@ func TestStreamLimit(t *testing.T) {
 			eventually(t, "the first streams are closed", func() bool { return p.server.Stats().Streams == 0 })
 			for range 3 {
 				s := p.raw(t, name)
-				s.say(frames(t, wire.CreateOf(share.Upload{}))[:3])
+				s.say(frames(t, wire.CreateOf(share.Upload{}, time.Now()))[:3])
 				open = append(open, s)
 			}
 		}

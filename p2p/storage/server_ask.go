@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"cairn/p2p/wire"
 	"cairn/share"
@@ -45,7 +46,7 @@ func (c *conn) question(kind wire.Kind, n int) error {
 			return err
 		}
 		return c.answer(wire.Done{}, c.leaseWithin(ctx, m.Indexes, func() error {
-			return c.server.store.Renew(ctx, m.Indexes, m.Lease(string(c.peer)))
+			return c.server.store.Renew(ctx, m.Indexes, m.LeaseOf(string(c.peer), time.Now()))
 		}))
 	case wire.KindSpace:
 		if _, err := wire.Receive[wire.Space](c.in, n); err != nil {

@@ -24,7 +24,7 @@ func (c *conn) serveWrite() error {
 		if err != nil {
 			return err
 		}
-		if err := c.serveUpload(m.Upload(string(c.peer))); err != nil {
+		if err := c.serveUpload(m.Upload(string(c.peer), time.Now())); err != nil {
 			return err
 		}
 	}

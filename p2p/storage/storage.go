@@ -1,7 +1,7 @@
 // Package storage serves a share.Store to peers over the storage protocol, and is a share.Store for the caller of a peer.
 //
-// A Server answers on three protocols, so that a bulk transfer never stands in front of a question: "ask/1" for small
-// questions, "read/1" for pipelined reads of shares, "write/1" for uploads. docs/protocol.md specifies them. A Client
+// A Server answers on three protocols, so that a bulk transfer never stands in front of a question: "ask/2" for small
+// questions, "read/1" for pipelined reads of shares, "write/2" for uploads. docs/protocol.md specifies them. A Client
 // is one peer's store, seen from here: every method of share.Store works on it as on a local store, within deadlines.
 package storage
 
@@ -16,9 +16,9 @@ import (
 
 // Names of the protocols. The number is the version: a change that an older peer would misread gets a new one.
 const (
-	Ask   = "ask/1"
+	Ask   = "ask/2"
 	Read  = "read/1"
-	Write = "write/1"
+	Write = "write/2"
 )
 
 // A Registrar lets a Server answer on a protocol. p2p.Host is one.

@@ -126,7 +126,7 @@ func (m Progress) validate() error {
 // Renew extends the peer's own lease on every share of the indexes. The answer is Done.
 type Renew struct {
 	Indexes []share.StorageIndex `cbor:"1,keyasint"`
-	Expires int64                `cbor:"2,keyasint"` // milliseconds since 1970 began in UTC
+	Lease   int64                `cbor:"2,keyasint"` // milliseconds that the lease runs
 }
 
 // Kind returns KindRenew.
@@ -134,9 +134,9 @@ func (Renew) Kind() Kind { return KindRenew }
 
 func (m Renew) validate() error { return validateBatch(m.Indexes) }
 
-// Lease returns the lease for the owner that the connection authenticated.
-func (m Renew) Lease(owner string) share.Lease {
-	return share.Lease{Owner: owner, Expires: time.UnixMilli(m.Expires)}
+// LeaseOf returns the lease for the owner that the connection authenticated, as of now at the server.
+func (m Renew) LeaseOf(owner string, now time.Time) share.Lease {
+	return leaseFor(owner, m.Lease, now)
 }
 
 // Space asks what the server offers. The answer is Offer.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -54,8 +55,8 @@ var samples = []sample{
 	sampleOf(wire.Uploads{ID: share.UploadID{1, 2, 3}}),
 	sampleOf(wire.Progress{Entries: []wire.ProgressEntry{}}),
 	sampleOf(wire.Progress{Entries: []wire.ProgressEntry{{Number: 0, Blocks: 5}, {Number: 9, Blocks: 1 << 40, Index: share.StorageIndex{1}}}}),
-	sampleOf(wire.Renew{Indexes: indexes(3), Expires: 1_800_000_000_000}),
-	sampleOf(wire.Renew{Indexes: indexes(wire.MaxBatch), Expires: -1 << 63}),
+	sampleOf(wire.Renew{Indexes: indexes(3), Lease: 1_800_000_000_000}),
+	sampleOf(wire.Renew{Indexes: indexes(wire.MaxBatch), Lease: -1 << 63}),
 	sampleOf(wire.Space{}),
 	sampleOf(wire.Offer{Offered: 1 << 62, Used: 2, Free: 1}),
 	sampleOf(wire.Usage{}),
@@ -64,7 +65,7 @@ var samples = []sample{
 	sampleOf(wire.Open{Index: share.StorageIndex{5}, Number: 255}),
 	sampleOf(wire.Opened{Size: 1<<63 - 1}),
 	sampleOf(wire.Read{Index: share.StorageIndex{5}, Number: 3, Offset: 1 << 40, Length: wire.MaxRead}),
-	sampleOf(wire.Create{ID: share.UploadID{4}, Number: 1, Needed: 3, Total: 10, BlockSize: 1 << 17, Size: -1, Expires: 77}),
+	sampleOf(wire.Create{ID: share.UploadID{4}, Number: 1, Needed: 3, Total: 10, BlockSize: 1 << 17, Size: -1, Lease: 77}),
 	sampleOf(wire.Have{}),
 	sampleOf(wire.Blocks{Count: 1 << 33}),
 	sampleOf(wire.Appended{Count: 12}),
@@ -112,7 +113,7 @@ func TestGolden(t *testing.T) {
 		{wire.Standing{Used: 5, Limit: -1}, "18 00000005 a2 0105 0220"},
 		{wire.Opened{Size: 300}, "21 00000005 a1 01 19012c"},
 		{wire.Read{Number: 2, Offset: 65536, Length: 1000}, "22 00000030 a4 01 5820" + strings.Repeat("00", 32) + "02 02 03 1a00010000 04 1903e8"},
-		{wire.Create{Number: 1, Needed: 3, Total: 10, BlockSize: 4096, Size: -1, Expires: 1}, "30 00000021 a7 01 50" + strings.Repeat("00", 16) + "0201 0303 040a 05191000 0620 0701"},
+		{wire.Create{Number: 1, Needed: 3, Total: 10, BlockSize: 4096, Size: -1, Lease: 1}, "30 00000021 a7 01 50" + strings.Repeat("00", 16) + "0201 0303 040a 05191000 0620 0701"},
 		{wire.Commit{Root: []byte{0xa0}}, "35 00000004 a1 01 41a0"},
 	} {
 		want, err := hex.DecodeString(strings.ReplaceAll(c.frame, " ", ""))
@@ -232,19 +233,35 @@ func TestSplitHeld(t *testing.T) {
 	}
 }
 
-// TestUpload keeps everything of an upload but its owner, whom the connection names.
+// TestUpload keeps everything of an upload but its owner, whom the connection names, and the clock of the client.
 func TestUpload(t *testing.T) {
+	client, server := time.UnixMilli(1_800_000_000_123), time.UnixMilli(77_000)
 	u := share.Upload{
 		ID: share.UploadID{1}, Number: 2, Needed: 3, Total: 4, BlockSize: 5, Size: 6,
-		Lease: share.Lease{Owner: "somebody", Expires: time.UnixMilli(1_800_000_000_123)},
+		Lease: share.Lease{Owner: "somebody", Expires: client.Add(time.Hour)},
 	}
 	want := u
-	want.Lease.Owner = "peer"
-	if diff := cmp.Diff(want, wire.CreateOf(u).Upload("peer")); diff != "" {
+	want.Lease = share.Lease{Owner: "peer", Expires: server.Add(time.Hour)}
+	if diff := cmp.Diff(want, wire.CreateOf(u, client).Upload("peer", server)); diff != "" {
 		t.Error(diff)
 	}
-	renewed := wire.Renew{Expires: u.Lease.Expires.UnixMilli()}.Lease("peer")
+	renewed := wire.Renew{Lease: wire.RunOf(u.Lease, client)}.LeaseOf("peer", server)
 	if diff := cmp.Diff(want.Lease, renewed); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestLeaseOfAnyLength: whatever a peer says, the end is on the right side of now, and what no Store takes stays so.
+func TestLeaseOfAnyLength(t *testing.T) {
+	now := time.UnixMilli(1_800_000_000_000)
+	for milliseconds, check := range map[int64]func(time.Duration) bool{
+		math.MaxInt64: func(d time.Duration) bool { return d > share.MaxLease },
+		math.MinInt64: func(d time.Duration) bool { return d < 0 },
+		0:             func(d time.Duration) bool { return d == 0 },
+		1000:          func(d time.Duration) bool { return d == time.Second },
+	} {
+		if d := (wire.Renew{Lease: milliseconds}).LeaseOf("peer", now).Expires.Sub(now); !check(d) {
+			t.Errorf("%d ms: a lease of %v", milliseconds, d)
+		}
 	}
 }

@@ -15,22 +15,22 @@ type Create struct {
 	Total     int            `cbor:"4,keyasint"`
 	BlockSize int            `cbor:"5,keyasint"`
 	Size      int64          `cbor:"6,keyasint"` // bytes of ciphertext, -1 when unknown
-	Expires   int64          `cbor:"7,keyasint"` // end of the lease, milliseconds since 1970 began in UTC
+	Lease     int64          `cbor:"7,keyasint"` // milliseconds that the lease runs
 }
 
-// CreateOf returns the message that begins an upload. The owner of the lease is not part of it.
-func CreateOf(u share.Upload) Create {
+// CreateOf returns the message that begins an upload now. The owner of the lease is not part of it.
+func CreateOf(u share.Upload, now time.Time) Create {
 	return Create{
 		ID: u.ID, Number: u.Number, Needed: u.Needed, Total: u.Total, BlockSize: u.BlockSize, Size: u.Size,
-		Expires: u.Lease.Expires.UnixMilli(),
+		Lease: RunOf(u.Lease, now),
 	}
 }
 
-// Upload returns the upload for the owner that the connection authenticated.
-func (m Create) Upload(owner string) share.Upload {
+// Upload returns the upload for the owner that the connection authenticated, as of now at the server.
+func (m Create) Upload(owner string, now time.Time) share.Upload {
 	return share.Upload{
 		ID: m.ID, Number: m.Number, Needed: m.Needed, Total: m.Total, BlockSize: m.BlockSize, Size: m.Size,
-		Lease: share.Lease{Owner: owner, Expires: time.UnixMilli(m.Expires)},
+		Lease: leaseFor(owner, m.Lease, now),
 	}
 }
 
