@@ -12,6 +12,7 @@ import (
 // Limits of a diagnosis.
 const (
 	askedClocks  = 8 // peers whose time is asked for
+	askedReach   = 3 // peers that are asked to connect, until one does
 	diagnoseTime = 25 * time.Second
 )
 
@@ -29,12 +30,33 @@ func (a api) Diagnose(ctx context.Context) ([]doctor.Check, error) {
 		}
 	}
 	count := countPeers(n.host.Peers())
-	return []doctor.Check{
+	ports := listenPorts(n.config.Network.Listen)
+	reach := n.host.Reachability()
+	var asked []doctor.Check
+	var asking sync.WaitGroup
+	if reach.Enabled {
+		asking.Go(func() { asked = n.askReachable(ctx, answering, ports) })
+	}
+	checks := []doctor.Check{
 		doctor.Clocks(n.clocks(ctx, answering)),
 		doctor.Peers(count),
 		doctor.Versions(n.hello().Version, versions),
 		doctor.Table(n.discovery.Known(), count.Answer),
-	}, nil
+	}
+	asking.Wait()
+	return append(append(checks, doctor.Reach(reach, ports)...), asked...), nil
+}
+
+// askReachable has the first peer that can be asked try to connect to this node.
+func (n *Node) askReachable(ctx context.Context, peers []p2p.Peer, ports []string) []doctor.Check {
+	for _, p := range peers[:min(len(peers), askedReach)] {
+		answers, err := n.host.AskReachable(ctx, p.ID)
+		if err == nil {
+			return []doctor.Check{doctor.Asked(nameOf(p), answers, ports)}
+		}
+		n.log.Debug("a peer did not try to connect", "part", "doctor", "peer", p.ID.Short(), "error", err)
+	}
+	return nil
 }
 
 func countPeers(peers []p2p.Peer) doctor.PeerCount {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -53,4 +54,26 @@ func readPID(path string) int {
 		return 0
 	}
 	return pid
+}
+
+// Running reports whether a process runs the node of the directory, and which one, 0 when that is not known. A directory
+// without a node has none.
+func Running(path string) (pid int, running bool, err error) {
+	lockPath := (&Dir{path: path}).file(lockFile)
+	if _, err := os.Stat(lockPath); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return 0, false, nil
+		}
+		return 0, false, fmt.Errorf("lock: %w", err)
+	}
+	// A shared lock is refused while a node has the exclusive one.
+	lock := flock.New(lockPath, flock.SetFlag(os.O_RDONLY))
+	free, err := lock.TryRLock()
+	if err != nil {
+		return 0, false, fmt.Errorf("lock %s: %w", lockPath, err)
+	}
+	if !free {
+		return readPID(lockPath), true, nil
+	}
+	return 0, false, lock.Close()
 }

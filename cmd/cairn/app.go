@@ -33,8 +33,8 @@ type app struct {
 // verbs returns every verb. A new one is added here.
 func verbs(a *app) []*cobra.Command {
 	return []*cobra.Command{
-		newInitCommand(a), newGridCommand(a), newJoinCommand(a), newUpCommand(a),
-		newStatusCommand(a), newPeersCommand(a),
+		newInitCommand(a), newGridCommand(a), newJoinCommand(a), newUpCommand(a), newStopCommand(a), newServiceCommand(a),
+		newStatusCommand(a), newPeersCommand(a), newEventsCommand(a), newDoctorCommand(a),
 		newPutCommand(a), newGetCommand(a), newCatCommand(a), newStatCommand(a),
 		newCheckCommand(a), newRepairCommand(a),
 		newCapCommand(a), newCIDCommand(a),

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -137,15 +136,15 @@ func newConfigShowCommand(a *app) *cobra.Command {
 				settings = append(settings, setting{f.Key, f.Value(c), origins[f.Key], f.Env, f.Doc})
 			}
 			return a.result(settings, func(w io.Writer) {
-				table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+				t := newTable(w)
 				for _, f := range config.Fields() {
-					fmt.Fprintf(table, "%s\t%s", f.Key, f.Get(c))
+					cells := []string{f.Key, f.Get(c)}
 					if origin {
-						fmt.Fprintf(table, "\t%s", origins[f.Key])
+						cells = append(cells, origins[f.Key])
 					}
-					fmt.Fprintln(table)
+					t.row(cells...)
 				}
-				table.Flush()
+				t.end()
 			})
 		},
 	}

@@ -152,6 +152,9 @@ func (a *app) command(verb string) string {
 
 // report prints an error with its next step on standard error.
 func (a *app) report(err error) {
+	if _, said := errors.AsType[*silentError](err); said {
+		return
+	}
 	hint := a.hintOf(err)
 	if errors.Is(err, context.Canceled) {
 		err = errors.New("interrupted")

@@ -10,13 +10,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cairn/cmd/service"
 	"cairn/node"
 	"cairn/node/config"
 )
 
 // upOptions say how to run the node.
 type upOptions struct {
-	set []string
+	set    []string
+	detach bool
 }
 
 func newUpCommand(a *app) *cobra.Command {
@@ -25,23 +27,27 @@ func newUpCommand(a *app) *cobra.Command {
 		Use:   "up",
 		Short: "run the node",
 		Long: help(`Runs the node in the foreground until it is interrupted: it stores shares for others, finds and meets the members of
-the grid, and serves the commands on this machine. It logs to standard error; the line "ready" says that it serves.
+the grid, and serves the commands on this machine. It logs to standard error, or to log.file; the line "ready" says that
+it serves. Started by systemd, it says so there too.
 
-Interrupted once it stops in order, interrupted twice at once. Stopping it at any moment loses nothing that was
+With --detach it runs in the background and logs to node.log in its directory, unless log.file says otherwise. The
+command returns when the node serves and prints the number of its process, or why it does not serve. It does not start
+again with the machine; "cairn service install" sees to that.
+
+"cairn stop" stops it. Interrupted once it stops in order, interrupted twice at once. Stopping it at any moment loses nothing that was
 acknowledged.`),
-		Example: "  cairn up\n  cairn up --set log.level=debug",
+		Example: "  cairn up\n  cairn up --detach\n  cairn up --set log.level=debug",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runUp(cmd.Context(), a, o)
 		},
 	}
 	cmd.Flags().StringArrayVar(&o.set, "set", nil, "`KEY=VALUE`: a setting for this run (see \"cairn config show\")")
+	cmd.Flags().BoolVarP(&o.detach, "detach", "d", false, "run in the background and return when the node serves")
 	return cmd
 }
 
 func runUp(ctx context.Context, a *app, o *upOptions) error {
-	ctx, cancel := leashed(ctx)
-	defer cancel()
 	flags := map[string]string{}
 	for _, pair := range o.set {
 		key, value, ok := strings.Cut(pair, "=")
@@ -54,16 +60,37 @@ func runUp(ctx context.Context, a *app, o *upOptions) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(a.err, c.Log)
+	if o.detach {
+		return runDetached(ctx, a, o, c)
+	}
+	ctx, cancel := leashed(ctx)
+	defer cancel()
+	return service.Run(ctx, func(ctx context.Context) error { return a.runNode(ctx, c) })
+}
+
+// runNode runs the node until the context ends or somebody stops it.
+func (a *app) runNode(ctx context.Context, c config.Config) error {
+	out, err := a.openLog(c.Log)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	log := newLogger(out, c.Log)
 	n, err := node.Open(ctx, a.dir, c, node.Options{Version: version(), Logger: log})
 	if err != nil {
 		return err
 	}
-	ready := slog.New(newHandler(a.err, c.Log.Format, slog.LevelInfo)) // whatever the level: programs wait for it
+	ready := slog.New(newHandler(out, c.Log, slog.LevelInfo)) // whatever the level: programs wait for it
 	ready.Info("ready", "address", n.Endpoint().Address, "node", n.ID(), "grid", n.GridName(), "pid", n.Endpoint().PID)
+	if err := notify("READY=1\nSTATUS=node " + n.ID() + " of grid " + n.GridName()); err != nil {
+		log.Warn("the service manager does not know that the node is ready", "error", err)
+	}
 	err = a.announceUp(n)
 	if err == nil {
 		err = n.Run(ctx)
+	}
+	if failed := notify("STOPPING=1"); failed != nil {
+		log.Debug("the service manager does not know that the node is stopping", "error", failed)
 	}
 	return errors.Join(err, n.Close())
 }
@@ -110,13 +137,24 @@ func newLogger(w io.Writer, c config.Log) *slog.Logger {
 	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
 		level = slog.LevelInfo // the configuration has been validated
 	}
-	return slog.New(newHandler(w, c.Format, level))
+	return slog.New(newHandler(w, c, level))
 }
 
-func newHandler(w io.Writer, format string, level slog.Level) slog.Handler {
+func newHandler(w io.Writer, c config.Log, level slog.Level) slog.Handler {
 	options := &slog.HandlerOptions{Level: level}
-	if format == "json" {
+	if c.File == "" && toJournal() {
+		options.ReplaceAttr = withoutTime
+	}
+	if c.Format == "json" {
 		return slog.NewJSONHandler(w, options)
 	}
 	return slog.NewTextHandler(w, options)
+}
+
+// withoutTime leaves out the time of a record, for a log that notes it by itself.
+func withoutTime(groups []string, attr slog.Attr) slog.Attr {
+	if len(groups) == 0 && attr.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return attr
 }

@@ -43,6 +43,7 @@ var licences = []struct{ name, words string }{
 	{"ISC", "permission to use copy modify and/or distribute this software for any purpose with or without fee"},
 	{"ISC", "permission to use copy modify and distribute this software for any purpose with or without fee"},
 	{"BSD", "redistribution and use in source and binary forms with or without modification are permitted"},
+	{"Zlib", "permission is granted to anyone to use this software for any purpose including commercial applications and to alter it and redistribute it freely"},
 	{"Unlicense", "this is free and unencumbered software released into the public domain"},
 	{"MIT or Apache-2.0", "licensed under the `permissive license stack` meaning either of: - apache-2.0"},
 }

@@ -65,6 +65,7 @@ var Homes = []Home{
 	{"github.com/ipfs/go-datastore", []string{"p2p/discovery"}, "only the DHT wants a datastore"},
 	{"github.com/fxamacker/cbor", []string{"share/encoding", "share/disk", "p2p/wire", "introducer"}, "CBOR is for formats with a specification"},
 	{"github.com/spf13/cobra", []string{"cmd"}, "the command line is parsed in cmd only"},
+	{"github.com/kardianos/service", []string{"cmd/service"}, "service managers are spoken to in one place"},
 	{"golang.org/x/term", []string{"cmd"}, "only the command line has a terminal"},
 	{"github.com/pelletier/go-toml", []string{"node/config"}, "the configuration file has one reader"},
 	{"github.com/gofrs/flock", []string{"node", "share/disk"}, "locks guard folders that belong to one process"},
