@@ -157,7 +157,7 @@ type room struct {
 	set               *set
 	view              *view
 	now               time.Time
-	bytes             int // see maxBytes
+	bytes             int                 // see maxBytes
 	newcomers, barred map[AccountKey]bool // accounts that were added since the view was made
 }
 
