@@ -162,10 +162,17 @@ func TestScripts(t *testing.T) {
 				env.Setenv("BUSY", strconv.Itoa(busy.Addr().(*net.TCPAddr).Port))
 				return nil
 			},
+			Condition: func(name string) (bool, error) {
+				if name != "manager" {
+					return false, fmt.Errorf("unknown condition %q", name)
+				}
+				_, err := os.Stat("/run/systemd/system")
+				return err == nil, nil
+			},
 			Cmds: map[string]func(*testscript.TestScript, bool, []string){
 				"exits": scriptExits, "needs-node": scriptNeedsNode, "mode": scriptMode, "capture": scriptCapture,
 				"random": scriptRandom, "part": scriptPart, "only": scriptOnly,
-				"writes": scriptWrites,
+				"writes": scriptWrites, "cleanup": scriptCleanup,
 			},
 		})
 	})
@@ -223,6 +230,16 @@ func scriptWrites(ts *testscript.TestScript, _ bool, args []string) {
 	cmd.Dir, cmd.Stdout, cmd.Stderr = ts.MkAbs("."), out, ts.Stderr()
 	cmd.Env = append(os.Environ(), "CAIRN_DIR="+ts.Getenv("CAIRN_DIR"), noExitSleep)
 	ts.Check(cmd.Run())
+}
+
+// cleanup DIR: the node of the directory ends with the story, also one that fails.
+func scriptCleanup(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	ts.Defer(func() {
+		stop := exec.Command("cairn", "--dir", dir, "stop")
+		stop.Env = append(os.Environ(), noExitSleep)
+		_ = stop.Run() // most have ended by then
+	})
 }
 
 // random FILE SIZE: a file of random bytes.
