@@ -127,14 +127,14 @@ func (p *put) run(ctx context.Context, r io.Reader) (PutResult, error) {
 }
 
 // rescue makes the shares that were lost with their servers anew on others, from those that were acknowledged. Servers
-// that failed get another chance when the others do not suffice, except those that were silent.
+// that failed get another chance when the others do not suffice, except those that were silent or keep to a quota.
 func (p *put) rescue(ctx context.Context, result file.Result, unhappy error) (file.Result, error) {
 	if len(result.Placed) < p.o.Params.Needed {
 		return result, unhappy
 	}
 	repaired, err := p.repair(ctx, result, anyFailure)
 	if err != nil && ctx.Err() == nil {
-		repaired, err = p.repair(ctx, result, (*file.ServerError).Silent)
+		repaired, err = p.repair(ctx, result, lastingFailure)
 	}
 	if ctx.Err() != nil {
 		return result, fmt.Errorf("upload: %w", ctx.Err())
@@ -184,6 +184,8 @@ func (p *put) repair(ctx context.Context, result file.Result, counts func(*file.
 }
 
 func anyFailure(*file.ServerError) bool { return true }
+
+func lastingFailure(e *file.ServerError) bool { return e.Silent() || errors.Is(e, share.ErrQuota) }
 
 // failed returns the servers that failed during an upload in a way that counts.
 func failed(result file.Result, counts func(*file.ServerError) bool) map[share.ServerID]bool {

@@ -97,6 +97,7 @@ func (l *lane) attempt() error {
 	defer cancel(nil)
 	l.u.mu.Lock()
 	l.giveUp, l.began = cancel, time.Now()
+	l.u.began = append(l.u.began, beginning{l.server, l.number})
 	l.u.mu.Unlock()
 	l.skipped = 0
 	l.move(sending)

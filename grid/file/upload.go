@@ -98,7 +98,8 @@ type upload struct {
 	finished     chan *lane         // each lane when it has ended
 	stopEncoding context.CancelFunc // when too many servers have failed
 
-	mu       sync.Mutex         // guards what follows, and each lane's server and attempt
+	mu       sync.Mutex // guards what follows, and each lane's server and attempt
+	began    []beginning
 	places   []placement.Server // as Replace wants them: what each holds or is being sent
 	placed   map[share.Number]share.Server
 	failures []error
@@ -115,7 +116,8 @@ type upload struct {
 // the others, and for which there is a substitute, count as failed after a few seconds.
 //
 // The error is a *share.UnhappyError when too few servers acknowledged, with the result so far; what is on the servers
-// by then serves a later attempt with the same key. Errors of r, encoding.ErrLength among them, are returned wrapped.
+// by then serves a later attempt with the same key. Without Resume, which says that there will be none, the servers are asked to
+// drop what was begun when the upload ends in the middle. Quotas that leave too few servers end it as soon as they are known. Errors of r, encoding.ErrLength among them, are returned wrapped.
 func Upload(ctx context.Context, servers []share.Server, r io.Reader, o UploadOptions) (Result, error) {
 	u, err := newUpload(ctx, servers, o)
 	if err != nil {
@@ -183,7 +185,9 @@ func (u *upload) run(ctx context.Context, r io.Reader) (Result, error) {
 		if ctx.Err() == nil && reading.Err() != nil {
 			err = u.unhappy()
 		}
-		return u.abandon(root), err
+		result := u.abandon(root)
+		u.discard(ctx)
+		return result, err
 	}
 	u.root = root.Marshal()
 	u.mu.Lock()
@@ -246,7 +250,8 @@ func (u *upload) gotOn() {
 	}
 }
 
-// hopeless reports whether so many servers have failed that not even the file could be read from the others.
+// hopeless reports whether so many servers have failed that not even the file could be read from the others, or that quotas
+// leave too few.
 func (u *upload) hopeless() bool {
 	alive := 0
 	for _, l := range u.lanes {
@@ -254,14 +259,18 @@ func (u *upload) hopeless() bool {
 			alive++
 		}
 	}
-	return alive < u.o.Params.Needed
+	return alive < u.o.Params.Needed || u.overQuota()
 }
 
 func (u *upload) unhappy() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	happiness := u.happiness()
+	if within := u.within(); !u.whole && u.refusedByQuota() && within < u.o.Params.Happy {
+		happiness = max(happiness, within) // it was ended before the others were done
+	}
 	return &share.UnhappyError{
-		Happiness: u.happiness(), Happy: u.o.Params.Happy, Needed: u.o.Params.Needed, Servers: len(u.servers), Causes: slices.Clone(u.failures),
+		Happiness: happiness, Happy: u.o.Params.Happy, Needed: u.o.Params.Needed, Servers: len(u.servers), Causes: slices.Clone(u.failures),
 	}
 }
 
