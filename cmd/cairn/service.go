@@ -176,7 +176,7 @@ func (a *app) serviceNode(o *serviceOptions) (service.Node, error) {
 	}
 	n := service.Node{
 		Name: serviceName(dir), Scope: o.scope(), Program: program, Arguments: []string{"--dir", dir, "up"},
-		Dir: dir, Writable: writable(a, c, dir), RunAs: o.runAs,
+		Dir: dir, Writable: writable(c, dir), RunAs: o.runAs,
 	}
 	if c.Log.File == "" && runtime.GOOS != "linux" { // systemd keeps a journal, the others do not
 		n.Arguments = append(n.Arguments, "--set", "log.file="+detachedLog)
@@ -201,7 +201,7 @@ func (o *serviceOptions) scope() service.Scope {
 }
 
 // writable returns what the node writes to outside of its directory.
-func writable(a *app, c config.Config, dir string) []string {
+func writable(c config.Config, dir string) []string {
 	var paths []string
 	if c.Storage.Enabled && filepath.IsAbs(c.Storage.Path) {
 		paths = append(paths, c.Storage.Path)
