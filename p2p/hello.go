@@ -225,7 +225,7 @@ func (h *Host) heard(id peer.ID, hello wire.Hello, latency time.Duration) {
 // hearOf takes in what one member told about another.
 func (h *Host) hearOf(p wire.PeerAddresses) {
 	id, err := peer.Decode(string(p.ID))
-	if err != nil || h.members.attended(id) {
+	if err != nil || h.members.attended(id) && !h.members.mute(id) {
 		return // a connected peer itself says where it listens
 	}
 	info := peer.AddrInfo{ID: id}

@@ -17,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/relay"
+	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
 
 	"cairn/share"
 )
@@ -42,6 +43,7 @@ type Host struct {
 	sight      sight
 	router     router
 	interfaces interfaces
+	punch      *holepunch.Service
 	spreading  atomic.Bool // members are being told of new addresses
 	// strangersServed says that a protocol answers peers that the gate refuses.
 	strangersServed atomic.Bool
@@ -87,6 +89,7 @@ func (h *Host) open() error {
 	if err != nil {
 		return err
 	}
+	h.interfaces.look()
 	if h.host, err = libp2p.New(options...); err != nil {
 		return err
 	}
@@ -100,7 +103,12 @@ func (h *Host) open() error {
 	if err != nil {
 		return err
 	}
-	h.interfaces.changed()
+	h.interfaces.watch(h.host.Network())
+	if h.cfg.traversal() {
+		if h.punch, err = h.servePunch(); err != nil {
+			return err
+		}
+	}
 	h.start(func() { h.watchBus(bus) })
 	h.host.Network().Notify(h.pathNotifee())
 	h.Handle(helloName, h.serveHello)
@@ -122,6 +130,7 @@ func (h *Host) open() error {
 	h.start(h.keepBook)
 	h.start(h.tidyPaths)
 	h.start(h.watchClock)
+	h.start(h.reviveSilent)
 	return nil
 }
 
@@ -245,6 +254,9 @@ func (h *Host) closeHost() error {
 		h.gated.stop()
 	}
 	var errs []error
+	if h.punch != nil {
+		errs = append(errs, h.punch.Close())
+	}
 	if h.relay != nil {
 		errs = append(errs, h.relay.Close())
 	}

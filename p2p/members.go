@@ -57,7 +57,10 @@ func (t *members) learn(info peer.AddrInfo, from source, now time.Time) bool {
 		return false
 	}
 	if m.connected {
-		return false // the peer itself says where it listens
+		if !m.responsive { // otherwise the peer itself says where it listens
+			m.hear(info.Addrs)
+		}
+		return false
 	}
 	if m.hear(info.Addrs) && m.failures > 0 {
 		m.failures, m.nextDial = 0, now
@@ -389,6 +392,12 @@ func (t *members) known() (list []Peer, ids []peer.ID) {
 func (t *members) attended(id peer.ID) (connected bool) {
 	t.with(id, func(m *member) { connected = m.connected })
 	return connected
+}
+
+// mute reports whether a peer is connected and does not answer.
+func (t *members) mute(id peer.ID) (mute bool) {
+	t.with(id, func(m *member) { mute = m.connected && !m.responsive })
+	return mute
 }
 
 // snapshot returns the members worth remembering and the table's version.

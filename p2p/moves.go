@@ -2,15 +2,17 @@ package p2p
 
 import (
 	"context"
+	"io"
 	"net"
 	"slices"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	manet "github.com/multiformats/go-multiaddr/net"
+	"github.com/multiformats/go-multistream"
 )
 
 const (
@@ -18,14 +20,15 @@ const (
 	// was stopped, or the clock set.
 	clockEvery = 2 * time.Second
 	pausedFor  = 6 * time.Second
-	// pingsAtOnce bounds how many peers are asked at a time whether they are still there.
-	pingsAtOnce = 32
+	// checksAtOnce bounds how many connections are tried at a time.
+	checksAtOnce = 32
 	// spreadAfter is how long news of addresses are gathered before the members are told, spreadEvery how often at most.
 	spreadAfter = 500 * time.Millisecond
 	spreadEvery = 3 * time.Second
 )
 
-// watchClock notices that this process was stopped, or the machine asleep: most connections are dead by then.
+// watchClock notices that this process was stopped, or the machine asleep or moved to another network: most connections are
+// dead by then.
 func (h *Host) watchClock() {
 	tick := time.NewTicker(clockEvery)
 	defer tick.Stop()
@@ -41,6 +44,9 @@ func (h *Host) watchClock() {
 			h.log.Info("was stopped for a while, or the clock was set", "before", last.Round(0), "now", now.Round(0))
 			h.resumed()
 		}
+		if gone, news := h.interfaces.look(); len(gone) > 0 || news {
+			h.moved(gone)
+		}
 		last = now
 	}
 }
@@ -53,79 +59,71 @@ func paused(last, now time.Time) bool {
 
 // resumed finds out which connections survived, and tries everybody else at once.
 func (h *Host) resumed() {
-	h.checkPeers(h.host.Network().Peers())
+	h.checkConns(h.host.Network().Conns(), h.cfg.AnswerWithin)
 	h.members.hurry(time.Now())
 	h.kick()
 }
 
-// checkPeers parts with every peer that does not answer in time; the dialler then connects anew.
-func (h *Host) checkPeers(ids []peer.ID) {
-	slots := make(chan struct{}, pingsAtOnce)
-	for _, id := range ids {
+// checkConns closes every connection on which the peer does not answer in time; when it was the last one, the dialler then
+// connects anew.
+func (h *Host) checkConns(conns []network.Conn, within time.Duration) {
+	slots := make(chan struct{}, checksAtOnce)
+	for _, c := range conns {
 		h.start(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			if !h.alive(id) && h.ctx.Err() == nil {
-				h.host.Network().ClosePeer(id)
+			if err := h.checkConn(c, within); err != nil && h.ctx.Err() == nil {
+				h.log.Debug("closing a dead connection", "peer", serverID(c.RemotePeer()).Short(), "address", c.RemoteMultiaddr(), "error", err)
+				c.Close()
 			}
 		})
 	}
 }
 
-func (h *Host) alive(id peer.ID) bool {
-	ctx, cancel := context.WithTimeout(network.WithAllowLimitedConn(network.WithNoDial(h.ctx, "alive"), "alive"), h.cfg.AnswerWithin)
+// checkConn has the peer send some bytes back over one of several connections.
+func (h *Host) checkConn(c network.Conn, within time.Duration) error {
+	ctx, cancel := context.WithTimeout(h.ctx, within)
 	defer cancel()
-	select {
-	case r := <-ping.Ping(ctx, h.host, id):
-		return r.Error == nil
-	case <-ctx.Done():
-		return false
+	s, err := c.NewStream(network.WithAllowLimitedConn(ctx, "check"))
+	if err != nil {
+		return err
 	}
+	defer s.Reset()
+	defer context.AfterFunc(ctx, func() { s.Reset() })()
+	if err := multistream.SelectProtoOrFail(protocol.ID(ping.ID), s); err != nil {
+		return err
+	}
+	var bytes [ping.PingSize]byte
+	if _, err := s.Write(bytes[:]); err != nil {
+		return err
+	}
+	_, err = io.ReadFull(s, bytes[:])
+	return err
 }
 
-// moved runs when this node's own addresses changed.
-func (h *Host) moved(e event.EvtLocalAddressesUpdated) {
-	gone, news := h.interfaces.changed()
-	h.log.Debug("own addresses changed", "removed", len(e.Removed), "interfaces lost", len(gone), "new", news)
-	if len(gone) == 0 && !news {
-		return
-	}
+// checkOthers looks after the older connections to a peer with which a new one came up: the peer may have lost them.
+func (h *Host) checkOthers(c network.Conn) {
+	older := slices.DeleteFunc(slices.Clone(h.host.Network().ConnsToPeer(c.RemotePeer())), func(other network.Conn) bool {
+		return other.ID() == c.ID()
+	})
+	h.checkConns(older, h.cfg.AnswerWithin)
+}
+
+// moved runs when the addresses of this machine's interfaces changed.
+func (h *Host) moved(gone []net.IP) {
+	h.log.Info("the addresses of this machine changed", "gone", gone)
 	h.sight.forget()
+	var check []network.Conn
 	for _, c := range h.host.Network().Conns() {
 		if ip, err := manet.ToIP(c.LocalMultiaddr()); err == nil && slices.ContainsFunc(gone, ip.Equal) {
-			c.Close()
+			h.start(func() { c.Close() }) // may wait for what cannot be sent any more
+		} else {
+			check = append(check, c)
 		}
 	}
-	h.checkPeers(h.host.Network().Peers())
+	h.checkConns(check, h.cfg.AnswerWithin)
 	h.members.hurry(time.Now())
 	h.kick()
-}
-
-// interfaces remembers the addresses of this machine.
-type interfaces struct {
-	list []net.IP
-}
-
-// changed returns the addresses that are gone since the last call, and whether there are new ones.
-func (i *interfaces) changed() (gone []net.IP, news bool) {
-	addresses, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil, false
-	}
-	var now []net.IP
-	for _, a := range addresses {
-		if n, ok := a.(*net.IPNet); ok {
-			now = append(now, n.IP)
-		}
-	}
-	for _, ip := range i.list {
-		if !slices.ContainsFunc(now, ip.Equal) {
-			gone = append(gone, ip)
-		}
-	}
-	news = i.list != nil && slices.ContainsFunc(now, func(ip net.IP) bool { return !slices.ContainsFunc(i.list, ip.Equal) })
-	i.list = now
-	return gone, news
 }
 
 // identified runs when a peer said, on a new connection or because it changed, where it listens.

@@ -11,7 +11,6 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/host/observedaddrs"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
-	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	tls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
@@ -62,13 +61,15 @@ func (h *Host) options() ([]libp2p.Option, error) {
 		libp2p.DisableMetrics(),
 	}
 	options = append(options, h.cfg.Libp2p...)
+	if !onlyLoopback(h.cfg.Listen) {
+		options = append(options, libp2p.AddrsFactory(h.interfaces.announce))
+	}
 	if !h.cfg.traversal() {
 		return append(options, libp2p.DisableIdentifyAddressDiscovery()), nil
 	}
 	return append(options,
 		libp2p.NATManager(h.router.start), libp2p.EnableNATService(), libp2p.EnableAutoNATv2(),
-		libp2p.EnableHolePunching(holepunch.WithTracer(h.paths)),
-		// Asking for candidates costs nothing, and a refusal may only mean that the relay has not heard our hello yet.
-		libp2p.EnableAutoRelayWithPeerSource(h.relays, autorelay.WithMinInterval(10*time.Second), autorelay.WithNumRelays(2),
-			autorelay.WithMinCandidates(1), autorelay.WithBootDelay(time.Second), autorelay.WithBackoff(20*time.Second))), nil
+		// Asking for candidates costs nothing.
+		libp2p.EnableAutoRelayWithPeerSource(h.relays, autorelay.WithMinInterval(5*time.Second), autorelay.WithNumRelays(2),
+			autorelay.WithMinCandidates(1), autorelay.WithBootDelay(time.Second), autorelay.WithBackoff(4*time.Second))), nil
 }

@@ -149,6 +149,8 @@ func (h *Host) pathNotifee() network.Notifiee {
 		ConnectedF: func(_ network.Network, c network.Conn) {
 			h.paths.opened(c, time.Now())
 			h.pathMoved(c.RemotePeer())
+			h.checkOthers(c)
+			h.punchRelayed(c)
 		},
 		DisconnectedF: func(_ network.Network, c network.Conn) {
 			h.paths.closed(c)

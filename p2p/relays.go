@@ -19,6 +19,8 @@ const (
 	// relayChoice is how many members are offered as relays at a time, relayPoll how often one is looked for at least.
 	relayChoice = 4
 	relayPoll   = 5 * time.Second
+	// greetWithin is how long a relay waits for the hello of a member that wants a place.
+	greetWithin = 2 * time.Second
 )
 
 // seekRelays has the library look for relays now. Left to itself it would first spend a quarter of a minute on finding out
@@ -114,10 +116,36 @@ func (h *Host) serveRelay() (*relay.Relay, error) {
 // an invitation works when whoever issued it is behind a NAT; their circuit ends with their connection to us.
 type relayGate struct{ h *Host }
 
-func (g relayGate) AllowReserve(id peer.ID, _ multiaddr.Multiaddr) bool { return g.h.member(id) }
+func (g relayGate) AllowReserve(id peer.ID, _ multiaddr.Multiaddr) bool {
+	return g.h.awaitMember(id)
+}
 
 func (g relayGate) AllowConnect(from peer.ID, _ multiaddr.Multiaddr, to peer.ID) bool {
 	return g.h.member(to) && (g.h.member(from) || g.h.gater.strangers.pending(from, time.Now()))
+}
+
+// awaitMember gives a peer that the gate admits some time to greet us: it has our hello and may ask before we have its.
+func (h *Host) awaitMember(id peer.ID) bool {
+	changes, cancel := h.events.subscribe()
+	defer cancel()
+	limit := time.NewTimer(greetWithin)
+	defer limit.Stop()
+	for h.gater.admit(id) == nil {
+		if h.member(id) {
+			return true
+		}
+		select {
+		case _, open := <-changes:
+			if !open {
+				return false
+			}
+		case <-limit.C:
+			return false
+		case <-h.ctx.Done():
+			return false
+		}
+	}
+	return false
 }
 
 func (h *Host) member(id peer.ID) bool { return h.gater.admit(id) == nil && h.members.met(id) }

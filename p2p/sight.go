@@ -36,7 +36,7 @@ type observation struct {
 // busEvents are the library's events that watchReach listens to.
 var busEvents = []any{
 	new(event.EvtPeerIdentificationCompleted), new(event.EvtHostReachableAddrsChanged),
-	new(event.EvtAutoRelayAddrsUpdated), new(event.EvtLocalAddressesUpdated),
+	new(event.EvtAutoRelayAddrsUpdated),
 }
 
 // subscribeBus is called before anything happens on the bus that must not be missed.
@@ -63,14 +63,12 @@ func (h *Host) watchBus(sub event.Subscription) {
 func (h *Host) busEvent(e any) {
 	switch e := e.(type) {
 	case event.EvtPeerIdentificationCompleted:
-		h.sight.observe(e)
+		h.sight.observe(e, h.host.Network().ListenAddresses())
 		h.identified(e.Peer)
 	case event.EvtHostReachableAddrsChanged:
 		h.sight.verdict(e.Reachable, e.Unreachable)
 	case event.EvtAutoRelayAddrsUpdated:
 		h.sight.setRelays(e.RelayAddrs)
-	case event.EvtLocalAddressesUpdated:
-		h.moved(e)
 	}
 }
 
@@ -100,13 +98,17 @@ func (r *sight) relayAddresses() []multiaddr.Multiaddr {
 
 // observe notes what a peer says of the connection between us. Only what we opened tells how a router translates, and
 // only what a peer outside sees is of interest.
-func (r *sight) observe(e event.EvtPeerIdentificationCompleted) {
+func (r *sight) observe(e event.EvtPeerIdentificationCompleted, listening []multiaddr.Multiaddr) {
 	if e.Conn == nil || e.ObservedAddr == nil || e.Conn.Stat().Direction != network.DirOutbound {
 		return
 	}
 	ip, err := manet.ToIP(e.Conn.RemoteMultiaddr())
 	if err != nil || !isPublic(e.Conn.RemoteMultiaddr()) || !isPublic(e.ObservedAddr) {
 		return
+	}
+	local := e.Conn.LocalMultiaddr()
+	if !slices.ContainsFunc(listening, func(l multiaddr.Multiaddr) bool { return samePort(l, local) }) {
+		return // nobody listens at the port of this connection
 	}
 	r.note(observation{by: e.Peer, ip: ip.String(), seen: e.ObservedAddr})
 }
@@ -161,6 +163,20 @@ func (r *sight) seen(kind func(multiaddr.Multiaddr) bool, own []multiaddr.Multia
 	default:
 		return external, observers, NATEndpointDependent
 	}
+}
+
+// external returns every address at which a peer outside saw us.
+func (r *sight) external() (list []multiaddr.Multiaddr) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, o := range r.observed {
+		list = append(list, o.seen)
+	}
+	return list
+}
+
+func samePort(a, b multiaddr.Multiaddr) bool {
+	return len(a) > 1 && len(b) > 1 && a[0].Code() == b[0].Code() && a[1].Equal(&b[1])
 }
 
 func sameIP(a, b multiaddr.Multiaddr) bool {

@@ -54,6 +54,7 @@ type Machine struct {
 	// Outside is the IPv4 address at which the internet sees it.
 	Outside string
 	network int
+	router  string // the namespace of the router, empty when there is none
 }
 
 // New returns an internet without machines. It is removed when the test ends, with everything that runs in it.
@@ -167,7 +168,7 @@ func (l *Lab) Behind(kind NAT) *Machine {
 	router := l.namespace(fmt.Sprintf("nat%d", l.count+1))
 	n := l.attach(router, "wan")
 	m := &Machine{
-		lab: l, namespace: l.namespace(fmt.Sprintf("priv%d", n)), network: n,
+		lab: l, namespace: l.namespace(fmt.Sprintf("priv%d", n)), network: n, router: router,
 		IP4: fmt.Sprintf("192.168.%d.2", n), Outside: fmt.Sprintf("20.0.%d.2", n),
 	}
 	l.connect(router, "lan", m.namespace, "eth0")
@@ -187,16 +188,23 @@ func (l *Lab) Behind(kind NAT) *Machine {
 	return m
 }
 
-// Move gives a public machine another IPv4 address instead of the one it has, as a provider or another network would. It keeps
-// its IPv6 address.
+// Move gives a machine another public IPv4 address instead of the one it has, as a provider or another network would: to
+// its router, where there is one. Every connection through the old address is dead without notice.
 func (m *Machine) Move() {
 	m.lab.t.Helper()
-	l := m.lab
+	l, namespace, port := m.lab, m.namespace, "eth0"
+	if m.router != "" {
+		namespace, port = m.router, "wan"
+	}
 	next := fmt.Sprintf("20.0.%d.77", m.network)
-	l.run("ip", "-n", m.namespace, "addr", "add", next+"/24", "dev", "eth0")
-	l.run("ip", "-n", m.namespace, "addr", "del", m.IP4+"/24", "dev", "eth0")
-	l.run("ip", "-n", m.namespace, "route", "replace", "default", "via", fmt.Sprintf("20.0.%d.1", m.network))
-	m.IP4, m.Outside = next, next
+	l.run("ip", "-n", namespace, "addr", "add", next+"/24", "dev", port)
+	l.run("ip", "-n", namespace, "addr", "del", m.Outside+"/24", "dev", port)
+	l.run("ip", "-n", namespace, "addr", "add", next+"/24", "dev", port) // the kernel takes it away with the first of its network
+	l.run("ip", "-n", namespace, "route", "replace", "default", "via", fmt.Sprintf("20.0.%d.1", m.network))
+	m.Outside = next
+	if m.router == "" {
+		m.IP4 = next
+	}
 }
 
 // NoIPv4 takes a public machine's IPv4 address away.
