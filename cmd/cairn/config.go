@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,14 +23,29 @@ func newConfigCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
 		Short: "show and change settings",
-		Long: help(`Shows and changes the node's settings. A flag of "cairn up" wins over the environment (CAIRN_STORAGE_OFFER for
-storage.offer), the environment over the file, the file over the default. A change takes effect when the node is
-started again.`),
+		Long: help(`Shows and changes the node's settings. A flag of "cairn up" wins over the environment, the environment over the file,
+the file over the default. A change takes effect when the node is started again.
+
+Every setting has an environment variable:
+
+` + environment() + `
+"cairn config show --doc" says what each is for.`),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newConfigGetCommand(a), newConfigSetCommand(a), newConfigEditCommand(a), newConfigPathCommand(a), newConfigShowCommand(a))
 	return cmd
+}
+
+// environment lists the variables of all settings.
+func environment() string {
+	var b strings.Builder
+	t := newTable(&b)
+	for _, f := range config.Fields() {
+		t.row("  "+f.Key, f.Env)
+	}
+	t.end()
+	return b.String()
 }
 
 func getenv(key string) string { return os.Getenv(key) }
@@ -92,10 +111,28 @@ func newConfigSetCommand(a *app) *cobra.Command {
 			if err := config.Write(a.configPath(), edited); err != nil {
 				return err
 			}
-			a.note("%s is %s from the node's next start on", args[0], args[1])
+			a.noteChange(args[0], args[1])
 			return a.result(map[string]string{"key": args[0], "value": args[1]}, func(io.Writer) {})
 		},
 	}
+}
+
+// noteChange says from when on a setting that was changed in the file holds.
+func (a *app) noteChange(key, value string) {
+	f, err := config.Lookup(key)
+	if err == nil && getenv(f.Env) != "" {
+		a.note("%s is %s in the file, but the environment variable %s wins where it is set, as it is here", key, value, f.Env)
+	}
+	a.noteRestart(fmt.Sprintf("%s is %s", key, value))
+}
+
+// noteRestart says from when on a change of the file holds.
+func (a *app) noteRestart(change string) {
+	if _, running, err := node.Running(a.dir); err == nil && running {
+		a.note("%s from the node's next start on; it is running: \"%s\" stops it", change, a.command("stop"))
+		return
+	}
+	a.note("%s from the node's next start on", change)
 }
 
 func newConfigPathCommand(a *app) *cobra.Command {
@@ -120,12 +157,13 @@ type setting struct {
 }
 
 func newConfigShowCommand(a *app) *cobra.Command {
-	var origin bool
+	var origin, doc bool
 	cmd := &cobra.Command{
 		Use:   "show",
 		Short: "show every setting",
-		Long:  help("Shows the value that holds for every setting; with --origin also where it comes from."),
-		Args:  cobra.NoArgs,
+		Long: help(`Shows the value that holds for every setting; with --origin also where it comes from (a flag, an environment variable,
+the file or the default), with --doc what it is for.`),
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			c, origins, err := a.loadConfig(nil)
 			if err != nil {
@@ -142,6 +180,9 @@ func newConfigShowCommand(a *app) *cobra.Command {
 					if origin {
 						cells = append(cells, origins[f.Key])
 					}
+					if doc {
+						cells = append(cells, f.Doc)
+					}
 					t.row(cells...)
 				}
 				t.end()
@@ -149,6 +190,7 @@ func newConfigShowCommand(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&origin, "origin", false, "say where each value comes from")
+	cmd.Flags().BoolVar(&doc, "doc", false, "say what each setting is for")
 	return cmd
 }
 
@@ -156,8 +198,9 @@ func newConfigEditCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "edit",
 		Short: "edit the configuration file",
-		Long:  help("Opens the configuration file in the editor that VISUAL or EDITOR names, and checks it afterwards."),
-		Args:  cobra.NoArgs,
+		Long: help(`Opens the configuration file in the editor that VISUAL or EDITOR names, and checks it afterwards. A file that is wrong
+stays as it is, so that it can be corrected; the node does not start with it.`),
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !node.Exists(a.dir) {
 				return about(node.ErrNoNode, "%s", a.dir)
@@ -169,14 +212,29 @@ func newConfigEditCommand(a *app) *cobra.Command {
 			if editor == "" {
 				return withHint(errors.New("edit configuration: neither VISUAL nor EDITOR is set"), "edit %s, or use \"%s\"", a.configPath(), a.command("config set KEY VALUE"))
 			}
-			// The variable may hold arguments, as in "code --wait"; a shell takes them apart as the user means them.
-			edit := exec.CommandContext(cmd.Context(), "sh", "-c", editor+` "$1"`, "sh", a.configPath())
+			before, _ := os.ReadFile(a.configPath()) // a file that cannot be read the editor complains about
+			edit := editorCommand(cmd.Context(), editor, a.configPath())
 			edit.Stdin, edit.Stdout, edit.Stderr = a.in, a.out, a.err
 			if err := edit.Run(); err != nil {
 				return about(err, "edit configuration with %s", editor)
 			}
-			_, _, err := a.loadConfig(nil)
-			return err
+			if _, _, err := a.loadConfig(nil); err != nil {
+				return err
+			}
+			if after, err := os.ReadFile(a.configPath()); err == nil && !bytes.Equal(before, after) {
+				a.noteRestart("what was changed holds")
+			}
+			return nil
 		},
 	}
+}
+
+// editorCommand runs an editor on a file. The variable may hold arguments, as in "code --wait"; a shell takes them apart as
+// the user means them, where there is one.
+func editorCommand(ctx context.Context, editor, path string) *exec.Cmd {
+	if runtime.GOOS == "windows" {
+		words := append(strings.Fields(editor), path)
+		return exec.CommandContext(ctx, words[0], words[1:]...)
+	}
+	return exec.CommandContext(ctx, "sh", "-c", editor+` "$1"`, "sh", path)
 }

@@ -34,8 +34,8 @@ With --detach it runs in the background and logs to node.log in its directory, u
 command returns when the node serves and prints the number of its process, or why it does not serve. It does not start
 again with the machine; "cairn service install" sees to that.
 
-"cairn stop" stops it. Interrupted once it stops in order, interrupted twice at once. Stopping it at any moment loses nothing that was
-acknowledged.`),
+"cairn stop" stops it. Interrupted once it stops in order, interrupted twice at once. Stopping it at any moment loses
+nothing that was acknowledged.`),
 		Example: "  cairn up\n  cairn up --detach\n  cairn up --set log.level=debug",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
