@@ -7,6 +7,7 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -230,6 +231,71 @@ func TestRepairWithHungServers(t *testing.T) {
 			t.Errorf("got %+v", result)
 		}
 	})
+}
+
+// TestRepairWithATargetThatStopsBeforeItsCommit: a server that is silent altogether costs little, and one that is only
+// slow is waited for.
+func TestRepairWithATargetThatStopsBeforeItsCommit(t *testing.T) {
+	f := storetest.NewFile(t, 1, 3, 10, blockSize, 50*blockSize)
+	for what, c := range map[string]struct {
+		silent bool
+		limit  time.Duration
+		taken  bool
+	}{
+		"silent": {true, 20 * time.Second, false},
+		"slow":   {false, 91 * time.Second, true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newGrid(12)
+				g.spread(t, f, first(6)...)
+				var stopped atomic.Int64 // position of the server that stops, 0 before one does
+				for i, p := range g.peers[6:] {
+					mine := int64(i + 6)
+					p.create = func(_ context.Context, w share.Writer, err error) (share.Writer, error) {
+						w.(*hookedWriter).commit = func(ctx context.Context) error {
+							switch {
+							case !stopped.CompareAndSwap(0, mine):
+								return nil
+							case c.silent:
+								return hang(ctx)
+							}
+							return hangFor(ctx, 90*time.Second)
+						}
+						return w, err
+					}
+					p.numbers = func(ctx context.Context, held []share.Held) ([]share.Held, error) {
+						if c.silent && stopped.Load() == mine {
+							return nil, hang(ctx)
+						}
+						return held, nil
+					}
+				}
+				start := time.Now()
+				result := repair(t, g, f.Index, health.Options{Happy: 7})
+				if took := time.Since(start); took > c.limit {
+					t.Errorf("it took %v", took)
+				}
+				if !result.After.Healthy {
+					t.Errorf("got %+v", result)
+				}
+				taken := slices.ContainsFunc(result.Made, func(m health.Made) bool { return m.Peer == id(int(stopped.Load())) })
+				if stopped.Load() == 0 || taken != c.taken {
+					t.Errorf("server %d stopped; made %v", stopped.Load(), result.Made)
+				}
+			})
+		})
+	}
+}
+
+// hangFor blocks for a while, or until the caller gives up.
+func hangFor(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // The n-th call of a server fails, for every n, until nothing fails any more.

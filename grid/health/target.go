@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"cairn/share"
@@ -16,6 +17,10 @@ const (
 	appendTimeout = 15 * time.Second
 	// commitTimeout bounds how long a server may take to check the index of a share and to bring it to stable storage.
 	commitTimeout = 2 * time.Minute
+	// A server that takes its time for a commit is asked every aliveEvery what it holds; when it leaves that many
+	// questions in a row without an answer it is silent, not slow.
+	aliveEvery  = 5 * time.Second
+	aliveMisses = 2
 )
 
 // errLate ends a target whose server does not answer.
@@ -155,13 +160,42 @@ func (t *target) append(p *piece, s *streamer) {
 }
 
 func (t *target) commit(s *streamer) {
+	committing, stop := context.WithCancel(t.ctx)
+	var asking sync.WaitGroup
+	asking.Go(func() { t.endWhenSilent(committing, s.servers[t.server].Store, s.index) })
 	err := t.within(commitTimeout, func(ctx context.Context) error { return t.writer.Commit(ctx, s.rootBlock) })
+	stop()
+	asking.Wait()
 	if err != nil {
 		t.fail(fmt.Errorf("commit share %d: %w", t.number, err), s)
 		return
 	}
 	t.done = true
 	s.meter.add(Progress{Shares: 1})
+}
+
+// endWhenSilent ends the target when its server answers no questions either. It returns when ctx ends.
+func (t *target) endWhenSilent(ctx context.Context, store share.Store, index share.StorageIndex) {
+	ticker := time.NewTicker(aliveEvery)
+	defer ticker.Stop()
+	for misses := 0; misses < aliveMisses; {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		question, cancel := context.WithTimeout(ctx, askTimeout)
+		_, err := store.Numbers(question, []share.StorageIndex{index})
+		if err != nil && (question.Err() != nil || errors.Is(err, share.ErrUnavailable)) {
+			misses++
+		} else {
+			misses = 0
+		}
+		cancel()
+	}
+	if ctx.Err() == nil {
+		t.cancel(errLate)
+	}
 }
 
 // fail records why the target ended. When it was the last one, there is nobody to read for.
