@@ -11,9 +11,12 @@ import (
 
 func FuzzMessages(f *testing.F) {
 	for _, v := range []any{
-		digests{Digest: make([]byte, 32)}, digests{Digest: make([]byte, 32), Buckets: make([]byte, 32*buckets)},
-		batch{Wanted: make([]byte, 32), Statements: [][]byte{{1}}, More: true}, batch{Statements: [][]byte{{1}, {2}}},
-		credentials{Statements: [][]byte{{1}}}, verdict{Verdict: verdictRefused, Text: "no"},
+		digests{Digest: make([]byte, 32)},
+		digests{Digest: make([]byte, 32), Buckets: make([]byte, 32*buckets)},
+		batch{Wanted: make([]byte, 32), Statements: [][]byte{{1}}, More: true},
+		batch{Statements: [][]byte{{1}, {2}}},
+		credentials{Statements: [][]byte{{1}}},
+		verdict{Verdict: verdictRefused, Text: "no"},
 	} {
 		data, err := message.Marshal(v, maxMessage)
 		if err != nil {

@@ -18,8 +18,9 @@ import (
 const (
 	ledgerVersion = 1
 	maxLedger     = 4 << 20
-	// maxOpen bounds the invitations that are open at a time, MaxUses how often one can be used.
+	// maxOpen bounds the invitations that are open at a time.
 	maxOpen = 256
+	// MaxUses is how often one can be used at most.
 	MaxUses = 100
 	// keepClosed is how long an invitation is listed after its end.
 	keepClosed = 30 * 24 * time.Hour
