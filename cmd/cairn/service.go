@@ -245,6 +245,8 @@ func openService(a *app, n service.Node) (*service.Service, error) {
 	return s, nil
 }
 
+const noSession = "a session that su or sudo opened has no service manager: log in as this user directly, or use --system"
+
 // serviceHint adds the next step to what went wrong with a service.
 func (a *app) serviceHint(err error, n service.Node) error {
 	text := err.Error()
@@ -261,7 +263,11 @@ func (a *app) serviceHint(err error, n service.Node) error {
 	case errors.Is(err, os.ErrPermission), strings.Contains(text, "Access is denied"), strings.Contains(text, "uthentication required"), strings.Contains(text, "ccess denied"):
 		return withHint(err, "a service of the machine takes its administrator: use sudo, or --user for one of your session")
 	case strings.Contains(text, "connect to") && strings.Contains(text, "bus"):
-		return withHint(err, "your session has no service manager: log in as this user directly, not by su or sudo, or use --system")
+		return withHint(err, "%s", noSession)
+	case runtime.GOOS == "linux" && n.Scope == service.User: // the library does not tell what systemctl complained of
+		return withHint(err, "\"systemctl --user status\" tells more; %s", noSession)
+	case runtime.GOOS == "linux":
+		return withHint(err, "\"systemctl status %s\" and \"journalctl -u %s\" tell more", n.Name, n.Name)
 	}
 	return err
 }
