@@ -122,7 +122,7 @@ func (a *announcer) next(in region) (place, bool) {
 	return part[0], true
 }
 
-// run announces fresh files soon, and everything once in AnnounceEvery, until the context ends.
+// run announces fresh files soon and once more at the next walk, and everything once in AnnounceEvery, until the context ends.
 func (a *announcer) run(ctx context.Context) {
 	step := max(a.d.cfg.AnnounceEvery/sweepSteps, time.Millisecond)
 	sweep := time.NewTicker(step)
@@ -130,7 +130,10 @@ func (a *announcer) run(ctx context.Context) {
 	pass := sweeper{begin: time.Now(), every: a.d.cfg.AnnounceEvery}
 	settle := time.NewTimer(freshPause)
 	defer settle.Stop()
-	var again places // could not be announced
+	// Members that were not found the first time, in a grid that is just coming up for instance, are found by then.
+	second := time.NewTimer(a.d.cfg.WalkEvery)
+	defer second.Stop()
+	var again, recent places // could not be announced; were announced for the first time
 	for {
 		select {
 		case <-ctx.Done():
@@ -138,9 +141,15 @@ func (a *announcer) run(ctx context.Context) {
 		case <-a.kick:
 			settle.Reset(freshPause)
 		case <-settle.C:
-			if again = a.announce(ctx, a.take().merge(again)); len(again) > 0 {
+			fresh := a.take()
+			recent = recent.merge(fresh)
+			if again = a.announce(ctx, fresh.merge(again)); len(again) > 0 {
 				settle.Reset(freshRetry)
 			}
+		case <-second.C:
+			a.announce(ctx, recent)
+			recent = nil
+			second.Reset(a.d.cfg.WalkEvery)
 		case now := <-sweep.C:
 			a.sweep(ctx, &pass, now)
 		}

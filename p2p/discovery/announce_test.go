@@ -58,6 +58,20 @@ func TestAnnouncedAgain(t *testing.T) {
 	}
 }
 
+// TestAnnouncedOnceMore has members come up just after a file was announced.
+func TestAnnouncedOnceMore(t *testing.T) {
+	walks := func(_ *p2p.Config, d *discovery.Config) { d.WalkEvery = 2 * time.Second }
+	holder := start(t, both(announcing, walks))
+	first := start(t, both(joining(holder), announcing))
+	files := someFiles(1)
+	if err := holder.Announce(t.Context(), files...); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "the first node keeps the record", func() bool { return first.Stats().Records == 1 })
+	second := start(t, both(joining(holder), announcing))
+	eventually(t, 10*time.Second, "so does one that came later", func() bool { return second.Stats().Records == 1 })
+}
+
 // TestRevokedHolderIsNotNamed has a member refused after it announced a file.
 func TestRevokedHolderIsNotNamed(t *testing.T) {
 	gate := &refusing{}
