@@ -11,8 +11,12 @@ import (
 	"cairn/share/encoding"
 )
 
-// discardTime bounds how long servers are asked to drop what a failed upload has left.
-const discardTime = 5 * time.Second
+// discardTime bounds how long servers are asked to drop what a failed upload has left, discardWait how long the upload waits
+// for that where it can go on in the background.
+const (
+	discardTime = 10 * time.Second
+	discardWait = time.Second
+)
 
 // within returns on how many servers the upload can still place shares, or has. u.mu is held.
 func (u *upload) within() int {
@@ -50,7 +54,7 @@ func (u *upload) discard(ctx context.Context) {
 		return
 	}
 	u.mu.Lock()
-	left := u.began
+	left := slices.DeleteFunc(slices.Clone(u.began), func(b beginning) bool { return u.placed[b.number].ID == b.server.ID })
 	u.mu.Unlock()
 	drop := func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, discardTime)
@@ -61,11 +65,23 @@ func (u *upload) discard(ctx context.Context) {
 		}
 		dropping.Wait()
 	}
-	switch {
-	case u.o.Background != nil:
-		u.o.Background(drop)
-	case ctx.Err() == nil:
+	if u.o.Background == nil {
+		if ctx.Err() == nil {
+			drop(ctx)
+		}
+		return
+	}
+	done := make(chan struct{})
+	u.o.Background(func(ctx context.Context) {
+		defer close(done)
 		drop(ctx)
+	})
+	patience := time.NewTimer(discardWait)
+	defer patience.Stop()
+	select {
+	case <-done:
+	case <-patience.C:
+	case <-ctx.Done():
 	}
 }
 

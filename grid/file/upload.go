@@ -196,7 +196,11 @@ func (u *upload) run(ctx context.Context, r io.Reader) (Result, error) {
 	for _, l := range u.lanes {
 		close(l.queue)
 	}
-	return u.settle(ctx, root)
+	result, err := u.settle(ctx, root)
+	if err != nil {
+		u.discard(ctx)
+	}
+	return result, err
 }
 
 // start runs the lanes and a watch over them.

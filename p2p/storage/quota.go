@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -36,18 +37,29 @@ func (c *conn) createWithin(ctx context.Context, u share.Upload) (share.Writer, 
 		return c.server.store.Create(ctx, u)
 	}
 	defer c.server.growing.lock(c.peer)()
-	if err := c.mayHave(ctx, 0); err != nil {
+	before, err := c.server.options.Quota.Standing(ctx, c.peer)
+	if err == nil {
+		err = before.Check(0)
+	}
+	if err != nil {
 		return nil, err
 	}
 	writer, err := c.server.store.Create(ctx, u)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.mayHave(ctx, 0); err != nil {
-		_ = writer.Close() // an upload that was resumed stays, another one is forgotten
-		return nil, err
+	after, err := c.server.options.Quota.Standing(ctx, c.peer)
+	if err == nil {
+		err = after.Check(0)
 	}
-	return writer, nil
+	if err == nil {
+		return writer, nil
+	}
+	_ = writer.Close() // an upload that was resumed stays, another one is forgotten
+	if quota, ok := errors.AsType[*share.QuotaError](err); ok && before.Used < after.Used {
+		quota.Used, quota.Asked = before.Used, after.Used-before.Used
+	}
+	return nil, err
 }
 
 // leaseWithin adds leases if the quota allows it: take does.
