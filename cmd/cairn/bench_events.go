@@ -85,16 +85,10 @@ func (b *bench) readRange(ctx context.Context) error {
 
 // hung stores a file with all nodes well, and again with one that is stopped and keeps its connections.
 func (b *bench) hung(ctx context.Context) error {
-	writer, err := control.Dial(b.gateway(0).dir)
-	if err != nil {
-		return err
-	}
-	defer writer.Close()
-	reader, err := control.Dial(b.gateway(1).dir)
-	if err != nil {
-		return err
-	}
-	defer reader.Close()
+	return b.between(func(writer, reader *control.Client) error { return b.hungBetween(ctx, writer, reader) })
+}
+
+func (b *bench) hungBetween(ctx context.Context, writer, reader *control.Client) error {
 	timed := func() (seconds float64, file capability.Capability, err error) {
 		data := randomBytes(hungSize)
 		begin := time.Now()

@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -187,11 +186,11 @@ func (r benchReport) print(w io.Writer) {
 	fmt.Fprintf(w, "%d node processes, %s. %s\n", r.Nodes, r.Params, r.Machine)
 	for _, t := range r.tables() {
 		fmt.Fprintf(w, "\n%s\n", t.title)
-		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		rows := newTable(w)
 		for _, row := range append([][]string{t.head}, t.rows...) {
-			fmt.Fprintln(table, "  "+strings.Join(row, "\t"))
+			rows.row(append([]string{"  " + row[0]}, row[1:]...)...)
 		}
-		table.Flush()
+		rows.end()
 	}
 }
 

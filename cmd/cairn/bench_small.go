@@ -40,6 +40,20 @@ const (
 var smallSizes = []int{1_000, 20_000}
 
 func (b *bench) smallFiles(ctx context.Context) error {
+	return b.between(func(writer, reader *control.Client) error {
+		for _, size := range smallSizes {
+			small, err := b.smallOf(ctx, writer, reader, size)
+			if err != nil {
+				return err
+			}
+			b.out.Small = append(b.out.Small, small)
+		}
+		return nil
+	})
+}
+
+// between measures with two gateways: one that stores and another one that reads.
+func (b *bench) between(measure func(writer, reader *control.Client) error) error {
 	writer, err := control.Dial(b.gateway(0).dir)
 	if err != nil {
 		return err
@@ -50,14 +64,7 @@ func (b *bench) smallFiles(ctx context.Context) error {
 		return err
 	}
 	defer reader.Close()
-	for _, size := range smallSizes {
-		small, err := b.smallOf(ctx, writer, reader, size)
-		if err != nil {
-			return err
-		}
-		b.out.Small = append(b.out.Small, small)
-	}
-	return nil
+	return measure(writer, reader)
 }
 
 func (b *bench) smallOf(ctx context.Context, writer, reader *control.Client, size int) (benchSmall, error) {

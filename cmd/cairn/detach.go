@@ -56,8 +56,11 @@ func runDetached(ctx context.Context, a *app, o *upOptions, c config.Config) err
 	if err != nil {
 		return about(err, "start the node")
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- child.Wait() }() // ends with this process at the latest
+	ended := make(chan struct{})
+	go func() { // ends with this process at the latest
+		defer close(ended)
+		_ = child.Wait() // how it ended is in the log
+	}()
 	if err := awaitDetached(ctx, a, child.Process, ended); err != nil {
 		if errors.Is(err, errEnded) {
 			return complaint(a.logPath(c.Log), log.size)
@@ -87,7 +90,7 @@ func startDetached(args []string, output *os.File) (*exec.Cmd, error) {
 var errEnded = errors.New("the node ended")
 
 // awaitDetached returns nil once the process serves the node's local API. When somebody interrupts, it ends the process.
-func awaitDetached(ctx context.Context, a *app, child *os.Process, ended <-chan error) error {
+func awaitDetached(ctx context.Context, a *app, child *os.Process, ended <-chan struct{}) error {
 	poll := time.NewTicker(startPoll)
 	defer poll.Stop()
 	late := time.NewTimer(detachedWithin)

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"text/tabwriter"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,8 +16,9 @@ func newPeersCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "peers",
 		Short: "list the other nodes of the grid",
-		Long: help(`Lists the nodes of the grid that this node knows: how they are reached (direct or relayed), how fast they answer, and
-how much space they have left. A peer that stopped answering is still listed, with when it was last seen.`),
+		Long: help(`Lists the nodes of the grid that this node knows: how they are reached (directly, through a hole punched in routers,
+or relayed by a member), how fast they answer, how much space they have left, and the version they run. A peer that
+stopped answering is still listed, with when it was last seen.`),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := a.client()
@@ -39,10 +40,9 @@ func printPeers(w io.Writer, peers []control.Peer) {
 		fmt.Fprintln(w, "no peers are known yet")
 		return
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "NICKNAME\tPATH\tLATENCY\tFREE\tLAST SEEN\tID")
+	t := newTable(w, "NICKNAME", "PATH", "LATENCY", "FREE", "VERSION", "LAST SEEN", "ID")
 	for _, p := range peers {
-		path, latency, free := cmp.Or(p.Path, "-"), "-", "-"
+		path, latency, free := cmp.Or(pathNames[p.Path], p.Path, "-"), "-", "-"
 		if p.Transport != "" {
 			path += " " + p.Transport
 		}
@@ -52,13 +52,17 @@ func printPeers(w io.Writer, peers []control.Peer) {
 		if p.Storage {
 			free = sizeText(p.Free)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", cmp.Or(p.Nickname, "-"), path, latency, free, lastSeen(p), p.ID)
+		version, _, _ := strings.Cut(strings.TrimPrefix(p.Version, "cairn/"), "+")
+		t.row(cmp.Or(p.Nickname, "-"), path, latency, free, cmp.Or(version, "-"), lastSeen(p), p.ID)
 		if p.Problem != "" {
-			fmt.Fprintf(table, "\tnot used: %s\n", p.Problem)
+			t.row("", "not used: "+p.Problem)
 		}
 	}
-	table.Flush()
+	t.end()
 }
+
+// pathNames are the paths that are called otherwise for people.
+var pathNames = map[string]string{"punched": "hole-punched"}
 
 func lastSeen(p control.Peer) string {
 	switch {

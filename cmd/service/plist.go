@@ -39,6 +39,6 @@ func (n Node) plist() string {
 
 func escape(text string) string {
 	var b strings.Builder
-	xml.EscapeText(&b, []byte(text)) // writing to memory does not fail
+	_ = xml.EscapeText(&b, []byte(text)) // writing to memory does not fail
 	return b.String()
 }

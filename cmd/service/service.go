@@ -46,7 +46,7 @@ var (
 	// ErrNotInstalled says that there is no such service.
 	ErrNotInstalled = errors.New("the service is not installed")
 	// ErrNoUserServices says that this system has services of the machine only.
-	ErrNoUserServices = errors.New("Windows has no services of one user")
+	ErrNoUserServices = errors.New("there are no services of one user on Windows")
 )
 
 // A Node says what is to run, and how. All paths are absolute.

@@ -53,7 +53,7 @@ type Peer struct {
 	Nickname  string    `json:"nickname"`
 	Version   string    `json:"version"`
 	Addresses []string  `json:"addresses"`
-	Path      string    `json:"path"` // "direct", "relayed", or "" when not connected
+	Path      string    `json:"path"` // "direct", "punched", "relayed", or "" when not connected
 	Transport string    `json:"transport"`
 	LatencyMS float64   `json:"latency_ms"`
 	Storage   bool      `json:"storage"`
