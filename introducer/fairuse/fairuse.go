@@ -17,8 +17,8 @@
 // server, unless the others are full.
 //
 // What servers lend is what they say. One that claims more than it has gains entitlement for its owner, and every other
-// server's limits shrink a little; the claim is public (every member sees it beside what the server really stores), and a
-// quota in the owner's grant ends it. Nobody can claim in the name of another's device, count a device twice, or make a
+// server's limits shrink a little; the claim is public, every member hears it with what the server has stored, and a quota in
+// the owner's grant ends it. Nobody can claim in the name of another's device, count a device twice, or make a
 // server grant more than E. A claim counts MaxLends at most.
 package fairuse
 
