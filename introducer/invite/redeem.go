@@ -151,11 +151,11 @@ func (x *joining) run() (Membership, error) {
 func (x *joining) ask() ([]byte, error) {
 	id, nonce := x.inv.id(), random(nonceSize)
 	if err := message.Write(x.stream, hail{ID: id[:], Nonce: nonce}, maxSmall); err != nil {
-		return nil, p2p.Reason(err)
+		return nil, fmt.Errorf("%w: %w", errLost, p2p.Reason(err))
 	}
 	var theirs ready
 	if err := message.Read(x.stream, &theirs, maxSmall); err != nil {
-		return nil, p2p.Reason(err)
+		return nil, fmt.Errorf("%w: %w", errLost, p2p.Reason(err))
 	}
 	if len(theirs.Nonce) != nonceSize {
 		return nil, fmt.Errorf("%w: a nonce of %d bytes", share.ErrCorrupt, len(theirs.Nonce))

@@ -1,8 +1,10 @@
 package invite
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -235,4 +237,28 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%x is written as %x, %v", body, again, err)
 		}
 	})
+}
+
+// TestGoldenText: the example in docs/formats.md.
+func TestGoldenText(t *testing.T) {
+	inv := Invitation{
+		Kind: KindMember, Expires: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC),
+		Addresses: []string{"/ip4/192.0.2.1/tcp/4001/p2p/" + peerA, "/ip4/192.0.2.1/udp/4001/quic-v1/p2p/" + peerA},
+	}
+	for i := range inv.secret {
+		inv.secret[i] = byte(i)
+	}
+	doc, err := os.ReadFile("../../docs/formats.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := inv.Reveal(); !strings.Contains(string(doc), text) {
+		t.Errorf("docs/formats.md does not have %s", text)
+	}
+	id, key := inv.id(), inv.key()
+	for what, value := range map[string]string{"id": hex.EncodeToString(id[:]), "key": hex.EncodeToString(key[:])} {
+		if !strings.Contains(string(doc), value) {
+			t.Errorf("docs/formats.md does not have the %s %s", what, value)
+		}
+	}
 }
