@@ -123,8 +123,10 @@ func TestSignaturesAreNotTransferable(t *testing.T) {
 		e.Kind = kind
 		if e.NodeSignature != nil { // the account's signature is not the node's, nor the other way round
 			for _, swapped := range []envelope{
-				{kind, e.Body, e.Signature, e.Signature}, {kind, e.Body, e.NodeSignature, e.NodeSignature},
-				{kind, e.Body, e.NodeSignature, e.Signature}, {kind, e.Body, e.Signature, nil},
+				{kind, e.Body, e.Signature, e.Signature},
+				{kind, e.Body, e.NodeSignature, e.NodeSignature},
+				{kind, e.Body, e.NodeSignature, e.Signature},
+				{kind, e.Body, e.Signature, nil},
 			} {
 				if _, err := introducer.ParseStatement(w.grid, must(mode.Marshal(swapped))); err == nil {
 					t.Errorf("%s: valid with signatures swapped", name)

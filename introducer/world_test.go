@@ -107,10 +107,12 @@ func (w *world) grant(by, to string, changes ...change) []byte {
 	return must(w.signer(by).SignGrant(g))
 }
 
-func introduces(g *introducer.Grant)           { g.Introducer = true }
-func seq(n uint64) change                      { return func(g *introducer.Grant) { g.Seq = n } }
-func nick(name string) change                  { return func(g *introducer.Grant) { g.Nickname = name } }
-func (w *world) issued(hours int) change       { return func(g *introducer.Grant) { g.Issued = w.at(hours) } }
+func introduces(g *introducer.Grant) { g.Introducer = true }
+func seq(n uint64) change            { return func(g *introducer.Grant) { g.Seq = n } }
+func nick(name string) change        { return func(g *introducer.Grant) { g.Nickname = name } }
+
+func (w *world) issued(hours int) change { return func(g *introducer.Grant) { g.Issued = w.at(hours) } }
+
 func (w *world) until(hours int) change        { return func(g *introducer.Grant) { g.Expires = w.at(hours) } }
 func (w *world) device(of, node string) []byte { return w.deviceAt(of, node, 0, 1) }
 func (w *world) revoke(by, whom string) []byte { return w.revokeAt(by, whom, 0) }
