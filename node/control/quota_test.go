@@ -24,7 +24,8 @@ func TestQuotaError(t *testing.T) {
 		says   []string
 	}{
 		"quotas": {
-			[]error{refusal(1), refusal(2), refusal(3), refusal(3)}, control.CodeRefused,
+			[]error{refusal(1), refusal(2), refusal(3), refusal(3)},
+			control.CodeRefused,
 			[]string{"you use 6.0 GB of the 6.3 GB", "on 3 of 12 servers", "4", "7 are needed"},
 		},
 		"not only quotas": {[]error{refusal(1), refusal(2), down}, control.CodeNotEnough, []string{"7 are needed"}},
