@@ -150,6 +150,19 @@ func TestEffective(t *testing.T) {
 	}
 }
 
+// TestNewestGrantCounts has two introducers of one depth vouch for one account.
+func TestNewestGrantCounts(t *testing.T) {
+	w := newWorld(t)
+	base := [][]byte{w.grant("", "anna", introduces), w.grant("", "bob", introduces)}
+	older, newer := w.grant("anna", "carl", nick("older"), seq(9)), w.grant("bob", "carl", nick("newer"), w.issued(1))
+	for _, order := range [][][]byte{{older, newer}, {newer, older}} {
+		r := w.roster(append(base, order...)...)
+		if m, _ := r.Member(key("carl"), w.now); m.Nickname != "newer" || m.GrantedBy != key("bob") {
+			t.Errorf("the grant of %s counts, want the newest", m.Nickname)
+		}
+	}
+}
+
 func TestMembersTell(t *testing.T) {
 	w := newWorld(t)
 	r := w.roster(

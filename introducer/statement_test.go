@@ -141,6 +141,17 @@ func TestSignaturesAreNotTransferable(t *testing.T) {
 	}
 }
 
+// TestGridKeyIsNoAccount vouches for the grid's key.
+func TestGridKeyIsNoAccount(t *testing.T) {
+	w := newWorld(t)
+	data := must(w.signer("anna").SignGrant(introducer.Grant{
+		Account: introducer.AccountKey(w.grid.Key()), Nickname: "grid", Issued: w.now,
+	}))
+	if _, err := introducer.ParseStatement(w.grid, data); !errors.Is(err, share.ErrCorrupt) {
+		t.Errorf("error %v, want ErrCorrupt", err)
+	}
+}
+
 func TestSignersRefuse(t *testing.T) {
 	w := newWorld(t)
 	old := time.Date(2019, 1, 1, 0, 0, 0, 0, time.UTC)
