@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"go.uber.org/goleak"
 
+	"cairn/internal/hosttest"
 	"cairn/p2p"
 	"cairn/p2p/wire"
 	"cairn/share"
@@ -55,14 +56,7 @@ func nickname(name string) func() wire.Hello {
 	}
 }
 
-func newKey(t testing.TB) crypto.PrivKey {
-	t.Helper()
-	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
+func newKey(t testing.TB) crypto.PrivKey { return hosttest.Key(t) }
 
 // open starts a host on loopback that the test closes.
 func open(t testing.TB, change func(*p2p.Config)) *p2p.Host {
@@ -83,28 +77,9 @@ func open(t testing.TB, change func(*p2p.Config)) *p2p.Host {
 	return h
 }
 
-// eventually waits until the condition holds.
 func eventually(t testing.TB, limit time.Duration, what string, holds func() bool) time.Duration {
 	t.Helper()
-	begin := time.Now()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		if time.Since(begin) > limit {
-			t.Fatalf("not within %v: %s", limit, what)
-		}
-		<-tick.C
-	}
-	return time.Since(begin)
+	return hosttest.Eventually(t, limit, what, holds)
 }
 
-// responsive counts the peers that are connected and answer.
-func responsive(h *p2p.Host) int {
-	n := 0
-	for _, p := range h.Peers() {
-		if p.Responsive && p.Path != "" {
-			n++
-		}
-	}
-	return n
-}
+func responsive(h *p2p.Host) int { return hosttest.Responsive(h) }

@@ -1,7 +1,6 @@
 package scale_test
 
 import (
-	"crypto/rand"
 	"fmt"
 	"runtime"
 	"testing"
@@ -10,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"cairn/internal/hosttest"
 	"cairn/introducer"
 	"cairn/share"
 )
@@ -48,10 +48,7 @@ func (c *club) join(b testing.TB, name string) [][]byte {
 	if err != nil {
 		b.Fatal(err)
 	}
-	node, _, err := crypto.GenerateEd25519Key(rand.Reader)
-	if err != nil {
-		b.Fatal(err)
-	}
+	node := hosttest.Key(b)
 	device, err := introducer.SignDevice(c.grid, account, node, introducer.Device{Account: account.Key(), Name: "laptop", Issued: now, Seq: 1})
 	if err != nil {
 		b.Fatal(err)

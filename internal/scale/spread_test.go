@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"cairn/internal/hosttest"
 	"cairn/introducer"
 	"cairn/introducer/exchange"
 	"cairn/p2p"
@@ -50,19 +51,10 @@ func (c *club) settle(t testing.TB, keep int) []*resident {
 		t.Cleanup(func() { r.close(t) })
 		all = append(all, r)
 	}
-	eventually(t, 3*time.Minute, "all are connected", func() bool {
-		return !slices.ContainsFunc(all, func(r *resident) bool { return r.responsive() < min(keep/2, len(all)-1) })
+	hosttest.Eventually(t, 3*time.Minute, "all are connected", func() bool {
+		return !slices.ContainsFunc(all, func(r *resident) bool { return hosttest.Responsive(r.host) < min(keep/2, len(all)-1) })
 	})
 	return all
-}
-
-func (r *resident) responsive() (n int) {
-	for _, p := range r.host.Peers() {
-		if p.Responsive {
-			n++
-		}
-	}
-	return n
 }
 
 func (r *resident) close(t testing.TB) {
@@ -90,21 +82,10 @@ func (c *club) spreadNews(t testing.TB, all []*resident) (half, last time.Durati
 		}
 		return n
 	}
-	eventually(t, time.Minute, "half know", func() bool { return know() >= len(all)/2 })
+	hosttest.Eventually(t, time.Minute, "half know", func() bool { return know() >= len(all)/2 })
 	half = time.Since(begin)
-	eventually(t, time.Minute, "all know", func() bool { return know() == len(all) })
+	hosttest.Eventually(t, time.Minute, "all know", func() bool { return know() == len(all) })
 	return half, time.Since(begin)
-}
-
-func eventually(t testing.TB, limit time.Duration, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for begin := time.Now(); !holds(); <-tick.C {
-		if time.Since(begin) > limit {
-			t.Fatalf("not within %v: %s", limit, what)
-		}
-	}
 }
 
 // TestNewsReachesSparselyConnected has twenty nodes that are connected to four others each hear of a new member.
@@ -121,7 +102,7 @@ func BenchmarkSpread(b *testing.B) {
 	all := c.settle(b, keep)
 	connections := 0
 	for _, r := range all {
-		connections += r.responsive()
+		connections += hosttest.Responsive(r.host)
 	}
 	half, last := c.spreadNews(b, all)
 	b.ReportMetric(float64(connections)/count, "connections")

@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"go.uber.org/goleak"
 
+	"cairn/internal/hosttest"
 	"cairn/p2p"
 	"cairn/p2p/discovery"
 	"cairn/p2p/wire"
@@ -36,12 +36,8 @@ func (n node) close(t testing.TB) {
 // start starts a node that learns of others through the DHT and the local network only.
 func start(t testing.TB, change func(*p2p.Config, *discovery.Config)) node {
 	t.Helper()
-	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
 	cfg := p2p.Config{
-		Key: key, Grid: "test", Listen: p2p.LoopbackAddresses(0)[:1], NoGossip: true,
+		Key: hosttest.Key(t), Grid: "test", Listen: p2p.LoopbackAddresses(0)[:1], NoGossip: true,
 		Self: func() wire.Hello { return wire.Hello{Storage: true} },
 	}
 	more := discovery.Config{Serve: true}
@@ -64,27 +60,10 @@ func start(t testing.TB, change func(*p2p.Config, *discovery.Config)) node {
 
 func eventually(t testing.TB, limit time.Duration, what string, holds func() bool) time.Duration {
 	t.Helper()
-	begin := time.Now()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		if time.Since(begin) > limit {
-			t.Fatalf("not within %v: %s", limit, what)
-		}
-		<-tick.C
-	}
-	return time.Since(begin)
+	return hosttest.Eventually(t, limit, what, holds)
 }
 
-func connected(h node) int {
-	n := 0
-	for _, p := range h.Peers() {
-		if p.Responsive {
-			n++
-		}
-	}
-	return n
-}
+func connected(n node) int { return hosttest.Responsive(n.Host) }
 
 func joining(a node) func(*p2p.Config, *discovery.Config) {
 	return func(c *p2p.Config, _ *discovery.Config) { c.Bootstrap = a.Addresses() }
@@ -110,10 +89,7 @@ func TestGatewayMeetsThroughDHT(t *testing.T) {
 
 func TestFindPeerAtNewAddress(t *testing.T) {
 	a := start(t, nil)
-	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := hosttest.Key(t)
 	mover := func(c *p2p.Config, _ *discovery.Config) { c.Key, c.Bootstrap = key, a.Addresses() }
 	book := filepath.Join(t.TempDir(), "book.json")
 	c := start(t, func(cfg *p2p.Config, d *discovery.Config) {

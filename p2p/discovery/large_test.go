@@ -39,8 +39,8 @@ func startMany(b testing.TB, count, keep int) []node {
 			}
 		})))
 	}
-	eventually(b, 3*time.Minute, "all are in the DHT", func() bool {
-		return !slices.ContainsFunc(nodes, func(n node) bool { return n.Known() < 15 })
+	eventually(b, 4*time.Minute, "all are in the DHT", func() bool {
+		return !slices.ContainsFunc(nodes, func(n node) bool { return n.Known() < 10 })
 	})
 	var walks errgroup.Group
 	walks.SetLimit(16)
