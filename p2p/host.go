@@ -117,7 +117,7 @@ func (h *Host) open() error {
 		ConnectedF:    func(_ network.Network, c network.Conn) { h.welcome(c.RemotePeer()) },
 		DisconnectedF: func(_ network.Network, c network.Conn) { h.parted(c.RemotePeer()) },
 	})
-	if err := listen(h.host.Network(), h.cfg.Listen, h.log); err != nil {
+	if err := h.listen(); err != nil {
 		return err
 	}
 	if h.cfg.traversal() {

@@ -2,11 +2,9 @@ package p2p
 
 import (
 	"fmt"
-	"log/slog"
 	"net"
 	"strings"
 
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 )
@@ -30,13 +28,17 @@ func listenOn(port int, interfaces ...string) []string {
 
 // listen opens every listen address. An IPv6 address that cannot be used is only logged, since many machines have no
 // IPv6; any other failure is an error.
-func listen(n network.Network, addresses []string, log *slog.Logger) error {
-	for _, text := range addresses {
+func (h *Host) listen() error {
+	n, log := h.host.Network(), h.log
+	for _, text := range h.cfg.Listen {
 		a, err := multiaddr.NewMultiaddr(text)
 		if err != nil {
 			return fmt.Errorf("listen on %.80q: %w", text, err)
 		}
-		if err = unused(a); err == nil {
+		if len(h.cfg.Libp2p) == 0 { // otherwise the port may be of another network
+			err = unused(a)
+		}
+		if err == nil {
 			err = n.Listen(a)
 		}
 		switch {

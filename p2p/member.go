@@ -56,6 +56,7 @@ const (
 	toldAttempts  = 4
 	firstRetry    = time.Second
 	refusedRetry  = 10 * time.Minute
+	aloneRetry    = 10 * time.Second // the longest pause while no member at all is connected
 	freshFor      = 15 * time.Minute // how long after it was last seen the others are told of a member
 	smoothLatency = 4
 	// patience is how long the greater of two ids waits for the other to connect.

@@ -121,6 +121,9 @@ func (t *members) connect(id peer.ID, leave func()) <-chan struct{} {
 	if m.connected {
 		return nil
 	}
+	if t.alone() {
+		t.hurryAll(time.Now()) // what kept us from one member may have kept us from all
+	}
 	m.connected, m.up, m.responsive, m.toldAt, m.leave = true, false, false, 0, leave
 	return m.greet
 }
@@ -195,10 +198,24 @@ func (t *members) addresses(id peer.ID, announced []multiaddr.Multiaddr, reached
 	return changed
 }
 
+// alone reports whether no member is connected. The lock is held.
+func (t *members) alone() bool {
+	for _, m := range t.byID {
+		if m.connected {
+			return false
+		}
+	}
+	return true
+}
+
 // hurry makes every member that is not connected due, because what kept us from it may have gone.
 func (t *members) hurry(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.hurryAll(now)
+}
+
+func (t *members) hurryAll(now time.Time) {
 	for _, m := range t.byID {
 		if !m.connected && m.problem == "" {
 			m.failures, m.tried, m.nextDial = 0, time.Time{}, now.Add(rand.N(patience))
@@ -319,6 +336,9 @@ func (t *members) dialled(id peer.ID, failure error, now time.Time, longest time
 		// The next attempt, should the connection end at once.
 		m.nextDial = now.Add(firstRetry)
 		return
+	}
+	if t.alone() {
+		longest = min(longest, aloneRetry)
 	}
 	if m.failed(failure, now, longest) && !m.connected {
 		delete(t.byID, id)

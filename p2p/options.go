@@ -59,6 +59,9 @@ func (h *Host) options() ([]libp2p.Option, error) {
 		libp2p.EnableRelay(),
 		libp2p.NoListenAddrs, // Open listens once the hello is served
 		libp2p.DisableMetrics(),
+		// After some failed dials the library would take UDP, or IPv6, for blocked and try it no more. In a small grid of
+		// machines that are often off, or after an outage, that is wrong.
+		libp2p.UDPBlackHoleSuccessCounter(nil), libp2p.IPv6BlackHoleSuccessCounter(nil),
 	}
 	options = append(options, h.cfg.Libp2p...)
 	if !onlyLoopback(h.cfg.Listen) {
