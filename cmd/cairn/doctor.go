@@ -90,10 +90,15 @@ func (a *app) askNode(ctx context.Context) (checks []doctor.Check, used int64) {
 		return []doctor.Check{doctor.Result(name, "", err, fix)}, -1
 	}
 	defer client.Close()
-	s, err := client.Status(ctx)
+	soon, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	s, err := client.Status(soon)
 	if err != nil {
-		if errors.Is(err, control.ErrNotRunning) {
+		switch {
+		case errors.Is(err, control.ErrNotRunning):
 			err = errors.New("a process has the directory and does not listen: it is starting, stopping, or hangs")
+		case errors.Is(err, context.DeadlineExceeded):
+			err = fmt.Errorf("process %d has the directory and does not answer within %v: it hangs, or is stopped", client.Endpoint().PID, answerWithin)
 		}
 		return []doctor.Check{doctor.Result(name, "", err, fix)}, -1
 	}

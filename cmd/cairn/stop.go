@@ -13,8 +13,12 @@ import (
 	"cairn/node/control"
 )
 
-// stopWithin is how long a node may take to stop before somebody should look after it.
-const stopWithin = time.Minute
+const (
+	// stopWithin is how long a node may take to stop before somebody should look after it.
+	stopWithin = time.Minute
+	// answerWithin is how long a node may take to answer a short question before it counts as hung.
+	answerWithin = 5 * time.Second
+)
 
 func newStopCommand(a *app) *cobra.Command {
 	return &cobra.Command{
@@ -47,13 +51,18 @@ func runStop(ctx context.Context, a *app) error {
 
 // askToStop asks the node to stop. One that is starting or stopping does not listen, and is asked again.
 func askToStop(ctx context.Context, a *app) error {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
 	client, err := a.client()
 	if err == nil {
 		defer client.Close()
 		err = client.Shutdown(ctx)
 	}
-	if errors.Is(err, control.ErrNotRunning) {
+	switch {
+	case errors.Is(err, control.ErrNotRunning):
 		return nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("it does not answer within %v", answerWithin)
 	}
 	return err
 }
