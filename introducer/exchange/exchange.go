@@ -35,7 +35,10 @@ const (
 type Config struct {
 	Host   *p2p.Host
 	Roster *introducer.Roster
-	// Every is how often an exchange is run with one member although nothing happened.
+	// Values is the DHT that keeps a copy of the roster for those who meet nobody that knows better; none when nil. Its
+	// validator is a Judge.
+	Values Values
+	// Every is how often an exchange is run with one member, and the DHT is asked, although nothing happened.
 	Every time.Duration
 	// Logger receives what happens; nothing is logged when nil.
 	Logger *slog.Logger
@@ -45,6 +48,7 @@ type Config struct {
 type Exchange struct {
 	host   *p2p.Host
 	roster *introducer.Roster
+	values Values
 	every  time.Duration
 	log    *slog.Logger
 
@@ -69,7 +73,7 @@ func New(cfg Config) (*Exchange, error) {
 		return nil, errors.New("roster exchange: host or roster is missing")
 	}
 	x := &Exchange{
-		host: cfg.Host, roster: cfg.Roster, every: cfg.Every, log: cfg.Logger,
+		host: cfg.Host, roster: cfg.Roster, values: cfg.Values, every: cfg.Every, log: cfg.Logger,
 		begun: make(chan struct{}, atOnce), serve: make(chan struct{}, served),
 		jobs: make(map[share.ServerID]bool), agreed: make(map[share.ServerID][32]byte),
 	}
@@ -83,6 +87,9 @@ func New(cfg Config) (*Exchange, error) {
 	x.host.Handle(rosterName, x.serveRoster)
 	x.host.HandleStranger(p2p.PresentName, x.servePresent)
 	x.start(x.run)
+	if x.values != nil {
+		x.start(x.keepRecord)
+	}
 	return x, nil
 }
 
