@@ -145,8 +145,11 @@ func TestListenPorts(t *testing.T) {
 
 func TestCountPeers(t *testing.T) {
 	got := countPeers([]p2p.Peer{
-		{Nickname: "a", Responsive: true, Path: p2p.Relayed}, {Nickname: "b", Path: p2p.Direct},
-		{Nickname: "c", Failure: "no\nroute"}, {Nickname: "d", Problem: "another grid"}, {Responsive: true, Path: p2p.Direct},
+		{Nickname: "a", Responsive: true, Path: p2p.Relayed},
+		{Nickname: "b", Path: p2p.Direct},
+		{Nickname: "c", Failure: "no\nroute"},
+		{Nickname: "d", Problem: "another grid"},
+		{Responsive: true, Path: p2p.Direct},
 	})
 	if got.Answer != 2 || got.Relayed != 1 || got.Silent != 1 || got.Away != 1 || got.Failure != "c: no route" || !slices.Equal(got.Refused, []string{"d: another grid"}) {
 		t.Errorf("%+v", got)

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -101,7 +102,7 @@ func TestDetachedNodeOutlivesItsTerminal(t *testing.T) {
 	begin := time.Now()
 	doctor, _ := command(t, "doctor", "--dir", dir)
 	out, err = doctor.Output()
-	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != statusFailed || !strings.Contains(string(out), "does not answer within 5s") {
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != statusFailed || !strings.Contains(string(out), "does not answer within 5s") {
 		t.Errorf("of a node that hangs: %v\n%s", err, out)
 	}
 	if took := time.Since(begin); took > 30*time.Second {
