@@ -131,7 +131,7 @@ func TestDamagedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := newWorld(t)
-	if _, err := introducer.OpenRoster(other.grid, path); !errors.Is(err, share.ErrDenied) || !strings.Contains(err.Error(), "another grid") {
+	if _, err := introducer.OpenRoster(other.grid, path); !errors.Is(err, share.ErrDenied) || !strings.Contains(err.Error(), "leave that grid first") {
 		t.Errorf("another grid's file: %v", err)
 	}
 	if _, err := introducer.OpenRoster(w.grid, t.TempDir()); err == nil {

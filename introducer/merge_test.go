@@ -360,29 +360,56 @@ func TestExpelledGrowNothing(t *testing.T) {
 	}
 }
 
-// TestForgets keeps what nobody heeds within a bound.
-func TestForgets(t *testing.T) {
+// TestBoundOfRevocations lets an introducer revoke accounts that nobody knows.
+func TestBoundOfRevocations(t *testing.T) {
 	w := newWorld(t)
 	r := w.roster(w.grant("", "anna", introduces), w.grant("", "bob"))
-	r.TrustAll() // signing so much takes long
-	template, hole := w.grant("anna", "carl"), key("carl")
-	batch := make([][]byte, 0, 1000)
+	r.TrustAll()
+	template, hole := w.revoke("anna", "carl"), key("carl")
+	batch := make([][]byte, 0, introducer.MaxAccounts)
 	for i := range introducer.MaxAccounts {
-		to := introducer.AccountKey{1, byte(i), byte(i >> 8)} // no key that anybody has
-		batch = append(batch, bytes.Replace(template, hole[:], to[:], 1))
-		if len(batch) == cap(batch) {
-			r.Add(batch...)
-			batch = batch[:0]
+		whom := introducer.AccountKey{1, byte(i), byte(i >> 8)}
+		batch = append(batch, bytes.Replace(template, hole[:], whom[:], 1))
+	}
+	if news, err := r.Add(batch...); news != len(batch) || err != nil {
+		t.Fatalf("%d news, error %v", news, err)
+	}
+	wantRefused(t, r, w.revoke("anna", "carl"), share.ErrTooLarge, "10000 accounts are revoked")
+	if _, err := r.Add(w.revoke("", "anna")); err != nil {
+		t.Errorf("the grid's key has always room: %v", err)
+	}
+}
+
+// TestForgets has one introducer after the other fill the roster: each is revoked, and what nobody heeds any more is kept
+// within a bound.
+func TestForgets(t *testing.T) {
+	w := newWorld(t)
+	r := w.roster(w.grant("", "bob"))
+	r.TrustAll() // signing so much takes long
+	hole := key("carl")
+	for round, rogue := range []string{"anna", "dora", "eve"} {
+		if _, err := r.Add(w.grant("", rogue, introduces)); err != nil {
+			t.Fatal(err)
+		}
+		template := w.grant(rogue, "carl")
+		batch := make([][]byte, 0, introducer.MaxAccounts)
+		for i := range introducer.MaxAccounts {
+			to := introducer.AccountKey{1, byte(i), byte(i >> 8), byte(round)} // no key that anybody has
+			batch = append(batch, bytes.Replace(template, hole[:], to[:], 1))
+		}
+		r.Add(batch...)
+		wantRefused(t, r, w.grant("", "carl"), share.ErrTooLarge, "10000 accounts")
+		if _, err := r.Add(w.revoke("", rogue)); err != nil {
+			t.Fatal(err)
 		}
 	}
-	wantRefused(t, r, w.grant("", "carl"), share.ErrTooLarge, "10000 accounts")
-	if _, err := r.Add(w.revoke("", "anna")); err != nil {
-		t.Fatal(err)
-	}
 	if _, err := r.Add(w.grant("", "carl")); err != nil {
-		t.Errorf("no room after the introducer who filled the roster was revoked: %v", err)
+		t.Errorf("no room after the introducers who filled the roster were revoked: %v", err)
 	}
-	if n := len(r.Statements()); n != 4 {
-		t.Errorf("%d statements count, want 4", n)
+	if n := len(r.Statements()); n != 8 {
+		t.Errorf("%d statements count, want 8", n)
+	}
+	if n := r.Held(); n > 8+introducer.MaxDead {
+		t.Errorf("%d statements are kept, want at most %d that nobody heeds", n, introducer.MaxDead)
 	}
 }

@@ -86,7 +86,7 @@ func TestVouchRefuses(t *testing.T) {
 		"a plain member":         {w.signer("bob"), introducer.Grant{Account: key("x"), Nickname: "x"}, "no introducer"},
 		"a stranger":             {w.signer("y"), introducer.Grant{Account: key("x"), Nickname: "x"}, "no introducer"},
 		"a revoked account":      {w.founder, introducer.Grant{Account: key("carl"), Nickname: "new"}, "it stays so"},
-		"another grid's key":     {other.founder, introducer.Grant{Account: key("x"), Nickname: "x"}, "another grid"},
+		"another grid's key":     {other.founder, introducer.Grant{Account: key("x"), Nickname: "x"}, "of another grid than"},
 		"oneself":                {w.signer("anna"), introducer.Grant{Account: key("anna"), Nickname: "anna"}, "closer"},
 		"one who is closer":      {w.signer("anna"), introducer.Grant{Account: key("bob"), Nickname: "bob"}, "closer"},
 		"nobody":                 {w.founder, introducer.Grant{Nickname: "x"}, "no account"},
