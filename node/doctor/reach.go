@@ -25,9 +25,23 @@ func Reach(r p2p.Reachability, ports []string) []Check {
 func listening(r p2p.Reachability) Check {
 	var kinds []string
 	for _, t := range r.Transports {
-		kinds = append(kinds, t.Transport+" "+t.Family)
+		kind := t.Transport + " " + t.Family
+		if port := portOf(t.Listening); port != "" {
+			kind += " port " + port
+		}
+		kinds = append(kinds, kind)
 	}
 	return ok("listening", strings.Join(kinds, ", "))
+}
+
+// portOf returns the port of the first multiaddr that has one.
+func portOf(addresses []string) string {
+	for _, a := range addresses {
+		if parts := strings.Split(a, "/"); len(parts) > 4 {
+			return parts[4]
+		}
+	}
+	return ""
 }
 
 // through advises to let a port through what stands between this machine and the others.

@@ -41,6 +41,7 @@ func TestReach(t *testing.T) {
 		seen  string
 	}{
 		"loopback only":           {p2p.Reachability{Transports: seen(unknown, "").Transports}, "reachable", doctor.Warn, "loopback"},
+		"listening":               {seen(unknown, p2p.NATUnknown, v6("/ip6/fd00::7/tcp/4002")), "listening", doctor.OK, "tcp ip4 port 4001, tcp ip6 port 4002"},
 		"a server":                {seen(public, p2p.NATNone), "reachable", doctor.OK, "from outside, over tcp ip4"},
 		"a server's NAT":          {seen(public, p2p.NATNone), "NAT", doctor.OK, "none"},
 		"a server's router":       {seen(public, p2p.NATNone), "port mapping", doctor.OK, "none is needed"},
