@@ -167,13 +167,6 @@ func members(r *introducer.Roster, now time.Time) string {
 	return strings.Join(names, " ")
 }
 
-func wantMembers(t testing.TB, r *introducer.Roster, now time.Time, want string) {
-	t.Helper()
-	if got := members(r, now); got != want {
-		t.Errorf("the members are %q, want %q", got, want)
-	}
-}
-
 // wantRefused checks that a statement is refused for a reason and changes nothing.
 func wantRefused(t testing.TB, r *introducer.Roster, statement []byte, kind error, words string) {
 	t.Helper()
