@@ -36,12 +36,15 @@ func (s *askStream) reset() {
 func (p *askPool) get() *askStream {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.idle) == 0 {
-		return nil
+	for len(p.idle) > 0 {
+		s := p.idle[len(p.idle)-1]
+		p.idle = p.idle[:len(p.idle)-1]
+		if !outdated(s.stream) {
+			return s
+		}
+		s.reset()
 	}
-	s := p.idle[len(p.idle)-1]
-	p.idle = p.idle[:len(p.idle)-1]
-	return s
+	return nil
 }
 
 func (p *askPool) put(s *askStream) {

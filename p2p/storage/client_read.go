@@ -22,20 +22,28 @@ type readPool struct {
 	streams []*readStream
 }
 
-// choose returns the stream with the fewest reads, and whether another one should be opened.
+// choose returns the stream with the fewest reads, and whether another one should be opened. Outdated streams are left to
+// finish what they are at.
 func (p *readPool) choose(limit int) (best *readStream, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	least := 0
+	least, usable := 0, 0
 	for _, s := range p.streams {
 		if s.end.Err() != nil {
 			continue
 		}
+		if outdated(s.stream) {
+			if s.load() == 0 {
+				s.kill(errLost)
+			}
+			continue
+		}
+		usable++
 		if n := s.load(); best == nil || n < least {
 			best, least = s, n
 		}
 	}
-	return best, best == nil || least >= spread && len(p.streams) < limit
+	return best, best == nil || least >= spread && usable < limit
 }
 
 func (p *readPool) add(s *readStream) {

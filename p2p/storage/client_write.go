@@ -48,9 +48,10 @@ func (p *writePool) get() *writeStream {
 	for len(p.idle) > 0 {
 		s := p.idle[len(p.idle)-1]
 		p.idle = p.idle[:len(p.idle)-1]
-		if s.end.Err() == nil {
+		if s.end.Err() == nil && !outdated(s.stream) {
 			return s
 		}
+		s.kill(errLost)
 	}
 	return nil
 }

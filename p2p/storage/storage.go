@@ -41,6 +41,17 @@ type suspecter interface {
 	Suspect(id share.ServerID)
 }
 
+// An ager is a stream that may get old: one opened later would go a better way. The streams of p2p.Host are.
+type ager interface {
+	Outdated() bool
+}
+
+// outdated reports whether a kept stream should be replaced by a new one.
+func outdated(s network.Stream) bool {
+	a, ok := s.(ager)
+	return ok && a.Outdated()
+}
+
 // suspectAfter is how long a peer may keep somebody waiting before it is suspected to be hung.
 const suspectAfter = time.Second
 

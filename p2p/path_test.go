@@ -1,0 +1,85 @@
+package p2p
+
+import (
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
+)
+
+func addresses(texts ...string) (list []multiaddr.Multiaddr) {
+	for _, text := range texts {
+		list = append(list, multiaddr.StringCast(text))
+	}
+	return list
+}
+
+// TestNAT tells kinds of routers by how peers see one port.
+func TestNAT(t *testing.T) {
+	own := addresses("/ip4/192.168.1.2/tcp/4001", "/ip6/2a00::2/tcp/4001")
+	for what, c := range map[string]struct {
+		seen      []observation
+		nat       NAT
+		external  int
+		observers int
+	}{
+		"nobody":           {nil, NATUnknown, 0, 0},
+		"one":              {[]observation{{"a", "1.1.1.1", addresses("/ip4/5.5.5.5/tcp/4001")[0]}}, NATUnknown, 1, 1},
+		"two in one place": {[]observation{{"a", "1.1.1.1", addresses("/ip4/5.5.5.5/tcp/4001")[0]}, {"b", "1.1.1.1", addresses("/ip4/5.5.5.5/tcp/4001")[0]}}, NATUnknown, 1, 2},
+		"the same":         {[]observation{{"a", "1.1.1.1", addresses("/ip4/5.5.5.5/tcp/9")[0]}, {"b", "1.1.1.2", addresses("/ip4/5.5.5.5/tcp/9")[0]}}, NATEndpointIndependent, 1, 2},
+		"different":        {[]observation{{"a", "1.1.1.1", addresses("/ip4/5.5.5.5/tcp/9")[0]}, {"b", "1.1.1.2", addresses("/ip4/5.5.5.5/tcp/8")[0]}}, NATEndpointDependent, 2, 2},
+		"says it again":    {[]observation{{"a", "1.1.1.1", addresses("/ip4/5.5.5.5/tcp/9")[0]}, {"a", "1.1.1.1", addresses("/ip4/5.5.5.5/tcp/8")[0]}}, NATUnknown, 1, 1},
+		"another kind":     {[]observation{{"a", "1.1.1.1", addresses("/ip4/5.5.5.5/udp/9/quic-v1")[0]}}, NATUnknown, 0, 0},
+		"none":             {[]observation{{"a", "1.1.1.1", addresses("/ip4/192.168.1.2/tcp/4001")[0]}}, NATNone, 1, 1},
+	} {
+		var s sight
+		for _, o := range c.seen {
+			s.note(o)
+		}
+		kind := func(a multiaddr.Multiaddr) bool { return isKind(a, "tcp", "ip4") }
+		if external, observers, nat := s.seen(kind, own); nat != c.nat || observers != c.observers || len(external) != c.external {
+			t.Errorf("%s: %s by %d observers, seen at %v", what, nat, observers, external)
+		}
+	}
+}
+
+// TestSightIsBounded: no number of peers makes the list grow without end.
+func TestSightIsBounded(t *testing.T) {
+	var s sight
+	for i := range 3 * maxObservers {
+		s.note(observation{peer.ID(rune(i)), "1.1.1.1", addresses("/ip4/5.5.5.5/tcp/9")[0]})
+	}
+	if len(s.observed) > maxObservers {
+		t.Errorf("%d observations are kept", len(s.observed))
+	}
+}
+
+func TestPaused(t *testing.T) {
+	now := time.Now()
+	for what, c := range map[string]struct {
+		now  time.Time
+		want bool
+	}{
+		"a look":        {now.Add(clockEvery), false},
+		"a busy moment": {now.Add(clockEvery + pausedFor/2), false},
+		"stopped":       {now.Add(time.Minute), true},
+		"asleep":        {now.Round(0).Add(time.Hour), true},
+		"set back":      {now.Round(0).Add(-time.Hour), true},
+	} {
+		if paused(now, c.now) != c.want {
+			t.Errorf("%s: paused is %v", what, !c.want)
+		}
+	}
+}
+
+// TestAnnounce: what is told others has the addresses of this machine as they are now.
+func TestAnnounce(t *testing.T) {
+	var i interfaces
+	i.look()
+	i.lost = append(i.lost, []byte{20, 0, 1, 2})
+	got := i.announce(addresses("/ip4/20.0.1.2/tcp/1", "/ip4/20.0.1.3/tcp/1", "/ip4/20.0.1.2/tcp/1/p2p-circuit"))
+	if len(got) != 2 || isCircuit(got[0]) || !isCircuit(got[1]) {
+		t.Errorf("announced: %v", got)
+	}
+}
