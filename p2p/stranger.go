@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
@@ -189,6 +190,7 @@ func (h *Host) acquaint(ctx context.Context, id peer.ID, asked <-chan struct{}) 
 		err = h.gater.admit(id)
 	}
 	if h.gater.strangers.gone(id) {
+		h.reconsider(id)
 		sleep(ctx, firstWord, nil)
 	}
 	err = h.greet(ctx, id)
@@ -199,6 +201,18 @@ func (h *Host) acquaint(ctx context.Context, id peer.ID, asked <-chan struct{}) 
 		return fmt.Errorf("%w: %w", share.ErrDenied, unknown)
 	}
 	return h.greet(ctx, id)
+}
+
+// reconsider has the protocols of the library look at a connected peer again that they passed over while it was a stranger; the
+// DHT takes it into its routing table.
+func (h *Host) reconsider(id peer.ID) {
+	emitter, err := h.host.EventBus().Emitter(new(event.EvtPeerProtocolsUpdated))
+	if err == nil {
+		err = errors.Join(emitter.Emit(event.EvtPeerProtocolsUpdated{Peer: id}), emitter.Close())
+	}
+	if err != nil {
+		h.log.Debug("the DHT does not hear of a new member", "peer", serverID(id).Short(), "error", err)
+	}
 }
 
 // present shows a member that does not admit this node its credentials.

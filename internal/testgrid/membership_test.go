@@ -17,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 
+	"cairn/internal/testgrid"
 	"cairn/introducer"
 	"cairn/introducer/exchange"
 	"cairn/introducer/invite"
@@ -54,6 +55,7 @@ type friend struct {
 	id      share.ServerID
 	roster  *introducer.Roster
 	host    *p2p.Host
+	found   *discovery.Discovery
 }
 
 // member makes a person with a node; the node does not run yet.
@@ -91,10 +93,6 @@ func (g *private) run(f *friend) *friend {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	x, err := exchange.New(exchange.Config{Host: f.host, Roster: f.roster})
-	if err != nil {
-		g.t.Fatal(err)
-	}
 	issuer, err := invite.OpenIssuer(invite.Config{
 		Path: g.t.TempDir() + "/invitations", Roster: f.roster, Signer: &g.signer, Self: f.id, Addresses: f.host.Addresses,
 	})
@@ -102,14 +100,20 @@ func (g *private) run(f *friend) *friend {
 		g.t.Fatal(err)
 	}
 	f.host.HandleStranger(invite.Protocol, issuer.Serve)
-	found, err := discovery.New(f.host, discovery.Config{Serve: true, Providers: true})
+	f.found, err = discovery.New(f.host, discovery.Config{
+		Serve: true, Providers: true, Values: map[string]discovery.Validator{exchange.Namespace: exchange.Judge{Roster: f.roster}},
+	})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	x, err := exchange.New(exchange.Config{Host: f.host, Roster: f.roster, Values: f.found, Every: time.Second})
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	server := storage.NewServer(memory.New(memory.Options{}), storage.ServerOptions{})
 	server.Register(f.host)
 	g.t.Cleanup(func() {
-		if err := errors.Join(x.Close(), server.Close(), f.host.Close(), found.Close()); err != nil {
+		if err := errors.Join(x.Close(), server.Close(), f.host.Close(), f.found.Close()); err != nil {
 			g.t.Error(err)
 		}
 	})
@@ -262,5 +266,23 @@ func TestStrangersGetNothing(t *testing.T) {
 		if ann.roster.Admit(other.id) == nil || len(ann.roster.Members(time.Now())) != 1 {
 			t.Error("the roster took in a member of another grid")
 		}
+	})
+}
+
+// TestRosterInTheDHT: what members know gets into the grid's DHT, and whoever asks it gets a copy that proves itself.
+func TestRosterInTheDHT(t *testing.T) {
+	g := newPrivate(t)
+	bad := g.member("bad")
+	ann, bob := g.member("ann"), g.member("bob")
+	g.run(ann)
+	g.run(bob)
+	bob.host.Learn(ann.host.Addresses()...)
+	if _, err := ann.roster.Revoke(g.signer, bad.account.Key(), "a test", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	judge := exchange.Judge{Roster: introducer.NewRoster(g.roster.Grid())}
+	testgrid.Eventually(t, 20*time.Second, "the DHT has a copy", func() bool {
+		value, err := bob.found.GetValue(t.Context(), exchange.Namespace, "all")
+		return err == nil && judge.Validate("all", value) == nil && bob.roster.Admit(bad.id) != nil
 	})
 }
