@@ -27,15 +27,21 @@ type Config struct {
 	// Locate, if set, finds servers that say they hold shares of a file, for grids too large to ask everybody. It
 	// returns nil where the servers that Servers gives are all there are.
 	Locate func(context.Context, share.StorageIndex) []share.Server
-	// Params are used for files that do not ask for others; zero lets the number of servers decide.
-	Params share.Params
+	// Terms, if set, returns what holds for files that do not ask for anything else. They may change while the grid is used.
+	Terms func() Terms
 	// Secret makes the keys of this account's files depend on their contents.
 	Secret keys.ConvergenceSecret
 	// Owner is the identity that holds the leases.
-	Owner string
-	// Lease is how long leases run; 0 means share.DefaultLease.
-	Lease  time.Duration
+	Owner  string
 	Logger *slog.Logger
+}
+
+// Terms are what holds for files that do not ask for anything else.
+type Terms struct {
+	// Params is the encoding; zero lets the number of servers decide.
+	Params share.Params
+	// Lease is how long leases run; 0 means share.DefaultLease.
+	Lease time.Duration
 }
 
 // A Grid stores and reads files. It is safe for concurrent use.
@@ -52,8 +58,8 @@ type Grid struct {
 
 // New returns a grid. Close ends what it does in the background.
 func New(c Config) *Grid {
-	if c.Lease == 0 {
-		c.Lease = share.DefaultLease
+	if c.Terms == nil {
+		c.Terms = func() Terms { return Terms{} }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -92,17 +98,25 @@ func (g *Grid) ParamsFor(ctx context.Context) share.Params {
 }
 
 func (g *Grid) params(asked share.Params, servers []share.Server) share.Params {
-	switch {
-	case !asked.IsZero():
+	if !asked.IsZero() {
 		return asked
-	case !g.Params.IsZero():
-		return g.Params
+	}
+	if p := g.Terms().Params; !p.IsZero() {
+		return p
 	}
 	return share.DefaultParams(len(servers))
 }
 
 func (g *Grid) lease() share.Lease {
-	return share.Lease{Owner: g.Owner, Expires: time.Now().Add(g.Lease)}
+	return share.Lease{Owner: g.Owner, Expires: time.Now().Add(g.leaseTime())}
+}
+
+// leaseTime returns how long leases run.
+func (g *Grid) leaseTime() time.Duration {
+	if d := g.Terms().Lease; d != 0 {
+		return d
+	}
+	return share.DefaultLease
 }
 
 // finders returns what looks for further holders of a file while the known servers are asked.

@@ -107,7 +107,7 @@ func (p *put) run(ctx context.Context, r io.Reader) (PutResult, error) {
 	checked := p.checked(r)
 	result, err := file.Upload(ctx, p.servers, checked, file.UploadOptions{
 		Params: p.o.Params, BlockSize: p.o.BlockSize, Key: p.key, Size: p.o.Size, Resume: convergent,
-		Owner: p.g.Owner, Lease: p.g.Lease, Progress: p.o.Progress, Log: p.g.Logger,
+		Owner: p.g.Owner, Lease: p.g.leaseTime(), Progress: p.o.Progress, Log: p.g.Logger,
 		Background: p.g.inBackground, Settled: p.settled,
 	})
 	if errors.Is(err, encoding.ErrLength) {

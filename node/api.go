@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"cairn/grid"
@@ -53,6 +55,7 @@ func (a api) Status(ctx context.Context) (control.Status, error) {
 func (a api) Peers(context.Context) ([]control.Peer, error) {
 	peers := []control.Peer{}
 	for _, p := range a.n.host.Peers() {
+		p.Nickname = a.n.nickname(p.ID, p.Nickname)
 		peers = append(peers, control.Peer{
 			ID: string(p.ID), Nickname: p.Nickname, Version: p.Version, Addresses: p.Addresses, Path: p.Path, Transport: p.Transport,
 			LatencyMS: float64(p.Latency.Microseconds()) / 1000, Storage: p.Storage, Free: p.Space.Free, Used: p.Space.Used,
@@ -62,8 +65,46 @@ func (a api) Peers(context.Context) ([]control.Peer, error) {
 	return peers, nil
 }
 
+// nickname returns what to call a peer: in a private grid the member's nickname, which others cannot take, with what the node
+// calls itself behind it where that is something else.
+func (n *Node) nickname(id share.ServerID, said string) string {
+	if n.roster == nil {
+		return said
+	}
+	m, ok := n.roster.AccountOf(id, time.Now())
+	if !ok {
+		return said
+	}
+	if said == "" || strings.EqualFold(said, m.Nickname) {
+		return m.Nickname
+	}
+	return m.Nickname + "/" + said
+}
+
 func (a api) Grid(ctx context.Context) (control.Grid, error) {
-	return describe(a.n.config, a.n.address, a.n.host.Addresses(), a.n.grid.ParamsFor(ctx))
+	n := a.n
+	g, err := describe(n.address, n.terms().Params, n.host.Addresses(), n.grid.ParamsFor(ctx))
+	if err != nil {
+		return control.Grid{}, err
+	}
+	if n.roster != nil {
+		g.Members = len(current(n.roster))
+		settings := shownSettings(n.roster.Settings(time.Now()))
+		g.Settings = &settings
+	}
+	g.Lent = n.space(ctx)
+	for _, p := range n.host.Peers() {
+		space := lent(p)
+		g.Lent.Offered += space.Offered
+		g.Lent.Used += space.Used
+		g.Lent.Free += space.Free
+	}
+	return g, nil
+}
+
+// current returns the members of now.
+func current(roster *introducer.Roster) []introducer.Member {
+	return slices.DeleteFunc(roster.Members(time.Now()), func(m introducer.Member) bool { return m.State != introducer.StateMember })
 }
 
 // Describe describes the grid of a node that is not running.
@@ -72,23 +113,30 @@ func (d *Dir) Describe(c config.Config) (control.Grid, error) {
 	if err != nil {
 		return control.Grid{}, err
 	}
-	return describe(c, address, reachable(c.Network.Listen, d.id), share.DefaultParams(1))
+	roster, err := d.roster(address.Grid)
+	if err != nil {
+		return control.Grid{}, err
+	}
+	return describe(address, termsOf(c, address.Grid, roster).Params, reachable(c.Network.Listen, d.id), share.DefaultParams(1))
 }
 
-// describe describes a grid with an address that leads to this node first, then to the peers that this node started
-// from. The parameters are those by size, for a grid that leaves them open.
-func describe(c config.Config, joined introducer.Address, own []string, bySize share.Params) (control.Grid, error) {
-	address, err := introducer.NewAddress(joined.Grid, unique(own[:min(len(own), maxOwnAddresses)], joined.Bootstrap))
-	if err != nil {
-		return control.Grid{}, fmt.Errorf("grid address: %w", err)
-	}
+// describe describes a grid; an open one with an address that leads to this node first, then to the peers that this node
+// started from. The parameters are those by size where nobody chose any.
+func describe(joined introducer.Address, params share.Params, own []string, bySize share.Params) (control.Grid, error) {
 	g := control.Grid{
-		Name: joined.Grid.Name, ID: joined.Grid.ID(), Address: address.String(), Open: joined.Grid.Open,
-		Created: joined.Grid.Created, Params: paramsOf(c, joined.Grid),
+		Name: joined.Grid.Name, ID: joined.Grid.ID(), Open: joined.Grid.Open, Created: joined.Grid.Created, Params: params,
 	}
 	if g.Params.IsZero() {
 		g.Params, g.BySize = bySize, true
 	}
+	if !g.Open {
+		return g, nil // it takes an invitation to join
+	}
+	address, err := introducer.NewAddress(joined.Grid, unique(own[:min(len(own), maxOwnAddresses)], joined.Bootstrap))
+	if err != nil {
+		return control.Grid{}, fmt.Errorf("grid address: %w", err)
+	}
+	g.Address = address.String()
 	return g, nil
 }
 

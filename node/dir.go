@@ -20,6 +20,7 @@ const (
 	identityFile    = "identity"    // the node's private key
 	convergenceFile = "convergence" // the secret that makes equal files equal
 	gridFile        = "grid"        // the address of the grid that the node belongs to
+	rosterFile      = "roster"      // who belongs to a private grid
 	gridKeyPattern  = "grid-%s.key" // the private key of a grid that the node founded, by the grid's id
 	bookFile        = "peers"       // the peers that were met
 	lockFile        = "node.lock"
@@ -89,7 +90,7 @@ func OpenDir(path string) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	for _, secret := range append(founded, d.file(identityFile), d.file(convergenceFile)) {
+	for _, secret := range append(founded, d.file(identityFile), d.file(convergenceFile), d.file(accountFile)) {
 		if err := checkPrivate(secret); err != nil {
 			return nil, err
 		}

@@ -66,7 +66,7 @@ func TestInterruptedInitIsMadeAnew(t *testing.T) {
 
 func TestSecretsAreNotShown(t *testing.T) {
 	dir := newDir(t)
-	if _, err := dir.Found("g", share.Params{}); err != nil {
+	if _, err := dir.Found(node.Founding{Name: "g", Open: true}); err != nil {
 		t.Fatal(err)
 	}
 	keys, err := filepath.Glob(filepath.Join(dir.Path(), "grid-*.key"))
@@ -119,11 +119,11 @@ func TestMembership(t *testing.T) {
 		t.Errorf("a new node: %v, want ErrNoGrid", err)
 	}
 	params := share.Params{Needed: 2, Happy: 3, Total: 4}
-	founded, err := dir.Found("river friends", params)
+	founded, err := dir.Found(node.Founding{Name: "river friends", Params: params, Open: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := dir.Found("another", params); !errors.Is(err, node.ErrHasGrid) {
+	if _, err := dir.Found(node.Founding{Name: "another", Params: params, Open: true}); !errors.Is(err, node.ErrHasGrid) {
 		t.Errorf("founding twice: %v, want ErrHasGrid", err)
 	}
 	shown, err := dir.Describe(testConfig())
@@ -156,7 +156,7 @@ func TestMembership(t *testing.T) {
 
 func TestDescribedAddressLeadsHere(t *testing.T) {
 	dir := newDir(t)
-	if _, err := dir.Found("g", share.Params{}); err != nil {
+	if _, err := dir.Found(node.Founding{Name: "g", Open: true}); err != nil {
 		t.Fatal(err)
 	}
 	c := testConfig()

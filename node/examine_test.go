@@ -13,7 +13,6 @@ import (
 	"cairn/node/config"
 	"cairn/node/doctor"
 	"cairn/p2p"
-	"cairn/share"
 )
 
 // exam makes a node of a grid and returns its examination.
@@ -25,7 +24,7 @@ func exam(t *testing.T) Examination {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := dir.Found("g", share.Params{}); err != nil {
+	if _, err := dir.Found(Founding{Name: "g", Open: true}); err != nil {
 		t.Fatal(err)
 	}
 	return Examination{Path: dir.Path(), Config: c, Used: -1}

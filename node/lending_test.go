@@ -40,7 +40,7 @@ func open(t *testing.T, dir *node.Dir, c config.Config) (*node.Node, *control.Cl
 // an error that says so, and keeps what it has; the first sees who uses its disk.
 func TestLending(t *testing.T) {
 	lender, user := newDir(t), newDir(t)
-	if _, err := lender.Found("lending", share.Params{}); err != nil {
+	if _, err := lender.Found(node.Founding{Name: "lending", Params: share.Params{}, Open: true}); err != nil {
 		t.Fatal(err)
 	}
 	c := testConfig()

@@ -16,6 +16,7 @@ import (
 
 	"cairn/grid"
 	"cairn/introducer"
+	"cairn/introducer/invite"
 	"cairn/node/config"
 	"cairn/node/control"
 	"cairn/p2p"
@@ -43,6 +44,8 @@ type Node struct {
 	log     *slog.Logger
 	started time.Time
 	address introducer.Address
+	roster  *introducer.Roster // nil in an open grid
+	issuer  *invite.Issuer     // nil in an open grid
 
 	// What the node is made of, in the order in which it is opened; closers undoes it in reverse.
 	closers   []io.Closer
@@ -80,7 +83,7 @@ func Open(ctx context.Context, path string, c config.Config, options Options) (*
 		history: newHistory(), shutdown: make(chan struct{}),
 	}
 	for _, open := range []func(context.Context) error{
-		n.openLock, n.openGridFile, n.openDisk, n.openHost, n.openEvents, n.openDiscovery, n.openStorage, n.openUpkeep, n.openGrid, n.openControl,
+		n.openLock, n.openGridFile, n.openRoster, n.openDisk, n.openHost, n.openEvents, n.openDiscovery, n.openExchange, n.openStorage, n.openUpkeep, n.openGrid, n.openInvitations, n.openControl,
 	} {
 		err := ctx.Err()
 		if err == nil {
@@ -141,9 +144,9 @@ func (n *Node) openDisk(context.Context) (err error) {
 
 func (n *Node) openHost(ctx context.Context) (err error) {
 	n.host, err = p2p.Open(ctx, p2p.Config{
-		Key: n.dir.identity, Grid: n.address.Grid.ID(), Listen: n.config.Network.Listen, Gate: n.address.Grid.Gate(),
+		Key: n.dir.identity, Grid: n.address.Grid.ID(), Listen: n.config.Network.Listen, Gate: n.gate(),
 		Bootstrap: append(append([]string(nil), n.config.Network.Bootstrap...), n.address.Bootstrap...),
-		Book:      n.dir.file(bookFile), Self: n.hello, MDNS: n.config.Network.MDNS, Logger: n.log.With("part", "network"),
+		Book:      n.dir.file(bookFile), Self: n.hello, MDNS: n.config.Network.MDNS, Present: n.present(), Logger: n.log.With("part", "network"),
 	})
 	if err != nil {
 		return err
@@ -169,7 +172,7 @@ func (n *Node) openDiscovery(context.Context) (err error) {
 func (n *Node) openStorage(context.Context) error {
 	n.servers = newServers(n.host, n.local, n.config.Network.AskAll)
 	n.opened(n.servers)
-	n.accounts = openAccounts{n.host}
+	n.accounts = n.newAccounts()
 	if n.disk == nil {
 		return nil
 	}
@@ -183,7 +186,7 @@ func (n *Node) openStorage(context.Context) error {
 
 func (n *Node) openGrid(context.Context) error {
 	n.grid = grid.New(grid.Config{
-		Servers: n.servers.all, Locate: n.locate, Params: n.params(), Secret: n.dir.secret, Owner: string(n.dir.id), Logger: n.log.With("part", "grid"),
+		Servers: n.servers.all, Locate: n.locate, Terms: n.terms, Secret: n.dir.secret, Owner: string(n.dir.id), Logger: n.log.With("part", "grid"),
 	})
 	n.opened(n.grid)
 	return nil
@@ -193,14 +196,22 @@ func (n *Node) locate(ctx context.Context, index share.StorageIndex) []share.Ser
 	return n.servers.locate(ctx, index, n.discovery)
 }
 
-// params returns the encoding of files that do not ask for another; zero lets the size of the grid decide.
-func (n *Node) params() share.Params { return paramsOf(n.config, n.address.Grid) }
+// terms returns what holds for files that do not ask for anything else.
+func (n *Node) terms() grid.Terms {
+	return termsOf(n.config, n.address.Grid, n.roster)
+}
 
-func paramsOf(c config.Config, grid introducer.Descriptor) share.Params {
-	if p := c.Params(); !p.IsZero() {
-		return p
+// termsOf returns the terms of the node, which overrides those of the grid. The roster is nil in an open grid.
+func termsOf(c config.Config, d introducer.Descriptor, roster *introducer.Roster) grid.Terms {
+	terms := grid.Terms{Params: d.Params}
+	if roster != nil {
+		settings := roster.Settings(time.Now())
+		terms = grid.Terms{Params: settings.Params, Lease: settings.Lease}
 	}
-	return grid.Params
+	if p := c.Params(); !p.IsZero() {
+		terms.Params = p
+	}
+	return terms
 }
 
 func (n *Node) openControl(context.Context) (err error) {

@@ -59,7 +59,7 @@ func TestAlone(t *testing.T) {
 	if _, err := node.Open(t.Context(), dir.Path(), testConfig(), node.Options{}); !errors.Is(err, node.ErrNoGrid) {
 		t.Fatalf("without a grid: %v, want ErrNoGrid", err)
 	}
-	if _, err := dir.Found("alone", share.Params{}); err != nil {
+	if _, err := dir.Found(node.Founding{Name: "alone", Open: true}); err != nil {
 		t.Fatal(err)
 	}
 	_, stop := start(t, dir)
@@ -118,7 +118,7 @@ func TestAlone(t *testing.T) {
 
 func TestShutdown(t *testing.T) {
 	dir := newDir(t)
-	if _, err := dir.Found("g", share.Params{}); err != nil {
+	if _, err := dir.Found(node.Founding{Name: "g", Open: true}); err != nil {
 		t.Fatal(err)
 	}
 	n, err := node.Open(t.Context(), dir.Path(), testConfig(), node.Options{})
@@ -144,12 +144,12 @@ func TestShutdown(t *testing.T) {
 
 func TestFailedStartLeavesNothingRunning(t *testing.T) {
 	dir := newDir(t)
-	if _, err := dir.Found("g", share.Params{}); err != nil {
+	if _, err := dir.Found(node.Founding{Name: "g", Open: true}); err != nil {
 		t.Fatal(err)
 	}
 	first, _ := start(t, dir)
 	second := newDir(t)
-	if _, err := second.Found("g", share.Params{}); err != nil {
+	if _, err := second.Found(node.Founding{Name: "g", Open: true}); err != nil {
 		t.Fatal(err)
 	}
 	c := testConfig()
@@ -193,7 +193,7 @@ func TestWrongClock(t *testing.T) {
 // TestDamagedIndex shows that a node repairs its own bookkeeping, and what it acknowledged is still there.
 func TestDamagedIndex(t *testing.T) {
 	dir := newDir(t)
-	if _, err := dir.Found("g", share.Params{}); err != nil {
+	if _, err := dir.Found(node.Founding{Name: "g", Open: true}); err != nil {
 		t.Fatal(err)
 	}
 	_, stop := start(t, dir)
@@ -244,7 +244,7 @@ func TestDamagedIndex(t *testing.T) {
 // TestFileThatChanged shows that a file which is not what was announced is not stored as if it were.
 func TestFileThatChanged(t *testing.T) {
 	dir := newDir(t)
-	if _, err := dir.Found("g", share.Params{}); err != nil {
+	if _, err := dir.Found(node.Founding{Name: "g", Open: true}); err != nil {
 		t.Fatal(err)
 	}
 	start(t, dir)

@@ -26,7 +26,7 @@ type quota struct {
 	accounts accounts
 	space    func(context.Context) share.Space // of the own disk
 	peers    func() []p2p.Peer
-	params   share.Params // zero: by the number of servers
+	params   func() share.Params // zero: by the number of servers
 	deny     []string
 	limits   []config.Limit
 
@@ -46,7 +46,7 @@ var _ storage.Quota = (*quota)(nil)
 
 func (n *Node) newQuota(of accounts) *quota {
 	return &quota{
-		self: n.dir.id, store: n.disk, accounts: of, space: n.space, peers: n.host.Peers, params: n.params(),
+		self: n.dir.id, store: n.disk, accounts: of, space: n.space, peers: n.host.Peers, params: func() share.Params { return n.terms().Params },
 		deny: n.config.Storage.Deny, limits: n.config.Storage.MemberLimits(),
 	}
 }
@@ -139,7 +139,7 @@ func (q *quota) look(ctx context.Context) (look, error) {
 	if err != nil {
 		return look{}, fmt.Errorf("usage: %w", err)
 	}
-	now := look{taken: time.Now(), fair: fairTable(q.accounts, q.params, q.lenders(ctx)), gone: map[string][]share.ServerID{}}
+	now := look{taken: time.Now(), fair: fairTable(q.accounts, q.params(), q.lenders(ctx)), gone: map[string][]share.ServerID{}}
 	for owner := range usage {
 		id := share.ServerID(owner)
 		if _, belongs := q.accounts.account(id); belongs {

@@ -80,7 +80,7 @@ func (p *private) device(nickname string) share.ServerID {
 // quota returns that of a node which lends as much as each of the peers.
 func (p *private) quota(self share.ServerID, store share.Accounter, offers int64, peers ...share.ServerID) *quota {
 	return &quota{
-		self: self, store: store, accounts: rosterAccounts{p.roster}, params: share.Params{Needed: 3, Happy: 7, Total: 10},
+		self: self, store: store, accounts: rosterAccounts{p.roster}, params: func() share.Params { return share.Params{Needed: 3, Happy: 7, Total: 10} },
 		space: func(context.Context) share.Space { return share.Space{Offered: offers} },
 		peers: func() []p2p.Peer {
 			var all []p2p.Peer

@@ -38,6 +38,14 @@ func writeGridKey(path string, key ed25519.PrivateKey) error {
 	return writeSecret(path, gridKeyPrefix+text32.EncodeToString(key.Seed()))
 }
 
+func readGridKey(path string) (ed25519.PrivateKey, error) {
+	seed, err := readSecret(path, gridKeyPrefix, ed25519.SeedSize)
+	if err != nil {
+		return nil, fmt.Errorf("grid key: %w", err)
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
+}
+
 // writeSecret writes one line that only the owner can read. It replaces the file in one step.
 func writeSecret(path, line string) error {
 	return wholefile.Write(path, []byte(line+"\n"), 0o600)

@@ -152,5 +152,5 @@ func (n *Node) entitled(ctx context.Context, a account) int64 {
 	if n.disk != nil {
 		lenders = append(lenders, lender{n.dir.id, n.space(ctx).Offered})
 	}
-	return fairTable(n.accounts, n.params(), lenders).Entitlement(a.key, a.quota)
+	return fairTable(n.accounts, n.terms().Params, lenders).Entitlement(a.key, a.quota)
 }

@@ -33,6 +33,7 @@ type app struct {
 // verbs returns every verb. A new one is added here.
 func verbs(a *app) []*cobra.Command {
 	return []*cobra.Command{
+		newInviteCommand(a), newMembersCommand(a), newRevokeCommand(a), newDeviceCommand(a),
 		newInitCommand(a), newGridCommand(a), newJoinCommand(a), newUpCommand(a), newStopCommand(a), newServiceCommand(a),
 		newStatusCommand(a), newPeersCommand(a), newEventsCommand(a), newDoctorCommand(a),
 		newPutCommand(a), newGetCommand(a), newCatCommand(a), newStatCommand(a),
@@ -72,8 +73,9 @@ func newRoot(a *app) *cobra.Command {
 into shares of which some are enough to give them back, and spread over the members' nodes.
 
   cairn init --nickname laptop           make a node
-  cairn grid create "river friends" --open
-  cairn up                               run it
+  cairn grid create "river friends"      found a private grid
+  cairn up                               run the node
+  cairn invite --name sister             print what a friend has to type
   cairn put holiday.mp4                  store a file, print its capability
   cairn get CAPABILITY -o copy.mp4       read it back, anywhere on the grid
   cairn demo                             see it all happen on this machine alone`,

@@ -97,24 +97,29 @@ func newConfigSetCommand(a *app) *cobra.Command {
 			if !node.Exists(a.dir) {
 				return about(node.ErrNoNode, "%s", a.dir)
 			}
-			data, err := os.ReadFile(a.configPath())
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-			if _, err := config.Parse(data); err != nil {
-				return withHint(about(err, "configuration %s", a.configPath()), "correct it with \"%s\"", a.command("config edit"))
-			}
-			edited, err := config.Edit(data, args[0], args[1])
-			if err != nil {
-				return &usageError{err: err}
-			}
-			if err := config.Write(a.configPath(), edited); err != nil {
+			if err := a.changeSetting(args[0], args[1]); err != nil {
 				return err
 			}
 			a.noteChange(args[0], args[1])
 			return a.result(map[string]string{"key": args[0], "value": args[1]}, func(io.Writer) {})
 		},
 	}
+}
+
+// changeSetting changes one setting in the file.
+func (a *app) changeSetting(key, value string) error {
+	data, err := os.ReadFile(a.configPath())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, err := config.Parse(data); err != nil {
+		return withHint(about(err, "configuration %s", a.configPath()), "correct it with \"%s\"", a.command("config edit"))
+	}
+	edited, err := config.Edit(data, key, value)
+	if err != nil {
+		return &usageError{err: err}
+	}
+	return config.Write(a.configPath(), edited)
 }
 
 // noteChange says from when on a setting that was changed in the file holds.

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cairn/introducer"
+	"cairn/introducer/invite"
 	"cairn/node"
 	"cairn/node/control"
 	"cairn/share"
@@ -35,7 +36,7 @@ var statusText = map[int]string{
 	statusUsage:       "wrong usage, also a malformed capability",
 	statusNotFound:    "not found, on disk or on the grid",
 	statusNotEnough:   "not enough servers to store or to recover",
-	statusRefused:     "refused: the capability does not allow it, or a server does not",
+	statusRefused:     "refused: a capability, a server or the grid does not allow it",
 	statusInterrupted: "interrupted",
 }
 
@@ -94,9 +95,10 @@ func statusOf(err error) int {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return statusInterrupted
-	case errors.Is(err, capability.ErrAuthority), errors.Is(err, share.ErrDenied):
+	case errors.Is(err, capability.ErrAuthority), errors.Is(err, share.ErrDenied), errors.Is(err, introducer.ErrNicknameTaken),
+		errors.Is(err, invite.ErrNotValid), errors.Is(err, invite.ErrExpired):
 		return statusRefused
-	case wrong, kind, errors.Is(err, capability.ErrMalformed), errors.Is(err, introducer.ErrMalformed):
+	case wrong, kind, errors.Is(err, capability.ErrMalformed), errors.Is(err, introducer.ErrMalformed), errors.Is(err, invite.ErrMalformed):
 		return statusUsage
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, share.ErrNotFound):
 		return statusNotFound
@@ -131,7 +133,7 @@ func (a *app) hintOf(err error) string {
 	case errors.Is(err, node.ErrNoNode):
 		return fmt.Sprintf("make a node with \"%s\", or name another directory with --dir", a.command("init"))
 	case errors.Is(err, node.ErrNoGrid):
-		return fmt.Sprintf("found one with \"%s\" or join one with \"%s\"", a.command("grid create NAME --open"), a.command("join ADDRESS"))
+		return fmt.Sprintf("found one with \"%s\" or join one with \"%s\"", a.command("grid create NAME"), a.command("join INVITATION"))
 	case errors.Is(err, node.ErrHasGrid):
 		return fmt.Sprintf("leave it first with \"%s\", or use another directory with --dir", a.command("grid leave"))
 	case errors.Is(err, syscall.EADDRINUSE):

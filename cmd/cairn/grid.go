@@ -22,7 +22,7 @@ func newGridCommand(a *app) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newGridCreateCommand(a), newGridShowCommand(a), newGridLeaveCommand(a))
+	cmd.AddCommand(newGridCreateCommand(a), newGridShowCommand(a), newGridSetCommand(a), newGridLeaveCommand(a))
 	return cmd
 }
 
@@ -60,44 +60,54 @@ func (p *paramsFlags) params(base share.Params) (share.Params, error) {
 }
 
 func newGridCreateCommand(a *app) *cobra.Command {
-	var open bool
+	var f node.Founding
 	o := &paramsFlags{}
 	cmd := &cobra.Command{
-		Use:   "create NAME --open",
+		Use:   "create NAME",
 		Short: "found a grid, of which this node is the first member",
-		Long: help(`Founds a grid and prints its address. With --open, everybody who has the address may join, store and read what
-they have capabilities for. Files stay encrypted; what members can see is in the threat model.
+		Long: help(`Founds a private grid: you are its first member and introducer, and others join with an invitation of yours
+("cairn invite"). The grid's key lies in this node's directory: back it up, since it alone can revoke introducers.
+
+With --open, everybody may join who has the grid's address, store, and read what they have capabilities for. Files
+stay encrypted in both kinds; what members can see is in the threat model.
 
 --k, --happy and --n become the defaults of the grid. Without them the number of servers decides: 3-of-10, happy 7,
 from ten servers on, and less for smaller grids.`),
-		Example: "  cairn grid create \"river friends\" --open\n  cairn grid create home --open --k 2 --happy 3 --n 4",
+		Example: "  cairn grid create \"river friends\"\n  cairn grid create home --open --k 2 --happy 3 --n 4",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return runGridCreate(a, args[0], open, o)
+			f.Name = args[0]
+			return runGridCreate(a, f, o)
 		},
 	}
-	cmd.Flags().BoolVar(&open, "open", false, "let everybody join who has the address")
+	cmd.Flags().BoolVar(&f.Open, "open", false, "let everybody join who has the address")
+	cmd.Flags().StringVar(&f.Nickname, "nickname", "", "`NAME` under which you are a member (default: the node's)")
 	o.addFlags(cmd.Flags())
 	return cmd
 }
 
-func runGridCreate(a *app, name string, open bool, o *paramsFlags) error {
-	if !open {
-		return withHint(usagef("found grid %q: private grids with invitations are not in this version", name),
-			"an open grid, which everybody may join who has its address: %s", a.command(fmt.Sprintf("grid create %q --open", name)))
-	}
-	params, err := o.params(share.DefaultParams(10))
-	if err != nil {
+func runGridCreate(a *app, f node.Founding, o *paramsFlags) (err error) {
+	if f.Params, err = o.params(share.DefaultParams(10)); err != nil {
 		return err
 	}
-	if err := introducer.ValidName(name); err != nil {
+	if err := introducer.ValidName(f.Name); err != nil {
 		return &usageError{err: fmt.Errorf("found grid: %w", err)}
 	}
 	dir, err := node.OpenDir(a.dir)
 	if err != nil {
 		return err
 	}
-	if _, err := dir.Found(name, params); err != nil {
+	if f.Nickname == "" {
+		c, _, err := a.loadConfig(nil)
+		if err != nil {
+			return err
+		}
+		f.Nickname = c.Nickname
+	}
+	if err := introducer.ValidNickname(f.Nickname); err != nil && !f.Open {
+		return withHint(&usageError{err: fmt.Errorf("found grid: %w", err)}, "name yourself with --nickname")
+	}
+	if _, err := dir.Found(f); err != nil {
 		return err
 	}
 	shown, err := shownGrid(a, dir)
@@ -105,8 +115,13 @@ func runGridCreate(a *app, name string, open bool, o *paramsFlags) error {
 		return err
 	}
 	err = a.printGrid(shown)
-	a.note("Everybody who has the address can join with \"cairn join ADDRESS\".")
-	a.note("next: \"%s\" runs the node", a.command("up"))
+	if f.Open {
+		a.note("Everybody who has the address can join with \"cairn join ADDRESS\".")
+		a.note("next: \"%s\" runs the node", a.command("up"))
+		return err
+	}
+	a.note("The grid's key is in %s and nowhere else: back this directory up.", a.dir)
+	a.note("next: \"%s\" runs the node, then \"%s\" makes an invitation for a friend", a.command("up"), a.command("invite"))
 	return err
 }
 
@@ -157,29 +172,15 @@ func (a *app) printGrid(g control.Grid) error {
 		if g.BySize {
 			by = " (by the number of servers)"
 		}
-		fmt.Fprintf(w, "name      %s\nid        %s\nencoding  %s%s\naddress   %s\n", g.Name, g.ID, g.Params, by, g.Address)
+		fmt.Fprintf(w, "name      %s\nid        %s\nencoding  %s%s\n", g.Name, g.ID, g.Params, by)
+		if g.Open {
+			fmt.Fprintf(w, "address   %s\n", g.Address)
+			return
+		}
+		fmt.Fprintln(w, "access    by invitation")
+		if g.Settings != nil {
+			fmt.Fprintf(w, "members   %d\nlent      %s, %s free\npolicy    %s\n", g.Members, sizeText(g.Lent.Offered), sizeText(g.Lent.Free),
+				policyText(*g.Settings))
+		}
 	})
-}
-
-func newGridLeaveCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "leave",
-		Short: "leave the grid",
-		Long: help(`Makes the node belong to no grid. It must not be running. Shares that it holds stay on the disk; if it joins the same
-grid again, it serves them again.`),
-		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			dir, err := node.OpenDir(a.dir)
-			if err != nil {
-				return err
-			}
-			left, err := dir.Leave()
-			if err != nil {
-				return err
-			}
-			return a.result(control.GridName{Name: left.Name, ID: left.ID()}, func(w io.Writer) {
-				fmt.Fprintf(w, "left grid %s\n", left)
-			})
-		},
-	}
 }

@@ -113,6 +113,6 @@ func (a *app) initialise(o *initOptions) (*node.Dir, error) {
 		fmt.Fprintf(w, "node      %s\nnickname  %s\ndirectory %s\n", made.Node, made.Nickname, made.Dir)
 	})
 	a.note("The node's keys are in %s and nowhere else: back this directory up, and show it to nobody.", a.dir)
-	a.note("next: found a grid with \"%s\" or join one with \"%s\"", a.command("grid create NAME --open"), a.command("join ADDRESS"))
+	a.note("next: found a grid with \"%s\" or join one with \"%s\"", a.command("grid create NAME"), a.command("join INVITATION"))
 	return dir, err
 }

@@ -1,14 +1,19 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"cairn/introducer"
+	"cairn/introducer/invite"
 	"cairn/node"
 	"cairn/node/control"
+	"cairn/share"
 )
 
 // joinOptions say how to join.
@@ -20,14 +25,17 @@ type joinOptions struct {
 func newJoinCommand(a *app) *cobra.Command {
 	o := &joinOptions{}
 	cmd := &cobra.Command{
-		Use:   "join ADDRESS",
-		Short: "join the grid with this address",
-		Long: help(`Joins an open grid. ADDRESS is what "cairn grid show" prints on any of its nodes.
+		Use:   "join INVITATION",
+		Short: "join a grid with an invitation",
+		Long: help(`Joins a grid. INVITATION is the line that "cairn invite" printed for you, or, to pair a second device of yours,
+"cairn device add". An open grid is joined with its address, which "cairn grid show" prints on any of its nodes.
 
-Where there is no node yet, one is made, joined and run, like "cairn init", "cairn join" and "cairn up" in one: this is
-all that a friend has to type. A node that exists already only joins; run it with "cairn up". --start and --no-start
-say otherwise.`),
-		Example: "  cairn join cairn-grid:ujaxq...",
+Where there is no node yet, one is made, joined and run, like "cairn init", "cairn join" and "cairn up" in one:
+this is all that a friend has to type. A node that exists already only joins; run it with "cairn up". --start and
+--no-start say otherwise.
+
+The invitation can also be read from standard input: "cairn join -".`, statusRefused),
+		Example: "  cairn join cairn-invite:ujaxq...",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runJoin(cmd, a, o, args[0])
@@ -41,21 +49,24 @@ say otherwise.`),
 }
 
 func runJoin(cmd *cobra.Command, a *app, o *joinOptions, text string) error {
-	address, err := introducer.ParseAddress(text)
+	text, err := a.invitationText(text)
 	if err != nil {
+		return err
+	}
+	join := a.joinOpen
+	if !strings.HasPrefix(text, introducer.Prefix) {
+		if _, err := invite.Parse(text); err != nil {
+			return withHint(about(err, "join"), "copy the whole line that \"cairn invite\" printed, it starts with %s", invite.Prefix)
+		}
+		join = a.joinInvited
+	} else if _, err := introducer.ParseAddress(text); err != nil {
 		return withHint(about(err, "join"), "copy the whole line that \"cairn grid show\" prints, it starts with %s", introducer.Prefix)
 	}
 	dir, made, err := a.openOrMake(o)
 	if err != nil {
 		return err
 	}
-	if err := dir.Join(address); err != nil {
-		return err
-	}
-	err = a.result(control.GridName{Name: address.Grid.Name, ID: address.Grid.ID()}, func(w io.Writer) {
-		fmt.Fprintf(w, "joined grid %s\n", address.Grid)
-	})
-	if err != nil {
+	if err := join(cmd.Context(), dir, text, made && o.nickname == ""); err != nil {
 		return err
 	}
 	c, _, err := a.loadConfig(nil)
@@ -68,6 +79,104 @@ func runJoin(cmd *cobra.Command, a *app, o *joinOptions, text string) error {
 		return nil
 	}
 	return runUp(cmd.Context(), a, &upOptions{})
+}
+
+// maxInvitation bounds what is read in place of an invitation, in bytes.
+const maxInvitation = 64 << 10
+
+// invitationText returns the text of an invitation, which may come on standard input. People break long lines.
+func (a *app) invitationText(text string) (string, error) {
+	if text == "-" {
+		data, err := io.ReadAll(io.LimitReader(a.in, maxInvitation))
+		if err != nil {
+			return "", about(err, "join: standard input")
+		}
+		text = string(data)
+	}
+	return strings.TrimSpace(text), nil
+}
+
+// joinOpen joins an open grid with its address.
+func (a *app) joinOpen(_ context.Context, dir *node.Dir, text string, _ bool) error {
+	address, err := introducer.ParseAddress(text)
+	if err != nil {
+		return err
+	}
+	if err := dir.Join(address); err != nil {
+		return err
+	}
+	return a.result(control.GridName{Name: address.Grid.Name, ID: address.Grid.ID()}, func(w io.Writer) {
+		fmt.Fprintf(w, "joined grid %s\n", address.Grid)
+	})
+}
+
+// joinInvited joins a private grid with an invitation, and says what was agreed. A node that nobody named is called from
+// then on what the invitation calls its person.
+func (a *app) joinInvited(ctx context.Context, dir *node.Dir, text string, nameless bool) error {
+	c, _, err := a.loadConfig(nil)
+	if err != nil {
+		return err
+	}
+	joined, err := dir.JoinInvitation(ctx, text, c.Nickname)
+	if err != nil {
+		return a.explainJoin(err)
+	}
+	if nameless && !joined.Device {
+		if err := a.changeSetting("nickname", joined.Member.Nickname); err != nil {
+			return err
+		}
+	}
+	result := struct {
+		control.GridName
+		Member     string `json:"member"`
+		Account    string `json:"account"`
+		Introducer bool   `json:"introducer"`
+		Quota      int64  `json:"quota"`
+	}{control.GridName{Name: joined.Grid.Name, ID: joined.Grid.ID()}, joined.Member.Nickname, joined.Member.Account.String(),
+		joined.Member.Introducer, joined.Member.Quota}
+	err = a.result(result, func(w io.Writer) {
+		fmt.Fprintf(w, "joined grid %s as %s\n", joined.Grid, joined.Member.Nickname)
+	})
+	if joined.Device {
+		a.note("This node belongs to %s now, like the one that invited it.", joined.Member.Nickname)
+	}
+	a.note("%s", allowance(joined))
+	if !joined.Member.Expires.IsZero() {
+		a.note("The membership ends on %s, unless it is renewed.", joined.Member.Expires.Local().Format("2 January 2006"))
+	}
+	if joined.Member.Introducer {
+		a.note("You may invite others: \"%s\".", a.command("invite"))
+	}
+	return err
+}
+
+// allowance says what the new member may use.
+func allowance(joined node.Joined) string {
+	policy := joined.Settings.Policy
+	switch {
+	case joined.Member.Quota > 0:
+		return fmt.Sprintf("You may store %s on the others' disks, all shares counted.", sizeText(joined.Member.Quota))
+	case policy.Kind == introducer.Unlimited:
+		return "You may store whatever there is room for."
+	case policy.Kind == introducer.Fixed:
+		return fmt.Sprintf("You may store %s on the others' disks, all shares counted.", sizeText(policy.Quota))
+	}
+	return fmt.Sprintf("You may store as much as %d %% of what you lend, and at least %s, all shares counted.", policy.Percent, sizeText(policy.Floor))
+}
+
+// explainJoin adds the next step to the reason why somebody was not let in.
+func (a *app) explainJoin(err error) error {
+	switch {
+	case errors.Is(err, introducer.ErrNicknameTaken):
+		return withHint(err, "choose another nickname, \"%s\", and join again", a.command("config set nickname NAME"))
+	case errors.Is(err, invite.ErrExpired), errors.Is(err, invite.ErrNotValid):
+		return withHint(err, "ask for a new invitation; each works once unless it says otherwise")
+	case errors.Is(err, share.ErrUnavailable):
+		return withHint(err, "the node that gave the invitation must be running and reachable: ask your friend, and try again")
+	case errors.Is(err, node.ErrHasGrid):
+		return withHint(err, "leave it first: \"%s\"; or use another directory with --dir", a.command("grid leave"))
+	}
+	return err
 }
 
 // openOrMake opens the node of the directory and makes it where there is none.

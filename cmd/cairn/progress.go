@@ -29,11 +29,17 @@ type progress struct {
 	drawn int // columns on the screen
 }
 
+// terminal reports whether a person reads standard error on a terminal.
+func (a *app) terminal() bool {
+	file, ok := a.err.(*os.File)
+	return ok && !a.quiet && !a.json && term.IsTerminal(int(file.Fd()))
+}
+
 // progress returns a progress line, which draws only when standard error is a terminal and -q was not given.
 func (a *app) progress() *progress {
 	p := &progress{began: time.Now()}
-	file, ok := a.err.(*os.File)
-	if !ok || a.quiet || a.json || !term.IsTerminal(int(file.Fd())) {
+	file, _ := a.err.(*os.File)
+	if !a.terminal() {
 		return p
 	}
 	p.out, p.width = file, 80

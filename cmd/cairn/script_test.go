@@ -172,7 +172,7 @@ func TestScripts(t *testing.T) {
 			Cmds: map[string]func(*testscript.TestScript, bool, []string){
 				"exits": scriptExits, "needs-node": scriptNeedsNode, "mode": scriptMode, "capture": scriptCapture,
 				"random": scriptRandom, "part": scriptPart, "only": scriptOnly,
-				"writes": scriptWrites, "cleanup": scriptCleanup,
+				"writes": scriptWrites, "met": scriptMet, "capture-json": scriptCaptureJSON, "mistype": scriptMistype, "cleanup": scriptCleanup,
 			},
 		})
 	})
@@ -270,4 +270,57 @@ func scriptOnly(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%s was left behind", name)
 		}
 	}
+}
+
+// met DIR N: the running node of the directory comes to have exactly N peers that answer and take shares.
+func scriptMet(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	client, err := control.Dial(ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	poll := time.NewTicker(50 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		list, err := client.Peers(ctx)
+		ts.Check(err)
+		list = slices.DeleteFunc(list, func(p control.Peer) bool { return !p.Answers || !p.Storage })
+		if len(list) == want {
+			return
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			ts.Fatalf("%s has %d peers, want %d", args[0], len(list), want)
+		}
+	}
+}
+
+// capture-json VARIABLE FIELD: the field of the object on standard output, or of the first in a list, becomes the variable.
+func scriptCaptureJSON(ts *testscript.TestScript, _ bool, args []string) {
+	data := []byte(ts.ReadFile("stdout"))
+	var list []map[string]any
+	if json.Unmarshal(data, &list) != nil {
+		list = []map[string]any{{}}
+		ts.Check(json.Unmarshal(data, &list[0]))
+	}
+	if len(list) == 0 {
+		ts.Fatalf("the list is empty")
+	}
+	ts.Setenv(args[0], fmt.Sprint(list[0][args[1]]))
+}
+
+// mistype VARIABLE TEXT N: the text with its N-th character replaced by another of its alphabet becomes the variable.
+func scriptMistype(ts *testscript.TestScript, _ bool, args []string) {
+	text := []byte(args[1])
+	n, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	if text[n] == 'x' {
+		text[n] = 'y'
+	} else {
+		text[n] = 'x'
+	}
+	ts.Setenv(args[0], string(text))
 }

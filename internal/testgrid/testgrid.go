@@ -106,7 +106,8 @@ func (g *Grid) start(ctx context.Context) (*Node, error) {
 		n.server = server
 	}
 	n.Grid = grid.New(grid.Config{
-		Servers: n.Servers, Params: g.config.Params, Secret: keys.NewConvergenceSecret(), Owner: string(n.Host.ID()),
+		Servers: n.Servers, Secret: keys.NewConvergenceSecret(), Owner: string(n.Host.ID()),
+		Terms:  func() grid.Terms { return grid.Terms{Params: g.config.Params} },
 		Logger: g.config.Logger.With("node", n.Name),
 	})
 	return n, nil

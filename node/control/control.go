@@ -68,12 +68,17 @@ type Peer struct {
 type Grid struct {
 	Name    string    `json:"name"`
 	ID      string    `json:"id"`
-	Address string    `json:"address"`
+	Address string    `json:"address"` // empty in a private grid, which invitations lead to
 	Open    bool      `json:"open"`
 	Created time.Time `json:"created"`
 	share.Params
 	// BySize says that the parameters follow from how many servers there are now.
 	BySize bool `json:"by_size"`
+	// Members and Settings are those of a private grid; a node that is not running does not tell them.
+	Members  int       `json:"members,omitempty"`
+	Settings *Settings `json:"settings,omitempty"`
+	// Lent is what the nodes that answer lend together.
+	Lent share.Space `json:"lent"`
 }
 
 // A PutRequest says how to store a file.
@@ -143,6 +148,7 @@ type Node interface {
 	Events(ctx context.Context, request EventsRequest, each func(Event) error) error
 	// Diagnose looks for what keeps the node from working well. What only a running node can tell is in it.
 	Diagnose(ctx context.Context) ([]doctor.Check, error)
+	Membership
 	// Shutdown asks the node to stop; it does not wait.
 	Shutdown()
 }

@@ -1,0 +1,104 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"cairn/introducer"
+	"cairn/introducer/invite"
+	"cairn/p2p"
+	"cairn/share"
+)
+
+// Joined says what a node became part of.
+type Joined struct {
+	Grid   introducer.Descriptor
+	Member introducer.Member
+	// Settings are what holds for everybody in the grid.
+	Settings introducer.Settings
+	// Device says that the node belongs now to a person who was a member before.
+	Device bool
+}
+
+// JoinInvitation makes the node a member of the grid that the invitation is for. The node must not run. The nickname is what the
+// person wishes to be called; an invitation may say otherwise. Repeating it after a lost answer uses nothing up.
+//
+// The error wraps invite.ErrMalformed, invite.ErrExpired, invite.ErrNotValid, introducer.ErrNicknameTaken, share.ErrDenied,
+// share.ErrUnavailable when the node that gave the invitation is not reached, or ErrHasGrid.
+func (d *Dir) JoinInvitation(ctx context.Context, text, nickname string) (Joined, error) {
+	invitation, err := invite.Parse(text)
+	if err != nil {
+		return Joined{}, err
+	}
+	if current, err := d.Grid(); !errors.Is(err, ErrNoGrid) {
+		if err == nil {
+			err = fmt.Errorf("%w, %s", ErrHasGrid, current.Grid)
+		}
+		return Joined{}, fmt.Errorf("join: %w", err)
+	}
+	got, err := d.redeem(ctx, invitation, nickname)
+	if err != nil {
+		return Joined{}, err
+	}
+	address, err := introducer.NewAddress(got.Grid, bootstrap(got.Contacts))
+	if err != nil {
+		return Joined{}, fmt.Errorf("join grid %s: %w", got.Grid, err)
+	}
+	if err := d.Enter(Admission{Address: address, Statements: got.Statements, Account: got.Account}); err != nil {
+		return Joined{}, err
+	}
+	roster, err := d.roster(got.Grid)
+	if err != nil {
+		return Joined{}, err
+	}
+	return Joined{
+		Grid: got.Grid, Member: got.Member, Settings: roster.Settings(time.Now()), Device: invitation.Kind == invite.KindDevice,
+	}, nil
+}
+
+// redeem asks the node that gave the invitation to be let in.
+func (d *Dir) redeem(ctx context.Context, invitation invite.Invitation, nickname string) (invite.Membership, error) {
+	me := invite.Joiner{Node: d.identity, Nickname: nickname, Device: cmp.Or(nickname, d.id.Short())}
+	if invitation.Kind == invite.KindMember {
+		var err error
+		if me.Account, err = d.Account(); err != nil {
+			return invite.Membership{}, err
+		}
+	}
+	host, err := p2p.Open(ctx, p2p.Config{
+		Key: d.identity, Grid: "none", Listen: p2p.ListenAddresses(0), Gate: closed{}, NoRelay: true, NoGossip: true,
+		NoTraversal: true, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return invite.Membership{}, err
+	}
+	defer host.Close()
+	return invite.Redeem(ctx, host, invitation, me)
+}
+
+// closed is the gate of a node that belongs to no grid yet.
+type closed struct{}
+
+func (closed) Admit(share.ServerID) error { return share.ErrDenied }
+
+// bootstrap keeps as many addresses as fit into the address of a grid.
+func bootstrap(addresses []string) []string {
+	const perPeer, peers = 4, 8 // NewAddress takes more
+	count := map[string]int{}
+	var kept []string
+	for _, a := range addresses {
+		id := a[strings.LastIndex(a, "/")+1:]
+		if count[id] == 0 && len(count) == peers || count[id] == perPeer || slices.Contains(kept, a) {
+			continue
+		}
+		count[id]++
+		kept = append(kept, a)
+	}
+	return kept
+}

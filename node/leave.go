@@ -1,0 +1,140 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"cairn/grid/health"
+	"cairn/introducer"
+	"cairn/node/control"
+	"cairn/share"
+)
+
+// maxLeaveErrors bounds how many shares without a place are named.
+const maxLeaveErrors = 5
+
+// Leave hands the shares of this node to the others and takes the node out of the roster. The directory still names the
+// grid afterwards: Dir.Leave forgets it when the node has stopped.
+func (a api) Leave(ctx context.Context, progress func(control.Progress)) (control.LeaveReport, error) {
+	n := a.n
+	n.serving.Store(false) // others give it nothing new
+	report, err := n.handOver(ctx, progress)
+	if err != nil {
+		n.serving.Store(n.disk != nil)
+		return report, fmt.Errorf("leave: %w", err)
+	}
+	if n.roster == nil {
+		return report, nil
+	}
+	return report, n.removeDevice()
+}
+
+// handOver copies every share of the disk that nobody else holds to other servers.
+func (n *Node) handOver(ctx context.Context, progress func(control.Progress)) (control.LeaveReport, error) {
+	var report control.LeaveReport
+	if n.disk == nil {
+		return report, nil
+	}
+	stats, err := n.disk.Stats(ctx)
+	if err != nil {
+		return report, err
+	}
+	others := slices.DeleteFunc(n.servers.all(ctx), func(s share.Server) bool { return s.Local })
+	lease := share.Lease{Owner: string(n.dir.id), Expires: time.Now().Add(share.DefaultLease)}
+	var failures []error
+	done := int64(0)
+	err = n.disk.Each(ctx, func(index share.StorageIndex) error {
+		made, err := health.HandOver(ctx, n.disk, others, index, health.Options{Lease: lease})
+		report.Files++
+		report.Moved += len(made)
+		if err != nil {
+			report.Failed++
+			failures = append(failures, err)
+			failures = failures[:min(len(failures), maxLeaveErrors)]
+		}
+		done++
+		progress(control.Progress{Note: "handing over", Done: done, Total: int64(stats.Files)})
+		return ctx.Err()
+	})
+	if err != nil {
+		return report, err
+	}
+	if report.Failed > 0 {
+		return report, &control.Error{
+			Code: control.CodeNotEnough, Causes: texts(failures),
+			Message: fmt.Sprintf("leave: shares of %d of %d files found no place on other nodes", report.Failed, report.Files),
+			Hint:    "start more nodes or free space on them and run it again; \"cairn grid leave --now\" leaves without handing shares over",
+		}
+	}
+	return report, nil
+}
+
+func texts(errs []error) []string {
+	list := make([]string, len(errs))
+	for i, err := range errs {
+		list[i] = err.Error()
+	}
+	return list
+}
+
+// removeDevice tells the members that this node belongs to its person no longer.
+func (n *Node) removeDevice() error {
+	if err := n.remove(n.dir.id, n.config.Nickname); err != nil {
+		return fmt.Errorf("leave: the other members could not be told: %w", err)
+	}
+	return nil
+}
+
+// remove signs that a node belongs to this node's person no longer.
+func (n *Node) remove(id share.ServerID, name string) error {
+	account, err := n.dir.Account()
+	if err != nil {
+		return err
+	}
+	removal, err := introducer.SignRemoval(n.address.Grid, account, introducer.Device{ID: id, Name: name, Issued: time.Now()})
+	if err != nil {
+		return err
+	}
+	_, err = n.roster.Add(removal)
+	return err
+}
+
+// RemoveDevice takes a node away from the person to whom this node belongs.
+func (a api) RemoveDevice(_ context.Context, text string) (control.Device, error) {
+	n := a.n
+	if n.roster == nil {
+		return control.Device{}, n.errOpen("remove device")
+	}
+	self, ok := n.roster.AccountOf(n.dir.id, time.Now())
+	if !ok {
+		return control.Device{}, n.roster.Admit(n.dir.id)
+	}
+	var found []introducer.DeviceInfo
+	for _, d := range self.Devices {
+		if d.Name == text || string(d.ID) == text || len(text) >= 4 && strings.HasSuffix(string(d.ID), text) {
+			found = append(found, d)
+		}
+	}
+	switch {
+	case len(found) == 0:
+		return control.Device{}, &control.Error{
+			Code: control.CodeNotFound, Message: fmt.Sprintf("remove device: you have none called %.80q", text), Hint: "\"cairn device list\" shows them",
+		}
+	case len(found) > 1:
+		return control.Device{}, &control.Error{
+			Code: control.CodeMalformed, Message: fmt.Sprintf("remove device: %.80q can be %s or %s", text, found[0].ID, found[1].ID),
+			Hint: "give the id",
+		}
+	case found[0].ID == n.dir.id:
+		return control.Device{}, &control.Error{
+			Code: control.CodeRefused, Message: "remove device: it is this one", Hint: "to take this node out of the grid: cairn grid leave",
+		}
+	}
+	if err := n.remove(found[0].ID, found[0].Name); err != nil {
+		return control.Device{}, fmt.Errorf("remove device: %w", err)
+	}
+	return control.Device{ID: string(found[0].ID), Name: found[0].Name}, nil
+}

@@ -1,0 +1,180 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"cairn/introducer"
+	"cairn/node/control"
+	"cairn/p2p"
+	"cairn/share"
+)
+
+// errOpen says that a grid has no members to speak of.
+func (n *Node) errOpen(operation string) error {
+	return &control.Error{
+		Code:    control.CodeRefused,
+		Message: fmt.Sprintf("%s: grid %s is open: everybody may join who has its address, nobody is a member", operation, n.address.Grid),
+		Hint:    "\"cairn grid create NAME\" without --open founds a grid with members; \"cairn grid show\" prints the address of this one",
+	}
+}
+
+// Members lists the people of the grid with their devices.
+func (a api) Members(ctx context.Context) ([]control.Member, error) {
+	n := a.n
+	if n.roster == nil {
+		return nil, n.errOpen("members")
+	}
+	self, err := n.dir.Account()
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	all := n.roster.Members(now)
+	names := make(map[introducer.AccountKey]string, len(all))
+	for _, m := range all {
+		names[m.Account] = m.Nickname
+	}
+	list := make([]control.Member, 0, len(all))
+	for _, m := range all {
+		shown := n.shownMember(ctx, m)
+		shown.Self, shown.GrantedBy = m.Account == self.Key(), names[m.GrantedBy]
+		list = append(list, shown)
+	}
+	return list, nil
+}
+
+func (n *Node) shownMember(ctx context.Context, m introducer.Member) control.Member {
+	shown := control.Member{
+		Nickname: m.Nickname, Account: m.Account.String(), State: m.State.String(), Reason: m.Reason, Introducer: m.Introducer,
+		Quota: m.Quota, Since: m.Issued, Expires: m.Expires, Devices: make([]control.Device, 0, len(m.Devices)),
+	}
+	for _, d := range m.Devices {
+		device := control.Device{ID: string(d.ID), Name: d.Name}
+		space := share.Space{}
+		if d.ID == n.dir.id {
+			device.Answers, device.LastSeen = true, time.Now()
+			space = n.space(ctx)
+		} else if p, ok := n.host.Peer(d.ID); ok {
+			device.Answers, device.LastSeen = p.Responsive, p.LastSeen
+			space = lent(p)
+		}
+		if n.disk != nil {
+			used, err := n.disk.UsageOf(ctx, string(d.ID))
+			if err != nil {
+				n.log.Warn("cannot tell what a member uses", "member", m.Nickname, "error", err)
+			}
+			shown.UsesHere += used
+		}
+		shown.Lends += space.Offered
+		shown.Free += space.Free
+		shown.Devices = append(shown.Devices, device)
+	}
+	return shown
+}
+
+// lent returns what a peer lends while it answers.
+func lent(p p2p.Peer) share.Space {
+	if !p.Responsive || !p.Storage {
+		return share.Space{}
+	}
+	return p.Space
+}
+
+// Revoke ends a membership.
+func (a api) Revoke(ctx context.Context, request control.RevokeRequest) (control.Member, error) {
+	n := a.n
+	if n.roster == nil {
+		return control.Member{}, n.errOpen("revoke")
+	}
+	m, err := n.member(request.Member)
+	if err != nil {
+		return control.Member{}, fmt.Errorf("revoke: %w", err)
+	}
+	self, err := n.dir.Account()
+	if err != nil {
+		return control.Member{}, err
+	}
+	if m.Account == self.Key() {
+		return control.Member{}, &control.Error{
+			Code: control.CodeRefused, Message: "revoke: this is yourself", Hint: "to leave the grid: cairn grid leave",
+		}
+	}
+	signer, err := n.dir.signer(n.address.Grid)
+	if err != nil {
+		return control.Member{}, err
+	}
+	if _, err := n.roster.Revoke(signer, m.Account, request.Reason, time.Now()); err != nil {
+		return control.Member{}, err
+	}
+	n.log.Info("membership revoked", "member", m.Nickname, "account", m.Account.Short())
+	revoked, _ := n.roster.Member(m.Account, time.Now())
+	return n.shownMember(ctx, revoked), nil
+}
+
+// member finds who is meant by a nickname, an account key or the start of one.
+func (n *Node) member(text string) (introducer.Member, error) {
+	var found []introducer.Member
+	for _, m := range n.roster.Members(time.Now()) {
+		key := m.Account.String()
+		if key == text || m.Nickname == text {
+			return m, nil
+		}
+		if strings.EqualFold(m.Nickname, text) || len(text) >= 4 && strings.HasPrefix(key, text) {
+			found = append(found, m)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return introducer.Member{}, &control.Error{
+			Code: control.CodeNotFound, Message: fmt.Sprintf("nobody is called %.80q", text), Hint: "\"cairn members\" lists everybody",
+		}
+	}
+	return introducer.Member{}, &control.Error{
+		Code: control.CodeMalformed, Message: fmt.Sprintf("%.80q can be %s or %s", text, found[0].Nickname, found[1].Nickname),
+		Hint: "give the account key: \"cairn members --json\" shows it",
+	}
+}
+
+// GridSettings returns what holds for everybody.
+func (a api) GridSettings(context.Context) (control.Settings, error) {
+	n := a.n
+	if n.roster == nil {
+		return control.Settings{Params: n.address.Grid.Params, Policy: introducer.Unlimited.String()}, nil
+	}
+	return shownSettings(n.roster.Settings(time.Now())), nil
+}
+
+func shownSettings(s introducer.Settings) control.Settings {
+	return control.Settings{
+		Params: s.Params, Lease: s.Lease, Policy: s.Policy.Kind.String(), Percent: s.Policy.Percent, Floor: s.Policy.Floor, Quota: s.Policy.Quota,
+	}
+}
+
+// SetGridSettings changes what holds for everybody.
+func (a api) SetGridSettings(_ context.Context, s control.Settings) (control.Settings, error) {
+	n := a.n
+	if n.roster == nil {
+		return control.Settings{}, n.errOpen("set")
+	}
+	kind, err := introducer.ParsePolicyKind(s.Policy)
+	if err != nil {
+		return control.Settings{}, &control.Error{Code: control.CodeMalformed, Message: "set: " + err.Error()}
+	}
+	signer, err := n.dir.signer(n.address.Grid)
+	if err != nil {
+		return control.Settings{}, err
+	}
+	_, err = n.roster.Configure(signer, introducer.Settings{
+		Params: s.Params, Lease: s.Lease,
+		Policy: introducer.Policy{Kind: kind, Percent: s.Percent, Floor: s.Floor, Quota: s.Quota},
+	}, time.Now())
+	if err != nil {
+		return control.Settings{}, err
+	}
+	return shownSettings(n.roster.Settings(time.Now())), nil
+}

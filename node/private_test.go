@@ -1,0 +1,256 @@
+package node_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"cairn/introducer"
+	"cairn/node"
+	"cairn/node/control"
+	"cairn/share"
+	"cairn/share/capability"
+)
+
+// foundPrivate makes a node that founds a private grid.
+func foundPrivate(t *testing.T, nickname string) (*node.Dir, introducer.Descriptor) {
+	t.Helper()
+	dir := newDir(t)
+	grid, err := dir.Found(node.Founding{Name: "river friends", Nickname: nickname})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, grid
+}
+
+// client talks to a node of a directory.
+func client(t *testing.T, dir *node.Dir) *control.Client {
+	t.Helper()
+	c, err := control.Dial(dir.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// invited makes a node that joined with an invitation of a running node.
+func invited(t *testing.T, by *control.Client, request control.InviteRequest, nickname string) *node.Dir {
+	t.Helper()
+	invitation, err := by.Invite(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := newDir(t)
+	if _, err := dir.JoinInvitation(t.Context(), invitation.Text, nickname); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// comesTrue asks until the answer is yes.
+func comesTrue(t *testing.T, what string, ask func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for !ask() {
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("it never happened that %s", what)
+		}
+	}
+}
+
+func answering(t *testing.T, c *control.Client) int {
+	t.Helper()
+	status, err := c.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status.Peers
+}
+
+// storing returns how many peers of a node answer and store.
+func storing(t *testing.T, c *control.Client) int {
+	t.Helper()
+	peers, err := c.Peers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, p := range peers {
+		if p.Answers && p.Storage {
+			n++
+		}
+	}
+	return n
+}
+
+func TestFounderIsTheFirstMember(t *testing.T) {
+	dir, _ := foundPrivate(t, "anna")
+	start(t, dir)
+	members, err := client(t, dir).Members(t.Context())
+	if err != nil || len(members) != 1 {
+		t.Fatalf("members %+v, %v", members, err)
+	}
+	m := members[0]
+	if m.Nickname != "anna" || !m.Introducer || !m.Self || m.State != "member" || len(m.Devices) != 1 || m.Devices[0].ID != string(dir.ID()) {
+		t.Errorf("the founder is %+v", m)
+	}
+}
+
+func TestFriendsOfFriends(t *testing.T) {
+	anna, _ := foundPrivate(t, "anna")
+	start(t, anna)
+	atAnna := client(t, anna)
+	bert := invited(t, atAnna, control.InviteRequest{Nickname: "bert", Introducer: true}, "")
+	start(t, bert)
+	atBert := client(t, bert)
+	carla := invited(t, atBert, control.InviteRequest{}, "carla")
+	_, stopCarla := start(t, carla)
+	atCarla := client(t, carla)
+	for name, c := range map[string]*control.Client{"anna": atAnna, "bert": atBert, "carla": atCarla} {
+		comesTrue(t, name+" knows both others", func() bool {
+			members, err := c.Members(t.Context())
+			return err == nil && len(members) == 3 && storing(t, c) == 2
+		})
+	}
+
+	data := bytes.Repeat([]byte("what friends keep for each other "), 1000)
+	result, err := atCarla.Put(t.Context(), bytes.NewReader(data), control.PutRequest{Size: int64(len(data)), Params: share.Params{Needed: 2, Happy: 3, Total: 3}}, nil)
+	if err != nil || result.Happiness != 3 {
+		t.Fatalf("put %+v, %v", result, err)
+	}
+
+	revoked, err := atAnna.Revoke(t.Context(), control.RevokeRequest{Member: "Carla", Reason: "moved away"})
+	if err != nil || revoked.State != "revoked" {
+		t.Fatalf("revoke %+v, %v", revoked, err)
+	}
+	comesTrue(t, "carla is alone", func() bool { return answering(t, atCarla) == 0 && answering(t, atBert) == 1 })
+	stopCarla()
+	start(t, carla)
+	comesTrue(t, "bert refuses carla", func() bool {
+		peers, err := atBert.Peers(t.Context())
+		return err == nil && len(peers) > 0
+	})
+	if n := answering(t, client(t, carla)); n != 0 {
+		t.Errorf("%d members talk to somebody who was revoked", n)
+	}
+}
+
+func TestRevokeRefusals(t *testing.T) {
+	anna, _ := foundPrivate(t, "anna")
+	start(t, anna)
+	atAnna := client(t, anna)
+	bert := invited(t, atAnna, control.InviteRequest{Nickname: "bert"}, "")
+	start(t, bert)
+	for name, test := range map[string]struct {
+		at   *control.Client
+		who  string
+		code control.Code
+	}{
+		"nobody":         {atAnna, "zoe", control.CodeNotFound},
+		"oneself":        {atAnna, "anna", control.CodeRefused},
+		"not introducer": {client(t, bert), "anna", control.CodeRefused},
+	} {
+		_, err := test.at.Revoke(t.Context(), control.RevokeRequest{Member: test.who})
+		if e, ok := errors.AsType[*control.Error](err); !ok || e.Code != test.code {
+			t.Errorf("%s: %v, want %s", name, err, test.code)
+		}
+	}
+	if _, err := client(t, bert).Invite(t.Context(), control.InviteRequest{}); err == nil {
+		t.Error("a member without authority made an invitation")
+	}
+}
+
+func TestSecondDevice(t *testing.T) {
+	anna, _ := foundPrivate(t, "anna")
+	start(t, anna)
+	atAnna := client(t, anna)
+	phone := invited(t, atAnna, control.InviteRequest{Device: true}, "phone")
+	start(t, phone)
+	atPhone := client(t, phone)
+	comesTrue(t, "both know one member with two devices", func() bool {
+		a, errA := atAnna.Members(t.Context())
+		b, errB := atPhone.Members(t.Context())
+		return errA == nil && errB == nil && len(a) == 1 && len(a[0].Devices) == 2 && len(b) == 1 && b[0].Self && len(b[0].Devices) == 2
+	})
+	if _, err := atAnna.RemoveDevice(t.Context(), "phone"); err != nil {
+		t.Fatal(err)
+	}
+	comesTrue(t, "the phone is alone", func() bool { return answering(t, atPhone) == 0 })
+}
+
+func TestSettingsReachEverybody(t *testing.T) {
+	anna, _ := foundPrivate(t, "anna")
+	start(t, anna)
+	atAnna := client(t, anna)
+	bert := invited(t, atAnna, control.InviteRequest{}, "bert")
+	start(t, bert)
+	atBert := client(t, bert)
+	settings := control.Settings{Params: share.Params{Needed: 1, Happy: 2, Total: 2}, Policy: "fixed", Quota: 12345678}
+	if _, err := atBert.SetGridSettings(t.Context(), settings); err == nil {
+		t.Error("a member without authority changed the grid's settings")
+	}
+	if _, err := atAnna.SetGridSettings(t.Context(), settings); err != nil {
+		t.Fatal(err)
+	}
+	comesTrue(t, "bert has the new settings", func() bool {
+		got, err := atBert.GridSettings(t.Context())
+		return err == nil && got == settings
+	})
+	shown, err := atBert.Grid(t.Context())
+	if err != nil || shown.Params != settings.Params || shown.Members != 2 || shown.Address != "" {
+		t.Errorf("the grid is %+v, %v", shown, err)
+	}
+}
+
+func TestLeaveHandsSharesOver(t *testing.T) {
+	anna, _ := foundPrivate(t, "anna")
+	start(t, anna)
+	atAnna := client(t, anna)
+	bert := invited(t, atAnna, control.InviteRequest{}, "bert")
+	_, stopBert := start(t, bert)
+	atBert := client(t, bert)
+	comesTrue(t, "each can store with the other", func() bool { return storing(t, atAnna) == 1 && storing(t, atBert) == 1 })
+	data := bytes.Repeat([]byte("0123456789"), 10_000)
+	result, err := atAnna.Put(t.Context(), bytes.NewReader(data), control.PutRequest{Size: int64(len(data)), Params: share.Params{Needed: 2, Happy: 2, Total: 2}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := atBert.Leave(t.Context(), func(control.Progress) {})
+	if err != nil || report.Moved != 1 || report.Failed != 0 {
+		t.Fatalf("leave: %+v, %v", report, err)
+	}
+	comesTrue(t, "anna is the only device", func() bool {
+		members, err := atAnna.Members(t.Context())
+		devices := 0
+		for _, m := range members {
+			devices += len(m.Devices)
+		}
+		return err == nil && devices == 1
+	})
+	stopBert()
+	if _, err := bert.Leave(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bert.Grid(); !errors.Is(err, node.ErrNoGrid) {
+		t.Errorf("after leaving: %v", err)
+	}
+	open, err := capability.Parse(result.Capability)
+	if err != nil {
+		t.Fatal(err)
+	}
+	download, err := atAnna.Get(t.Context(), open, 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer download.Close()
+	var got bytes.Buffer
+	if _, err := download.WriteTo(&got); err != nil || !bytes.Equal(got.Bytes(), data) {
+		t.Errorf("read %d of %d bytes, %v", got.Len(), len(data), err)
+	}
+}

@@ -1,0 +1,60 @@
+package node
+
+import (
+	"context"
+
+	"cairn/introducer"
+	"cairn/introducer/exchange"
+	"cairn/p2p"
+)
+
+// roster opens the roster of the node's grid, nil for an open grid.
+func (d *Dir) roster(grid introducer.Descriptor) (*introducer.Roster, error) {
+	if grid.Open {
+		return nil, nil
+	}
+	return introducer.OpenRoster(grid, d.file(rosterFile))
+}
+
+// openRoster reads who belongs to the grid.
+func (n *Node) openRoster(context.Context) (err error) {
+	n.roster, err = n.dir.roster(n.address.Grid)
+	return err
+}
+
+// gate returns what admits peers.
+func (n *Node) gate() p2p.Gate {
+	if n.roster == nil {
+		return n.address.Grid.Gate()
+	}
+	return n.roster
+}
+
+// present returns what shows this node's credentials to members that do not know it.
+func (n *Node) present() func(context.Context, p2p.Stream) error {
+	if n.roster == nil {
+		return nil
+	}
+	return exchange.Present(n.roster, n.dir.id)
+}
+
+// openExchange keeps the roster in step with those of the other members.
+func (n *Node) openExchange(context.Context) error {
+	if n.roster == nil {
+		return nil
+	}
+	x, err := exchange.New(exchange.Config{Host: n.host, Roster: n.roster, Logger: n.log.With("part", "roster")})
+	if err != nil {
+		return err
+	}
+	n.opened(x)
+	return nil
+}
+
+// newAccounts returns who owns which nodes.
+func (n *Node) newAccounts() accounts {
+	if n.roster == nil {
+		return openAccounts{n.host}
+	}
+	return rosterAccounts{n.roster}
+}
