@@ -18,8 +18,12 @@ func fill(w *world, n int) [][]byte {
 	}
 	hole, held := key("member"), key("member")
 	device, node := w.device("member", "node"), must(nodeKeyOf("node").GetPublic().Raw())
+	var templates [10][]byte
+	for i := range templates {
+		templates[i] = w.grant(fmt.Sprint("introducer", i), "member")
+	}
 	for i := range n - 10 {
-		template := w.grant(fmt.Sprint("introducer", i%10), "member")
+		template := templates[i%10]
 		to := introducer.AccountKey{1, byte(i), byte(i >> 8)} // no key that anybody has: the roster trusts all
 		copy(held[:], to[:])
 		grant := bytes.Replace(template, hole[:], to[:], 1)
