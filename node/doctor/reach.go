@@ -150,23 +150,30 @@ func global6(address string) bool {
 	return err == nil && ip.IsGlobalUnicast() && !ip.IsPrivate()
 }
 
-// Asked judges what a peer answered when it was asked to connect to this node's public addresses.
+// Asked judges what a peer answered when it was asked to connect to this node's public addresses. That it did not try, as
+// when it was asked too often, says nothing of this node.
 func Asked(peer string, answers []p2p.DialBack, ports []string) Check {
 	name := "seen by " + peer
-	var good, bad []string
+	var good, bad, untried []string
 	for _, a := range answers {
-		switch {
-		case a.Reach == p2p.ReachPublic:
-			good = append(good, a.Address)
-		case a.Reason != "":
-			bad = append(bad, fmt.Sprintf("%s (%s)", a.Address, a.Reason))
-		default:
-			bad = append(bad, a.Address)
+		text := a.Address
+		if a.Reason != "" && a.Reach != p2p.ReachPublic {
+			text += " (" + a.Reason + ")"
+		}
+		switch a.Reach {
+		case p2p.ReachPublic:
+			good = append(good, text)
+		case p2p.ReachPrivate:
+			bad = append(bad, text)
+		default: // for instance because it was asked too often
+			untried = append(untried, text)
 		}
 	}
 	switch {
 	case len(answers) == 0:
 		return ok(name, "this node has no public address that it could try")
+	case len(good) == 0 && len(bad) == 0:
+		return ok(name, "it did not try "+few(untried))
 	case len(good) == 0:
 		return warn(name, "it got through to none of "+few(bad), through(ports))
 	case len(bad) > 0:

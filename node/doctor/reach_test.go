@@ -91,5 +91,8 @@ func TestAsked(t *testing.T) {
 	expect(t, "all", doctor.Asked("bob", []p2p.DialBack{good}, nil), doctor.OK, "got through to /ip4/1.2.3.4/tcp/1")
 	expect(t, "none", doctor.Asked("bob", []p2p.DialBack{bad}, nil), doctor.Warn, "quic-v1 (timed out)")
 	expect(t, "some", doctor.Asked("bob", []p2p.DialBack{bad, good}, nil), doctor.OK, "not to /ip4/1.2.3.4/udp")
+	busy := p2p.DialBack{Address: "/ip4/1.2.3.4/tcp/2", Reach: p2p.ReachUnknown, Reason: "asked too often"}
+	expect(t, "not tried", doctor.Asked("bob", []p2p.DialBack{busy}, nil), doctor.OK, "did not try /ip4/1.2.3.4/tcp/2 (asked too often)")
+	expect(t, "one not tried", doctor.Asked("bob", []p2p.DialBack{busy, bad}, nil), doctor.Warn, "to none of /ip4/1.2.3.4/udp")
 	expect(t, "no address", doctor.Asked("bob", nil, nil), doctor.OK, "no public address")
 }
