@@ -2,6 +2,7 @@ package introducer_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -138,6 +139,32 @@ func TestSignaturesAreNotTransferable(t *testing.T) {
 				t.Errorf("%s: valid with a signature that does not belong there", name)
 			}
 		}
+	}
+}
+
+// TestBodiesHaveOneForm signs a body with a number in a longer form than it needs.
+func TestBodiesHaveOneForm(t *testing.T) {
+	w := newWorld(t)
+	var e struct {
+		Kind      uint8  `cbor:"1,keyasint"`
+		Body      []byte `cbor:"2,keyasint"`
+		Signature []byte `cbor:"3,keyasint"`
+	}
+	if err := cbor.Unmarshal(w.grant("anna", "bob"), &e); err != nil {
+		t.Fatal(err)
+	}
+	mode := must(cbor.CoreDetEncOptions().EncMode())
+	parse := func() error {
+		e.Signature = ed25519.Sign(ed25519.NewKeyFromSeed(account("anna").Seed()), append([]byte("cairn/v1/grant\x00"), e.Body...))
+		_, err := introducer.ParseStatement(w.grid, must(mode.Marshal(e)))
+		return err
+	}
+	if err := parse(); err != nil {
+		t.Fatal(err)
+	}
+	e.Body = append([]byte{e.Body[0], 1, 0x18, 1}, e.Body[3:]...)
+	if err := parse(); !errors.Is(err, share.ErrCorrupt) {
+		t.Errorf("error %v, want ErrCorrupt", err)
 	}
 }
 
