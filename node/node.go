@@ -158,7 +158,7 @@ func (n *Node) openHost(ctx context.Context) (err error) {
 // openDiscovery starts the DHT. It is closed after the host, so that no query is still being answered.
 func (n *Node) openDiscovery(context.Context) (err error) {
 	n.discovery, err = discovery.New(n.host, discovery.Config{
-		Serve: n.disk != nil, Providers: true, AskAllUpTo: n.config.Network.AskAll, Logger: n.log.With("part", "discovery"),
+		Serve: n.disk != nil, Providers: true, AskAllUpTo: n.config.Network.AskAll, Values: n.values(), Logger: n.log.With("part", "discovery"),
 	})
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"cairn/introducer"
 	"cairn/introducer/exchange"
 	"cairn/p2p"
+	"cairn/p2p/discovery"
 )
 
 // roster opens the roster of the node's grid, nil for an open grid.
@@ -38,12 +39,20 @@ func (n *Node) present() func(context.Context, p2p.Stream) error {
 	return exchange.Present(n.roster, n.dir.id)
 }
 
+// values returns what the DHT of the grid keeps beside addresses: in a private grid a copy of the roster.
+func (n *Node) values() map[string]discovery.Validator {
+	if n.roster == nil {
+		return nil
+	}
+	return map[string]discovery.Validator{exchange.Namespace: exchange.Judge{Roster: n.roster}}
+}
+
 // openExchange keeps the roster in step with those of the other members.
 func (n *Node) openExchange(context.Context) error {
 	if n.roster == nil {
 		return nil
 	}
-	x, err := exchange.New(exchange.Config{Host: n.host, Roster: n.roster, Logger: n.log.With("part", "roster")})
+	x, err := exchange.New(exchange.Config{Host: n.host, Roster: n.roster, Values: n.discovery, Logger: n.log.With("part", "roster")})
 	if err != nil {
 		return err
 	}

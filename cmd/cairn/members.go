@@ -45,7 +45,7 @@ vouched for them. An introducer may invite and revoke. --all lists those too who
 
 func printMembers(w io.Writer, members []control.Member) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "NICKNAME\tROLE\tDEVICES\tLENDS\tUSES HERE\tQUOTA\tVOUCHED BY\tSINCE\tACCOUNT")
+	fmt.Fprintln(table, "NICKNAME\tROLE\tDEVICES\tLENDS\tMAY USE\tUSES HERE\tVOUCHED BY\tSINCE\tACCOUNT")
 	for _, m := range members {
 		role := "member"
 		if m.Introducer {
@@ -57,11 +57,11 @@ func printMembers(w io.Writer, members []control.Member) {
 		if m.State != "member" {
 			role = m.State
 		}
-		quota := "by policy"
-		if m.Quota > 0 {
-			quota = sizeText(m.Quota)
+		may := "unlimited"
+		if m.MayUse >= 0 {
+			may = sizeText(m.MayUse)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.8s\n", m.Nickname, role, devicesText(m), sizeText(m.Lends), sizeText(m.UsesHere), quota,
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.8s\n", m.Nickname, role, devicesText(m), sizeText(m.Lends), may, sizeText(m.UsesHere),
 			cmp.Or(m.GrantedBy, "the grid's key"), m.Since.Local().Format(time.DateOnly), m.Account)
 		if m.Reason != "" {
 			fmt.Fprintf(table, "\t%s\n", m.Reason)

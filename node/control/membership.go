@@ -28,6 +28,8 @@ type Member struct {
 	// Lends and Free add up what those of the devices said that answer, in bytes.
 	Lends int64 `json:"lends"`
 	Free  int64 `json:"free"`
+	// MayUse is what the person may store on the grid, all shares counted, as far as this node knows who lends what; -1 for no limit.
+	MayUse int64 `json:"may_use"`
 	// UsesHere is what the person has stored on this node's disk, in bytes.
 	UsesHere int64 `json:"uses_here"`
 }
