@@ -14,7 +14,13 @@ import (
 
 // punchAgain are the pauses after which another hole is tried for a peer that is reached through a relay. The first attempt, of
 // the library when the relayed connection comes up, is early: one side may not know its outside address yet.
-var punchAgain = [...]time.Duration{2 * time.Second, 8 * time.Second, time.Minute, 10 * time.Minute, time.Hour}
+var punchAgain = [...]time.Duration{
+	2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, time.Minute, 10 * time.Minute, time.Hour,
+}
+
+// punchTimeout bounds a direct dial, which goes before, and each of three attempts. The library's ten seconds for each are
+// long for packets that a router drops.
+const punchTimeout = 3 * time.Second
 
 // A libp2pHost is what the library's host has beside the interface.
 type libp2pHost interface {
@@ -28,7 +34,8 @@ func (h *Host) servePunch() (*holepunch.Service, error) {
 	if !ok {
 		return nil, errors.New("hole punching: the host does not tell its addresses")
 	}
-	return holepunch.NewService(h.host, inner.IDService(), h.punchAddresses, holepunch.WithTracer(h.paths))
+	return holepunch.NewService(h.host, inner.IDService(), h.punchAddresses, holepunch.WithTracer(h.paths),
+		holepunch.DirectDialTimeout(punchTimeout))
 }
 
 // punchAddresses returns the public addresses at which others may see this node, reachable or not.

@@ -108,6 +108,9 @@ func (h *Host) transportReach(transport, family string) TransportReach {
 	t.External = texts(external)
 	good, bad := h.sight.confirmed()
 	t.Confirmed = texts(keep(good, kind))
+	if slices.ContainsFunc(keep(good, kind), func(a multiaddr.Multiaddr) bool { return containsAddress(interfaces, a) }) {
+		t.NAT = NATNone
+	}
 	switch {
 	case len(t.Confirmed) > 0:
 		t.Reach = ReachPublic

@@ -37,7 +37,7 @@ func TestPunched(t *testing.T) {
 	public, address := found(t, lab.Public())
 	ann := join(t, lab.Behind(natlab.Cone), "ann", address, "--no-storage")
 	ben := join(t, lab.Behind(natlab.Cone), "ben", address)
-	took := ann.reaches("ben", "punched", 30*time.Second)
+	took := ann.reaches("ben", "punched", 45*time.Second)
 	t.Logf("punched after %v", took)
 	ben.reaches("ann", "punched", 5*time.Second)
 

@@ -1,0 +1,47 @@
+//go:build linux
+
+package natlab_test
+
+import (
+	"regexp"
+	"testing"
+	"time"
+
+	"cairn/internal/natlab"
+)
+
+// TestReach: nodes find out how others reach them, and a member says whether it gets through.
+func TestReach(t *testing.T) {
+	t.Parallel()
+	lab := natlab.New(t)
+	public, address := found(t, lab.Public())
+	second := join(t, lab.Public(), "second", address)
+	ann := join(t, lab.Behind(natlab.Cone), "ann", address)
+	ben := join(t, lab.Behind(natlab.Symmetric), "ben", address)
+	ann.reaches("second", "direct", 10*time.Second)
+	ben.reaches("second", "direct", 10*time.Second)
+	second.reaches("pub", "direct", 10*time.Second)
+	public.says(`ok +reachable +from outside`, `ok +seen by .*got through to [^,]*/tcp/`, `relays for members`)
+	ann.says(`warn +reachable +not from outside`, `ok +NAT +all peers see the same address`, `ok +relays +[12] member`)
+	ben.says(`warn +NAT +symmetric`, `ok +relays +[12] member`)
+}
+
+// says waits until the node's doctor says all of it.
+func (n *node) says(lines ...string) {
+	n.t.Helper()
+	var out []byte
+	defer func() {
+		if n.t.Failed() {
+			n.t.Logf("%s", out)
+		}
+	}()
+	eventually(n.t, 40*time.Second, "the doctor's finding", func() bool {
+		out, _ = n.try("doctor")
+		for _, line := range lines {
+			if !regexp.MustCompile(line).Match(out) {
+				return false
+			}
+		}
+		return true
+	})
+}
