@@ -44,6 +44,7 @@ func (a api) Diagnose(ctx context.Context) ([]doctor.Check, error) {
 		doctor.Table(n.discovery.Known(), count.Answer),
 	}
 	asking.Wait()
+	checks = append(checks, n.membership()...)
 	return append(append(checks, doctor.Reach(reach, ports)...), asked...), nil
 }
 

@@ -29,6 +29,8 @@ import (
 
 // fake is a node that keeps files in memory, and fails as it is told.
 type fake struct {
+	control.Membership // none of it is asked for
+
 	mu      sync.Mutex
 	files   map[string][]byte
 	request control.PutRequest
