@@ -135,6 +135,7 @@ func (m *member) listens(announced []multiaddr.Multiaddr, reached multiaddr.Mult
 	if len(announced) == 0 {
 		return false
 	}
+	announced = balance(announced)
 	kept := slices.DeleteFunc(slices.Clone(m.addresses), func(a multiaddr.Multiaddr) bool {
 		return !containsAddress(announced, a) && (reached == nil || !a.Equal(reached))
 	})
@@ -175,6 +176,29 @@ func (m *member) peer() Peer {
 		p.Addresses = append(p.Addresses, a+"/p2p/"+string(p.ID))
 	}
 	return p
+}
+
+// maxCircuits is how many addresses at relays are kept of a peer, maxPerRelay how many at one relay.
+const (
+	maxCircuits = 4
+	maxPerRelay = 2
+)
+
+// balance orders what a peer announces so that a cut leaves some of its own addresses and some at relays, its own first.
+func balance(announced []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+	var own, circuits []multiaddr.Multiaddr
+	byRelay := make(map[string]int)
+	for _, a := range announced {
+		if !isCircuit(a) {
+			own = append(own, a)
+			continue
+		}
+		relay, _ := a.ValueForProtocol(multiaddr.P_P2P)
+		if byRelay[relay]++; byRelay[relay] <= maxPerRelay && len(circuits) < maxCircuits {
+			circuits = append(circuits, a)
+		}
+	}
+	return append(own[:min(len(own), maxAddresses-len(circuits))], circuits...)
 }
 
 func cut(addresses []multiaddr.Multiaddr) []multiaddr.Multiaddr {

@@ -1,6 +1,8 @@
 package p2p
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -81,5 +83,30 @@ func TestAnnounce(t *testing.T) {
 	got := i.announce(addresses("/ip4/20.0.1.2/tcp/1", "/ip4/20.0.1.3/tcp/1", "/ip4/20.0.1.2/tcp/1/p2p-circuit"))
 	if len(got) != 2 || isCircuit(got[0]) || !isCircuit(got[1]) {
 		t.Errorf("announced: %v", got)
+	}
+}
+
+// TestBalance: a peer with many addresses at relays keeps its own, and one with many of its own those at relays.
+func TestBalance(t *testing.T) {
+	var own, relayed []multiaddr.Multiaddr
+	for i := range 10 {
+		own = append(own, addresses(fmt.Sprintf("/ip4/20.0.0.%d/tcp/1", i))...)
+		relay := []string{"12D3KooWKuUEZrrMfPSHGe138g9SF5GxUczwPe83p7ahjXCemV8V", "12D3KooWFErjBst2FryjqcEdw3M7ssbKC8pFzFbM796dfvqNAfWd"}[i/5]
+		relayed = append(relayed, addresses(fmt.Sprintf("/ip4/20.0.1.%d/tcp/1/p2p/%s/p2p-circuit", i, relay))...)
+	}
+	for what, c := range map[string]struct {
+		announced      []multiaddr.Multiaddr
+		direct, relays int
+	}{
+		"both":   {append(slices.Clone(relayed), own...), maxAddresses - maxCircuits, maxCircuits},
+		"own":    {own, maxAddresses, 0},
+		"relays": {relayed, 0, maxCircuits},
+		"one":    {relayed[:5], 0, maxPerRelay},
+	} {
+		got := balance(c.announced)
+		relays := len(keep(got, isCircuit))
+		if relays != c.relays || len(got)-relays != c.direct {
+			t.Errorf("%s: %v", what, got)
+		}
 	}
 }
