@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"cairn/introducer"
 	"cairn/introducer/invite"
 	"cairn/p2p"
-	"cairn/share"
 )
 
 // Joined says what a node became part of.
@@ -71,21 +69,13 @@ func (d *Dir) redeem(ctx context.Context, invitation invite.Invitation, nickname
 			return invite.Membership{}, err
 		}
 	}
-	host, err := p2p.Open(ctx, p2p.Config{
-		Key: d.identity, Grid: "none", Listen: p2p.ListenAddresses(0), Gate: closed{}, NoRelay: true, NoGossip: true,
-		NoTraversal: true, Logger: slog.New(slog.DiscardHandler),
-	})
+	host, err := p2p.OpenStranger(ctx, p2p.Config{Key: d.identity})
 	if err != nil {
 		return invite.Membership{}, err
 	}
 	defer host.Close()
 	return invite.Redeem(ctx, host, invitation, me)
 }
-
-// closed is the gate of a node that belongs to no grid yet.
-type closed struct{}
-
-func (closed) Admit(share.ServerID) error { return share.ErrDenied }
 
 // bootstrap keeps as many addresses as fit into the address of a grid.
 func bootstrap(addresses []string) []string {

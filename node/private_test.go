@@ -254,3 +254,36 @@ func TestLeaveHandsSharesOver(t *testing.T) {
 		t.Errorf("read %d of %d bytes, %v", got.Len(), len(data), err)
 	}
 }
+
+// Whoever has joined needs no introducer any more: two members that restart while the founder is off meet, store and read.
+func TestWithoutIntroducers(t *testing.T) {
+	anna, _ := foundPrivate(t, "anna")
+	_, stopAnna := start(t, anna)
+	atAnna := client(t, anna)
+	bert := invited(t, atAnna, control.InviteRequest{}, "bert")
+	_, stopBert := start(t, bert)
+	carla := invited(t, atAnna, control.InviteRequest{}, "carla")
+	_, stopCarla := start(t, carla)
+	for _, dir := range []*node.Dir{bert, carla} {
+		comesTrue(t, "everybody has met", func() bool { return storing(t, client(t, dir)) == 2 })
+	}
+	stopAnna()
+	stopBert()
+	stopCarla()
+	start(t, bert)
+	start(t, carla)
+	atBert, atCarla := client(t, bert), client(t, carla)
+	comesTrue(t, "they meet again without the founder", func() bool { return storing(t, atBert) == 1 && storing(t, atCarla) == 1 })
+	data := bytes.Repeat([]byte("nobody in the middle"), 5000)
+	result, err := atBert.Put(t.Context(), bytes.NewReader(data), control.PutRequest{Size: int64(len(data)), Params: share.Params{Needed: 1, Happy: 2, Total: 2}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, err := capability.Parse(result.Capability)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stat, err := atCarla.Stat(t.Context(), open); err != nil || stat.Size != int64(len(data)) {
+		t.Errorf("carla sees %+v, %v", stat, err)
+	}
+}

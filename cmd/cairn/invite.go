@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -70,7 +71,8 @@ func runInvite(ctx context.Context, a *app, o *inviteOptions) error {
 	}
 	if !o.noQR && !a.json && a.terminal() {
 		a.note("")
-		if err := printQR(a.err, made.Text); err != nil {
+		// Capitals take a third less room in a QR code, and a terminal has 80 columns. Invitations are read in any case.
+		if err := printQR(a.err, strings.ToUpper(made.Text)); err != nil {
 			return err
 		}
 		a.note("")
