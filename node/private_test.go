@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"testing"
 	"time"
 
 	"cairn/introducer"
 	"cairn/node"
+	"cairn/node/config"
 	"cairn/node/control"
 	"cairn/share"
 	"cairn/share/capability"
@@ -260,30 +263,50 @@ func TestWithoutIntroducers(t *testing.T) {
 	anna, _ := foundPrivate(t, "anna")
 	_, stopAnna := start(t, anna)
 	atAnna := client(t, anna)
-	bert := invited(t, atAnna, control.InviteRequest{}, "bert")
-	_, stopBert := start(t, bert)
-	carla := invited(t, atAnna, control.InviteRequest{}, "carla")
-	_, stopCarla := start(t, carla)
-	for _, dir := range []*node.Dir{bert, carla} {
-		comesTrue(t, "everybody has met", func() bool { return storing(t, client(t, dir)) == 2 })
+	friends := []*node.Dir{invited(t, atAnna, control.InviteRequest{}, "bert"), invited(t, atAnna, control.InviteRequest{}, "carla")}
+	configs := make([]config.Config, len(friends))
+	nodes := make([]*node.Node, len(friends))
+	clients := make([]*control.Client, len(friends))
+	for i, dir := range friends {
+		configs[i] = testConfig()
+		configs[i].Network.Listen = []string{fixedPort(t)} // found again where it was
+		nodes[i], clients[i] = open(t, dir, configs[i])
+	}
+	for _, c := range clients {
+		comesTrue(t, "everybody has met", func() bool { return storing(t, c) == 2 })
 	}
 	stopAnna()
-	stopBert()
-	stopCarla()
-	start(t, bert)
-	start(t, carla)
-	atBert, atCarla := client(t, bert), client(t, carla)
+	for _, n := range nodes {
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, dir := range friends {
+		_, clients[i] = open(t, dir, configs[i])
+	}
+	atBert, atCarla := clients[0], clients[1]
 	comesTrue(t, "they meet again without the founder", func() bool { return storing(t, atBert) == 1 && storing(t, atCarla) == 1 })
 	data := bytes.Repeat([]byte("nobody in the middle"), 5000)
 	result, err := atBert.Put(t.Context(), bytes.NewReader(data), control.PutRequest{Size: int64(len(data)), Params: share.Params{Needed: 1, Happy: 2, Total: 2}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	open, err := capability.Parse(result.Capability)
+	file, err := capability.Parse(result.Capability)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if stat, err := atCarla.Stat(t.Context(), open); err != nil || stat.Size != int64(len(data)) {
+	if stat, err := atCarla.Stat(t.Context(), file); err != nil || stat.Size != int64(len(data)) {
 		t.Errorf("carla sees %+v, %v", stat, err)
 	}
+}
+
+// fixedPort returns an address with a port that is free now.
+func fixedPort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", listener.Addr().(*net.TCPAddr).Port)
 }
