@@ -56,7 +56,7 @@ func (n *Node) handOver(ctx context.Context, progress func(control.Progress)) (c
 			failures = failures[:min(len(failures), maxLeaveErrors)]
 		}
 		done++
-		progress(control.Progress{Note: "handing over", Done: done, Total: int64(stats.Files)})
+		progress(control.Progress{Note: "handing over", Done: done, Total: stats.Files})
 		return ctx.Err()
 	})
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 // joinOptions say how to join.
 type joinOptions struct {
 	initOptions
-	start, noStart bool
+	start, noStart, detach bool
 }
 
 func newJoinCommand(a *app) *cobra.Command {
@@ -44,7 +44,9 @@ The invitation can also be read from standard input: "cairn join -".`, statusRef
 	o.addFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&o.start, "start", false, "run the node afterwards, also one that existed before")
 	cmd.Flags().BoolVar(&o.noStart, "no-start", false, "do not run the node afterwards")
+	cmd.Flags().BoolVarP(&o.detach, "detach", "d", false, "run the node afterwards in the background")
 	cmd.MarkFlagsMutuallyExclusive("start", "no-start")
+	cmd.MarkFlagsMutuallyExclusive("detach", "no-start")
 	return cmd
 }
 
@@ -74,11 +76,11 @@ func runJoin(cmd *cobra.Command, a *app, o *joinOptions, text string) error {
 		return err
 	}
 	a.note("%s", shares(c))
-	if !o.start && (o.noStart || !made) {
+	if !o.start && !o.detach && (o.noStart || !made) {
 		a.note("next: \"%s\" runs the node", a.command("up"))
 		return nil
 	}
-	return runUp(cmd.Context(), a, &upOptions{})
+	return runUp(cmd.Context(), a, &upOptions{detach: o.detach})
 }
 
 // maxInvitation bounds what is read in place of an invitation, in bytes.
@@ -132,8 +134,10 @@ func (a *app) joinInvited(ctx context.Context, dir *node.Dir, text string, namel
 		Account    string `json:"account"`
 		Introducer bool   `json:"introducer"`
 		Quota      int64  `json:"quota"`
-	}{control.GridName{Name: joined.Grid.Name, ID: joined.Grid.ID()}, joined.Member.Nickname, joined.Member.Account.String(),
-		joined.Member.Introducer, joined.Member.Quota}
+	}{
+		GridName: control.GridName{Name: joined.Grid.Name, ID: joined.Grid.ID()}, Member: joined.Member.Nickname,
+		Account: joined.Member.Account.String(), Introducer: joined.Member.Introducer, Quota: joined.Member.Quota,
+	}
 	err = a.result(result, func(w io.Writer) {
 		fmt.Fprintf(w, "joined grid %s as %s\n", joined.Grid, joined.Member.Nickname)
 	})

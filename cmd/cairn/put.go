@@ -173,7 +173,7 @@ func announceHash(ctx context.Context, r io.Reader, request *control.PutRequest,
 	for {
 		n, err := r.Read(buffer)
 		digest.Write(buffer[:n])
-		checksum.Write(buffer[:n])
+		_, _ = checksum.Write(buffer[:n])
 		done += int64(n)
 		bar.show(control.Progress{Note: "hashing", Done: done, Total: request.Size})
 		if err == io.EOF {
