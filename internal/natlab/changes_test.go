@@ -20,14 +20,14 @@ func TestAddressesChange(t *testing.T) {
 	public, address := found(t, lab.Public())
 	ann := join(t, lab.Behind(natlab.Cone), "ann", address, "--no-storage")
 	ben := join(t, lab.Public(), "ben", address)
-	ann.reaches("ben", "direct", 10*time.Second)
+	ann.reaches("ben", "direct", patience)
 	path, data := randomFile(t)
 	capability := strings.TrimSpace(string(ann.run("put", "-q", path)))
 
 	before := ben.machine.IP4
 	ben.machine.Move()
 	begin := time.Now()
-	eventually(t, 20*time.Second, "the others know the new address", func() bool {
+	eventually(t, patience, "the others know the new address", func() bool {
 		a, p := ann.peers()["ben"], public.peers()["ben"]
 		return at(a, ben.machine.IP4) && at(p, ben.machine.IP4) && !at(p, before) && a.Answers && p.Answers
 	})
@@ -35,12 +35,12 @@ func TestAddressesChange(t *testing.T) {
 
 	ann.machine.Move()
 	begin = time.Now()
-	eventually(t, 15*time.Second, "a file can be read through the router's new address", func() bool {
+	eventually(t, patience, "a file can be read through the router's new address", func() bool {
 		back, err := ann.try("get", "-q", capability, "-o", "-")
 		return err == nil && bytes.Equal(back, data)
 	})
 	t.Logf("a file was read %v after the router's address changed", time.Since(begin))
-	ann.reaches("pub", "direct", 25*time.Second)
+	ann.reaches("pub", "direct", patience)
 }
 
 func at(p peer, ip string) bool {
@@ -58,15 +58,15 @@ func TestSleep(t *testing.T) {
 	lab := natlab.New(t)
 	public, address := found(t, lab.Public())
 	ann := join(t, lab.Behind(natlab.Cone), "ann", address)
-	public.reaches("ann", "direct", 10*time.Second)
-	ann.reaches("pub", "direct", 10*time.Second)
+	public.reaches("ann", "direct", patience)
+	ann.reaches("pub", "direct", patience)
 	ann.signal(syscall.SIGSTOP)
-	eventually(t, 30*time.Second, "the stopped node is noticed", func() bool { return !public.peers()["ann"].Answers })
+	eventually(t, patience, "the stopped node is noticed", func() bool { return !public.peers()["ann"].Answers })
 	ann.machine.Move()
 	ann.signal(syscall.SIGCONT)
 	begin := time.Now()
-	ann.reaches("pub", "direct", 15*time.Second)
-	public.reaches("ann", "direct", 15*time.Second)
+	ann.reaches("pub", "direct", patience)
+	public.reaches("ann", "direct", patience)
 	t.Logf("back after %v", time.Since(begin))
 }
 
@@ -78,8 +78,8 @@ func TestIPv6(t *testing.T) {
 	six := lab.Public()
 	six.NoIPv4()
 	ann := join(t, six, "ann", address)
-	ann.reaches("pub", "direct", 10*time.Second)
-	public.reaches("ann", "direct", 5*time.Second)
+	ann.reaches("pub", "direct", patience)
+	public.reaches("ann", "direct", patience)
 	path, data := randomFile(t)
 	capability := strings.TrimSpace(string(public.run("put", "-q", path)))
 	if !bytes.Equal(public.run("get", "-q", capability, "-o", "-"), data) {

@@ -44,6 +44,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// patience is for busy machines; on an idle one everything takes seconds.
+const patience = 60 * time.Second
+
 // A node is a cairn process on a machine.
 type node struct {
 	t       *testing.T
@@ -124,7 +127,7 @@ func (n *node) up() {
 			n.t.Logf("log of %s:\n%s", filepath.Base(n.dir), text[max(0, len(text)-6000):])
 		}
 	})
-	eventually(n.t, 20*time.Second, "the node serves", func() bool { _, err := n.try("peers"); return err == nil })
+	eventually(n.t, patience, "the node serves", func() bool { _, err := n.try("peers"); return err == nil })
 }
 
 // kill ends the node's process without a goodbye.

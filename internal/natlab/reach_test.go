@@ -5,7 +5,6 @@ package natlab_test
 import (
 	"regexp"
 	"testing"
-	"time"
 
 	"cairn/internal/natlab"
 )
@@ -18,9 +17,9 @@ func TestReach(t *testing.T) {
 	second := join(t, lab.Public(), "second", address)
 	ann := join(t, lab.Behind(natlab.Cone), "ann", address)
 	ben := join(t, lab.Behind(natlab.Symmetric), "ben", address)
-	ann.reaches("second", "direct", 10*time.Second)
-	ben.reaches("second", "direct", 10*time.Second)
-	second.reaches("pub", "direct", 10*time.Second)
+	ann.reaches("second", "direct", patience)
+	ben.reaches("second", "direct", patience)
+	second.reaches("pub", "direct", patience)
 	public.says(`ok +reachable +from outside`, `ok +seen by .*got through to [^,]*/tcp/`, `relays for members`)
 	ann.says(`warn +reachable +not from outside`, `ok +NAT +all peers see the same address`, `ok +relays +[12] member`)
 	ben.says(`warn +NAT +symmetric`, `ok +relays +[12] member`)
@@ -35,7 +34,7 @@ func (n *node) says(lines ...string) {
 			n.t.Logf("%s", out)
 		}
 	}()
-	eventually(n.t, 40*time.Second, "the doctor's finding", func() bool {
+	eventually(n.t, patience, "the doctor's finding", func() bool {
 		out, _ = n.try("doctor")
 		for _, line := range lines {
 			if !regexp.MustCompile(line).Match(out) {
