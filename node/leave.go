@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -80,25 +81,22 @@ func texts(errs []error) []string {
 	return list
 }
 
-// removeDevice tells the members that this node belongs to its person no longer.
+// removeDevice tells the members that this node belongs to its person no longer. A node that is nobody's already, because an
+// attempt before came so far, has nothing to say.
 func (n *Node) removeDevice() error {
-	if err := n.remove(n.dir.id, n.config.Nickname); err != nil {
+	if err := n.remove(n.dir.id); err != nil && !errors.Is(err, share.ErrNotFound) {
 		return fmt.Errorf("leave: the other members could not be told: %w", err)
 	}
 	return nil
 }
 
 // remove signs that a node belongs to this node's person no longer.
-func (n *Node) remove(id share.ServerID, name string) error {
+func (n *Node) remove(id share.ServerID) error {
 	account, err := n.dir.Account()
 	if err != nil {
 		return err
 	}
-	removal, err := introducer.SignRemoval(n.address.Grid, account, introducer.Device{ID: id, Name: name, Issued: time.Now()})
-	if err != nil {
-		return err
-	}
-	_, err = n.roster.Add(removal)
+	_, err = n.roster.RemoveDevice(account, id, time.Now())
 	return err
 }
 
@@ -133,8 +131,8 @@ func (a api) RemoveDevice(_ context.Context, text string) (control.Device, error
 			Code: control.CodeRefused, Message: "remove device: it is this one", Hint: "to take this node out of the grid: cairn grid leave",
 		}
 	}
-	if err := n.remove(found[0].ID, found[0].Name); err != nil {
-		return control.Device{}, fmt.Errorf("remove device: %w", err)
+	if err := n.remove(found[0].ID); err != nil {
+		return control.Device{}, err
 	}
 	return control.Device{ID: string(found[0].ID), Name: found[0].Name}, nil
 }
