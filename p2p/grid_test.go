@@ -113,6 +113,29 @@ func TestRevokedWhileConnected(t *testing.T) {
 	eventually(t, 5*time.Second, "parted", func() bool { return responsive(a) == 0 && responsive(b) == 0 })
 }
 
+// TestRevokedIsNotUsed: who is refused stays known as that, whether it was connected at the time or away.
+func TestRevokedIsNotUsed(t *testing.T) {
+	gate := &refusing{}
+	a := open(t, func(c *p2p.Config) { c.Gate = gate })
+	here := open(t, func(c *p2p.Config) { c.Bootstrap = a.Addresses() })
+	away := open(t, func(c *p2p.Config) { c.Bootstrap = a.Addresses() })
+	eventually(t, 5*time.Second, "both up", func() bool { return responsive(a) == 2 })
+	away.Close()
+	eventually(t, 5*time.Second, "one away", func() bool { return responsive(a) == 1 })
+	revoked := errors.New("revoked")
+	gate.mu.Lock()
+	gate.out = map[share.ServerID]error{here.ID(): revoked, away.ID(): revoked}
+	gate.mu.Unlock()
+	a.Recheck()
+	eventually(t, 5*time.Second, "parted", func() bool { return responsive(a) == 0 })
+	a.Recheck() // as other news does
+	for _, id := range []share.ServerID{here.ID(), away.ID()} {
+		if p, known := a.Peer(id); !known || p.Problem == "" {
+			t.Errorf("a revoked peer is %+v, known: %v", p, known)
+		}
+	}
+}
+
 func TestOtherGrid(t *testing.T) {
 	a := open(t, func(c *p2p.Config) { c.Grid = "river" })
 	b := open(t, func(c *p2p.Config) { c.Grid, c.Bootstrap = "brook", a.Addresses() })

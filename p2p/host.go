@@ -213,7 +213,7 @@ func (h *Host) Recheck() {
 			h.host.Network().ClosePeer(id)
 		}
 	}
-	h.members.retry(time.Now())
+	h.members.retry(h.gater.admit, time.Now())
 	h.kick()
 }
 

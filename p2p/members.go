@@ -276,11 +276,22 @@ func (t *members) refuse(id peer.ID, reason string, now time.Time) (p Peer, news
 	return p, news
 }
 
-// retry makes the peers that were refused due again.
-func (t *members) retry(now time.Time) {
+// retry makes the peers that were refused due again, and notes of those that are away whether the gate refuses them.
+func (t *members) retry(admit func(peer.ID) error, now time.Time) {
+	refused := map[peer.ID]string{}
+	_, ids := t.known()
+	for _, id := range ids {
+		if err := admit(id); err != nil {
+			refused[id] = err.Error()
+		}
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, m := range t.byID {
+	for id, m := range t.byID {
+		if reason := refused[id]; reason != "" && !m.connected {
+			m.problem, m.nextDial = reason, now.Add(refusedRetry/2+rand.N(refusedRetry))
+			continue
+		}
 		if m.problem == "" {
 			continue
 		}
