@@ -14,8 +14,12 @@ import (
 	"cairn/share"
 )
 
-// maxLeaveErrors bounds how many shares without a place are named.
-const maxLeaveErrors = 5
+const (
+	// maxLeaveErrors bounds how many shares without a place are named.
+	maxLeaveErrors = 5
+	// tellWithin bounds telling the members that are connected; those that are not hear of it from these.
+	tellWithin = 5 * time.Second
+)
 
 // Leave hands the shares of this node to the others and takes the node out of the roster. The directory still names the
 // grid afterwards: Dir.Leave forgets it when the node has stopped.
@@ -30,7 +34,7 @@ func (a api) Leave(ctx context.Context, progress func(control.Progress)) (contro
 	if n.roster == nil {
 		return report, nil
 	}
-	return report, n.removeDevice()
+	return report, n.removeDevice(ctx)
 }
 
 // handOver copies every share of the disk that nobody else holds to other servers.
@@ -83,10 +87,13 @@ func texts(errs []error) []string {
 
 // removeDevice tells the members that this node belongs to its person no longer. A node that is nobody's already, because an
 // attempt before came so far, has nothing to say.
-func (n *Node) removeDevice() error {
+func (n *Node) removeDevice(ctx context.Context) error {
 	if err := n.remove(n.dir.id); err != nil && !errors.Is(err, share.ErrNotFound) {
 		return fmt.Errorf("leave: the other members could not be told: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, tellWithin)
+	defer cancel()
+	n.exchange.Tell(ctx) // the node is stopped next
 	return nil
 }
 

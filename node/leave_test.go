@@ -1,12 +1,14 @@
 package node
 
 import (
+	"errors"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"cairn/introducer"
 	"cairn/node/config"
+	"cairn/share"
 )
 
 // TestRemovesWhatWasNamedLater: a node is removed also when the clock of who named it was ahead.
@@ -33,13 +35,13 @@ func TestRemovesWhatWasNamedLater(t *testing.T) {
 	}
 	n := &Node{dir: dir, roster: roster, config: config.Config{Nickname: "anna"}}
 	n.address.Grid = grid
-	if err := n.removeDevice(); err != nil {
+	if err := n.remove(dir.id); err != nil {
 		t.Fatal(err)
 	}
 	if roster.Admit(dir.id) == nil {
 		t.Error("the node is still a member's")
 	}
-	if err := n.removeDevice(); err != nil {
+	if err := n.remove(dir.id); !errors.Is(err, share.ErrNotFound) {
 		t.Errorf("removed again: %v", err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"cairn/grid"
 	"cairn/introducer"
+	"cairn/introducer/exchange"
 	"cairn/introducer/invite"
 	"cairn/node/config"
 	"cairn/node/control"
@@ -38,14 +39,15 @@ type Options struct {
 
 // A Node is a running node. It is safe for concurrent use.
 type Node struct {
-	dir     *Dir
-	config  config.Config
-	options Options
-	log     *slog.Logger
-	started time.Time
-	address introducer.Address
-	roster  *introducer.Roster // nil in an open grid
-	issuer  *invite.Issuer     // nil in an open grid
+	dir      *Dir
+	config   config.Config
+	options  Options
+	log      *slog.Logger
+	started  time.Time
+	address  introducer.Address
+	roster   *introducer.Roster // nil in an open grid
+	exchange *exchange.Exchange // nil in an open grid
+	issuer   *invite.Issuer     // nil in an open grid
 
 	// What the node is made of, in the order in which it is opened; closers undoes it in reverse.
 	closers   []io.Closer

@@ -52,11 +52,12 @@ func (n *Node) openExchange(context.Context) error {
 	if n.roster == nil {
 		return nil
 	}
-	x, err := exchange.New(exchange.Config{Host: n.host, Roster: n.roster, Values: n.discovery, Logger: n.log.With("part", "roster")})
+	var err error
+	n.exchange, err = exchange.New(exchange.Config{Host: n.host, Roster: n.roster, Values: n.discovery, Logger: n.log.With("part", "roster")})
 	if err != nil {
 		return err
 	}
-	n.opened(x)
+	n.opened(n.exchange)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"cairn/introducer"
@@ -134,6 +135,20 @@ func (x *Exchange) With(ctx context.Context, id share.ServerID) (news int, err e
 		return news, fmt.Errorf("exchange roster with %s: %w", id.Short(), p2p.Reason(err))
 	}
 	return news, nil
+}
+
+// Tell runs an exchange with every member that answers and returns when all are done, or when the context ends. Members who
+// part because of what they hear have been told.
+func (x *Exchange) Tell(ctx context.Context) {
+	var group sync.WaitGroup
+	for _, id := range x.responsive() {
+		group.Go(func() {
+			if _, err := x.With(ctx, id); err != nil {
+				x.log.Debug("no roster exchange", "peer", id.Short(), "error", err)
+			}
+		})
+	}
+	group.Wait()
 }
 
 func (x *Exchange) ask(s p2p.Stream, id share.ServerID) (news int, err error) {
