@@ -148,7 +148,7 @@ func (n *Node) openHost(ctx context.Context) (err error) {
 	n.host, err = p2p.Open(ctx, p2p.Config{
 		Key: n.dir.identity, Grid: n.address.Grid.ID(), Listen: n.config.Network.Listen, Gate: n.gate(),
 		Bootstrap: append(append([]string(nil), n.config.Network.Bootstrap...), n.address.Bootstrap...),
-		Book:      n.dir.file(bookFile), Self: n.hello, MDNS: n.config.Network.MDNS, Present: n.present(), Logger: n.log.With("part", "network"),
+		Book:      n.dir.file(bookFile), Self: n.hello, MDNS: n.config.Network.MDNS, Keep: n.config.Network.Keep, Present: n.present(), Logger: n.log.With("part", "network"),
 	})
 	if err != nil {
 		return err

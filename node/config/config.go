@@ -42,6 +42,7 @@ type Network struct {
 	Listen    []string `toml:"listen" doc:"Multiaddrs to listen on. The port must stay the same for friends to find this node again."`
 	Bootstrap []string `toml:"bootstrap" doc:"More peers to start from, as multiaddrs that end in /p2p/ID, beside those in the grid's address."`
 	MDNS      bool     `toml:"mdns" doc:"Whether to look for members on the local network."`
+	Keep      int      `toml:"keep" doc:"How many members to stay connected to. Larger grids are known by this many members of chance, and the rest is looked up."`
 	AskAll    int      `toml:"ask_all" doc:"Up to how many members that store everybody is asked for shares; in larger grids those that announced them."`
 }
 
@@ -73,6 +74,7 @@ func Default() Config {
 		Network: Network{
 			Listen: []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1", "/ip6/::/tcp/0", "/ip6/::/udp/0/quic-v1"},
 			MDNS:   true,
+			Keep:   200,
 			AskAll: 64,
 		},
 		Control: Control{Address: "127.0.0.1:0"},
@@ -143,6 +145,9 @@ func (n Network) problems() []error {
 	var problems []error
 	if len(n.Listen) == 0 {
 		problems = append(problems, errors.New("network.listen: is empty: want at least one multiaddr"))
+	}
+	if n.Keep < 8 {
+		problems = append(problems, fmt.Errorf("network.keep: %d: want at least 8", n.Keep))
 	}
 	if n.AskAll < 1 {
 		problems = append(problems, fmt.Errorf("network.ask_all: %d: want at least 1", n.AskAll))
