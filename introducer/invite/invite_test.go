@@ -559,6 +559,26 @@ func TestRevokedAccountNeedsANewOne(t *testing.T) {
 	}
 }
 
+// TestUsedInvitationRestoresNothing: who used an invitation cannot get its terms back with it after they were changed.
+func TestUsedInvitationRestoresNothing(t *testing.T) {
+	h, g := newHome(t), newGuest(t, "guest")
+	old := h.issue(Terms{Introducer: true, Quota: 1 << 40})
+	if _, err := g.redeem(t, old); err != nil {
+		t.Fatal(err)
+	}
+	less := introducer.Grant{Account: g.me.Account.Key(), Nickname: "guest", Quota: 1 << 30}
+	if _, err := h.roster.Vouch(h.signer, less, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := g.redeem(t, old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, _ := h.roster.Member(g.me.Account.Key(), time.Now()); m.Introducer || m.Quota != less.Quota || got.Member.Introducer {
+		t.Errorf("asking again gave %+v and told %+v", m, got.Member)
+	}
+}
+
 func TestLedgerFailsSafely(t *testing.T) {
 	h, g := newHome(t), newGuest(t, "guest")
 	inv := h.issue(Terms{})

@@ -165,7 +165,7 @@ func (i *Issuer) redeem(id invitationID, plain []byte, keys session, joiner shar
 		i.log.Info("a device is paired", "peer", joiner.Short())
 		return i.answer(nil, i.cfg.Account.Seed())
 	}
-	granted, err := i.vouch(e, account, nickname, now)
+	granted, err := i.vouch(e, account, nickname, known != nil, now)
 	if err != nil {
 		i.log.Warn("somebody with a valid invitation is not let in", "peer", joiner.Short(), "error", err)
 		return answer{Refusal: RefusalAuthority, Text: "whoever issued the invitation could not take in a member now; ask them"}, i.release(n, known)
@@ -250,13 +250,14 @@ func (i *Issuer) free(name string, account introducer.AccountKey, now time.Time)
 	return (!taken || other == account) && introducer.ValidNickname(name) == nil
 }
 
-// vouch makes the account a member, and returns the grant. One that is a member already keeps its grant.
-func (i *Issuer) vouch(e *entry, account introducer.AccountKey, nickname string, now time.Time) ([]byte, error) {
+// vouch makes the account a member, and returns the grant. A member that asks again keeps the grant that it has by now, and so
+// does one whose grant says the same.
+func (i *Issuer) vouch(e *entry, account introducer.AccountKey, nickname string, again bool, now time.Time) ([]byte, error) {
 	grant := introducer.Grant{
 		Account: account, Nickname: nickname, Introducer: e.Introducer, Quota: e.Quota, Expires: e.MemberUntil,
 	}
-	if m, there := i.cfg.Roster.Member(account, now); there && m.State == introducer.StateMember && same(m.Granted, grant) {
-		return nil, nil // it asks again because an answer was lost
+	if m, there := i.cfg.Roster.Member(account, now); there && m.State == introducer.StateMember && (again || same(m.Granted, grant)) {
+		return nil, nil
 	}
 	return i.cfg.Roster.Vouch(*i.cfg.Signer, grant, now)
 }
