@@ -111,6 +111,11 @@ func (e Examination) grid(dir *Dir) doctor.Check {
 		return doctor.Result(name, "", fmt.Errorf("%s was founded on %s, which this machine's clock has yet to see", address.Grid, address.Grid.Created.Format(time.DateOnly)),
 			"set this machine's clock")
 	}
+	if !e.Running { // otherwise the node has read it
+		if _, err := dir.roster(address.Grid); err != nil {
+			return doctor.Result(name, "", err, "move the file away and start the node: it gets the roster anew from a member; without one, restore it from a backup")
+		}
+	}
 	return doctor.Result(name, address.Grid.String(), nil, "")
 }
 

@@ -108,6 +108,28 @@ func TestExamineFindsWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestExamineFindsADamagedRoster(t *testing.T) {
+	c := config.Default()
+	c.Network.Listen, c.Storage.Reserve = []string{"/ip4/127.0.0.1/tcp/0"}, 0
+	dir, err := Init(filepath.Join(t.TempDir(), "node"), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dir.Found(Founding{Name: "g", Nickname: "anna"}); err != nil {
+		t.Fatal(err)
+	}
+	e := Examination{Path: dir.Path(), Config: c, Used: -1}
+	if got := states(e.Checks(t.Context()))["grid"]; got != doctor.OK {
+		t.Errorf("a whole roster: %s", got)
+	}
+	if err := os.Truncate(dir.file(rosterFile), 100); err != nil {
+		t.Fatal(err)
+	}
+	if got := states(e.Checks(t.Context()))["grid"]; got != doctor.Fail {
+		t.Errorf("a damaged roster: %s", got)
+	}
+}
+
 func TestRunning(t *testing.T) {
 	e := exam(t)
 	if _, running, err := Running(filepath.Join(e.Path, "none")); running || err != nil {
