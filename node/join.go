@@ -12,6 +12,7 @@ import (
 	"cairn/introducer"
 	"cairn/introducer/invite"
 	"cairn/p2p"
+	"cairn/share"
 )
 
 // Joined says what a node became part of.
@@ -34,10 +35,10 @@ func (d *Dir) JoinInvitation(ctx context.Context, text, nickname string) (Joined
 	if err != nil {
 		return Joined{}, err
 	}
-	if current, err := d.Grid(); !errors.Is(err, ErrNoGrid) {
-		if err == nil {
-			err = fmt.Errorf("%w, %s", ErrHasGrid, current.Grid)
-		}
+	switch current, err := d.Grid(); {
+	case err == nil:
+		return Joined{}, fmt.Errorf("join: %w, %s", ErrHasGrid, current.Grid)
+	case !errors.Is(err, ErrNoGrid) && !errors.Is(err, share.ErrCorrupt): // joining again mends a damaged file
 		return Joined{}, fmt.Errorf("join: %w", err)
 	}
 	got, err := d.redeem(ctx, invitation, nickname)

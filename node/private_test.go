@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -141,6 +143,27 @@ func TestFriendsOfFriends(t *testing.T) {
 	})
 	if n := answering(t, client(t, carla)); n != 0 {
 		t.Errorf("%d members talk to somebody who was revoked", n)
+	}
+}
+
+func TestJoiningAgainMendsTheGridFile(t *testing.T) {
+	anna, grid := foundPrivate(t, "anna")
+	start(t, anna)
+	atAnna := client(t, anna)
+	bert := invited(t, atAnna, control.InviteRequest{}, "bert")
+	if err := os.WriteFile(filepath.Join(bert.Path(), "grid"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	invitation, err := atAnna.Invite(t.Context(), control.InviteRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	joined, err := bert.JoinInvitation(t.Context(), invitation.Text, "bert")
+	if err != nil || joined.Grid.ID() != grid.ID() || joined.Member.Nickname != "bert" {
+		t.Fatalf("joined %+v, %v", joined, err)
+	}
+	if _, err := bert.JoinInvitation(t.Context(), invitation.Text, "bert"); !errors.Is(err, node.ErrHasGrid) {
+		t.Errorf("joining while the grid is known: %v", err)
 	}
 }
 
