@@ -25,6 +25,9 @@ const (
 // grid afterwards: Dir.Leave forgets it when the node has stopped.
 func (a api) Leave(ctx context.Context, progress func(control.Progress)) (control.LeaveReport, error) {
 	n := a.n
+	if n.roster != nil && n.roster.Admit(n.dir.id) != nil {
+		return control.LeaveReport{}, n.removeDevice(ctx) // an attempt before came so far; nobody takes shares from it now
+	}
 	n.serving.Store(false) // others give it nothing new
 	report, err := n.handOver(ctx, progress)
 	if err != nil {

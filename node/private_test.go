@@ -135,6 +135,10 @@ func TestFriendsOfFriends(t *testing.T) {
 		t.Fatalf("revoke %+v, %v", revoked, err)
 	}
 	comesTrue(t, "carla is alone", func() bool { return answering(t, atCarla) == 0 && answering(t, atBert) == 1 })
+	status, err := atBert.Status(t.Context())
+	if err != nil || len(status.Storage.Owners) != 1 || status.Storage.Owners[0].Nickname != "carla" {
+		t.Errorf("what is stored for somebody who was revoked: %+v, %v", status.Storage.Owners, err)
+	}
 	stopCarla()
 	start(t, carla)
 	comesTrue(t, "bert refuses carla", func() bool {
@@ -258,6 +262,9 @@ func TestLeaveHandsSharesOver(t *testing.T) {
 	}
 	if err != nil || devices != 1 {
 		t.Errorf("after bert left there are %d devices, %v; want that anna was told", devices, err)
+	}
+	if again, err := atBert.Leave(t.Context(), func(control.Progress) {}); err != nil || again.Failed != 0 {
+		t.Errorf("leaving goes on after it was interrupted: %+v, %v", again, err)
 	}
 	stopBert()
 	if _, err := bert.Leave(); err != nil {
