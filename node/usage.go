@@ -33,15 +33,15 @@ func (n *Node) owners(ctx context.Context) ([]control.Owner, error) {
 		a, ok := n.accounts.account(share.ServerID(id))
 		if !ok { // the node was removed, or its owner has left
 			key, _ := n.accounts.former(share.ServerID(id))
-			a = account{key: cmp.Or(key, id)}
+			a = account{key: cmp.Or(key, id), nickname: n.formerName(share.ServerID(id))}
 		}
 		o := found[a.key]
 		if o == nil {
 			o = &control.Owner{ID: a.key, Own: a.key == own.key}
 			found[a.key] = o
 		}
-		if ok && o.Nickname == "" {
-			o.Nickname = a.nickname
+		o.Nickname = cmp.Or(o.Nickname, a.nickname)
+		if ok {
 			o.Limit, _ = n.quota.limit(ctx, a) // 0 for those who are refused
 		}
 		o.Used += used
@@ -57,6 +57,15 @@ func (n *Node) owners(ctx context.Context) ([]control.Owner, error) {
 		return cmp.Or(cmp.Compare(b.Used, a.Used), cmp.Compare(a.ID, b.ID))
 	})
 	return owners, nil
+}
+
+// formerName returns what the owner of a node is called, or was, that is no member any more.
+func (n *Node) formerName(id share.ServerID) string {
+	if n.roster == nil {
+		return ""
+	}
+	m, _ := n.roster.OwnerOf(id, time.Now())
+	return m.Nickname
 }
 
 // A standing is what one server answered.
