@@ -188,9 +188,15 @@ func (n *node) reaches(name, path string, limit time.Duration) time.Duration {
 // eventually waits until the condition holds.
 func eventually(t *testing.T, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
+	eventuallyEvery(t, 100*time.Millisecond, limit, what, holds)
+}
+
+// eventuallyEvery asks once in a while until the answer is yes.
+func eventuallyEvery(t *testing.T, pause, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for !holds() {
 		select {
@@ -207,13 +213,19 @@ func found(t *testing.T, m *natlab.Machine) (n *node, address string) {
 	n = makeNode(t, m, "pub", "--no-storage")
 	n.run("grid", "create", "lab", "--open", "--k", "1", "--happy", "1", "--n", "1")
 	n.up()
+	return n, n.address()
+}
+
+// address returns the grid's address, which leads to this node first.
+func (n *node) address() string {
+	n.t.Helper()
 	var grid struct {
 		Address string `json:"address"`
 	}
 	if err := json.Unmarshal(n.run("grid", "show", "--json"), &grid); err != nil || !strings.HasPrefix(grid.Address, "cairn-grid:") {
-		t.Fatalf("address of the grid: %q, %v", grid.Address, err)
+		n.t.Fatalf("address of the grid: %q, %v", grid.Address, err)
 	}
-	return n, grid.Address
+	return grid.Address
 }
 
 // join makes a node of the grid and starts it.

@@ -5,6 +5,7 @@ package natlab_test
 import (
 	"regexp"
 	"testing"
+	"time"
 
 	"cairn/internal/natlab"
 )
@@ -15,8 +16,10 @@ func TestReach(t *testing.T) {
 	lab := natlab.New(t)
 	public, address := found(t, lab.Public())
 	second := join(t, lab.Public(), "second", address)
-	ann := join(t, lab.Behind(natlab.Cone), "ann", address)
-	ben := join(t, lab.Behind(natlab.Symmetric), "ben", address)
+	// Both go to the two public nodes by themselves: a node learns how others see it on the connections that it made.
+	both := second.address()
+	ann := join(t, lab.Behind(natlab.Cone), "ann", both)
+	ben := join(t, lab.Behind(natlab.Symmetric), "ben", both)
 	ann.reaches("second", "direct", patience)
 	ben.reaches("second", "direct", patience)
 	second.reaches("pub", "direct", patience)
@@ -24,6 +27,9 @@ func TestReach(t *testing.T) {
 	ann.says(`warn +reachable +not from outside`, `ok +NAT +all peers see the same address`, `ok +relays +[12] member`)
 	ben.says(`warn +NAT +symmetric`, `ok +relays +[12] member`)
 }
+
+// doctorEvery is the pause between two questions to the doctor, which asks members to dial back: they do so twelve times a minute.
+const doctorEvery = 5 * time.Second
 
 // says waits until the node's doctor says all of it.
 func (n *node) says(lines ...string) {
@@ -34,7 +40,7 @@ func (n *node) says(lines ...string) {
 			n.t.Logf("%s", out)
 		}
 	}()
-	eventually(n.t, patience, "the doctor's finding", func() bool {
+	eventuallyEvery(n.t, doctorEvery, patience, "the doctor's finding", func() bool {
 		out, _ = n.try("doctor")
 		for _, line := range lines {
 			if !regexp.MustCompile(line).Match(out) {

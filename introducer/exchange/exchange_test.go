@@ -161,8 +161,9 @@ func TestRevokedDuringTransfer(t *testing.T) {
 	}
 	s.SetReadDeadline(time.Now().Add(5 * time.Second))
 	begin := time.Now()
-	if _, err := io.Copy(io.Discard, s); err == nil || time.Since(begin) > 2*time.Second {
-		t.Errorf("the transfer ended after %v with %v", time.Since(begin), err)
+	// The sender never ends it. Whether the reader sees a reset or the end of the connection is a matter of which is noticed first.
+	if n, err := io.Copy(io.Discard, s); time.Since(begin) > 2*time.Second {
+		t.Errorf("the transfer ended after %v and %d bytes with %v", time.Since(begin), n, err)
 	}
 	eventually(t, 2*time.Second, "it is out", func() bool { return !a.sees(bad) && !b.sees(bad) })
 	if !a.sees(b) {
