@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"cairn/introducer"
@@ -75,9 +76,14 @@ func (a api) Invite(_ context.Context, r control.InviteRequest) (control.Invitat
 	if err != nil {
 		return control.Invitation{}, n.explainInvite(err)
 	}
-	made := shownInvitation(n.issuer.List()[0])
-	made.Text = invitation.Reveal()
-	return made, nil
+	for _, i := range n.issuer.List() {
+		if i.ID == invitation.ID() {
+			made := shownInvitation(i)
+			made.Text = invitation.Reveal()
+			return made, nil
+		}
+	}
+	return control.Invitation{}, fmt.Errorf("invite: the invitation %s is gone already", invitation.ID())
 }
 
 // explainInvite says what to do when no invitation was made.

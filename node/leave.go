@@ -21,12 +21,21 @@ const (
 	tellWithin = 5 * time.Second
 )
 
-// Leave hands the shares of this node to the others and takes the node out of the roster. The directory still names the
-// grid afterwards: Dir.Leave forgets it when the node has stopped.
-func (a api) Leave(ctx context.Context, progress func(control.Progress)) (control.LeaveReport, error) {
+// Leave hands the shares of this node to the others, unless it is to be gone at once, and takes the node out of the roster. The
+// directory still names the grid afterwards: Dir.Leave forgets it when the node has stopped.
+func (a api) Leave(ctx context.Context, now bool, progress func(control.Progress)) (control.LeaveReport, error) {
 	n := a.n
 	if n.roster != nil && n.roster.Admit(n.dir.id) != nil {
 		return control.LeaveReport{}, n.removeDevice(ctx) // an attempt before came so far; nobody takes shares from it now
+	}
+	if now {
+		if n.roster == nil {
+			return control.LeaveReport{}, nil
+		}
+		return control.LeaveReport{}, n.removeDevice(ctx)
+	}
+	if err := n.lastIntroducer(); err != nil {
+		return control.LeaveReport{}, err
 	}
 	n.serving.Store(false) // others give it nothing new
 	report, err := n.handOver(ctx, progress)
@@ -38,6 +47,25 @@ func (a api) Leave(ctx context.Context, progress func(control.Progress)) (contro
 		return report, nil
 	}
 	return report, n.removeDevice(ctx)
+}
+
+// lastIntroducer refuses to leave others behind in a grid that nobody can join or be revoked from any more.
+func (n *Node) lastIntroducer() error {
+	if n.roster == nil {
+		return nil
+	}
+	self, ok := n.roster.AccountOf(n.dir.id, time.Now())
+	others := slices.DeleteFunc(current(n.roster), func(m introducer.Member) bool { return m.Account == self.Account })
+	if !ok || !self.Introducer || len(self.Devices) > 1 || len(others) == 0 {
+		return nil
+	}
+	if slices.ContainsFunc(others, func(m introducer.Member) bool { return m.Introducer }) {
+		return nil
+	}
+	return &control.Error{
+		Code: control.CodeRefused, Message: "leave: you are the last introducer: afterwards nobody can invite or revoke any more",
+		Hint: "make another introducer first, with \"cairn invite --introducer\"; or leave all the same with \"cairn grid leave --now\"",
+	}
 }
 
 // handOver copies every share of the disk that nobody else holds to other servers.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -251,7 +252,11 @@ func TestLeaveHandsSharesOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report, err := atBert.Leave(t.Context(), func(control.Progress) {})
+	_, err = atAnna.Leave(t.Context(), false, func(control.Progress) {})
+	if e, ok := errors.AsType[*control.Error](err); !ok || e.Code != control.CodeRefused || !strings.Contains(e.Message, "last introducer") {
+		t.Errorf("the only introducer leaves the others behind: %v", err)
+	}
+	report, err := atBert.Leave(t.Context(), false, func(control.Progress) {})
 	if err != nil || report.Moved != 1 || report.Failed != 0 {
 		t.Fatalf("leave: %+v, %v", report, err)
 	}
@@ -263,7 +268,7 @@ func TestLeaveHandsSharesOver(t *testing.T) {
 	if err != nil || devices != 1 {
 		t.Errorf("after bert left there are %d devices, %v; want that anna was told", devices, err)
 	}
-	if again, err := atBert.Leave(t.Context(), func(control.Progress) {}); err != nil || again.Failed != 0 {
+	if again, err := atBert.Leave(t.Context(), false, func(control.Progress) {}); err != nil || again.Failed != 0 {
 		t.Errorf("leaving goes on after it was interrupted: %+v, %v", again, err)
 	}
 	stopBert()

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"cairn/introducer"
 	"cairn/introducer/fairuse"
 	"cairn/node/config"
 	"cairn/p2p"
@@ -36,8 +37,9 @@ type quota struct {
 
 // A look is what is known of the grid for a while. It is immutable.
 type look struct {
-	taken time.Time
-	fair  *fairuse.Table
+	taken  time.Time
+	policy introducer.Policy
+	fair   *fairuse.Table
 	// gone are nodes that have something stored here and belong to nobody any more, by the key of their last account.
 	gone map[string][]share.ServerID
 }
@@ -132,14 +134,15 @@ func (a account) String() string {
 func (q *quota) look(ctx context.Context) (look, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.last.fair != nil && time.Since(q.last.taken) < tableFresh {
+	policy := q.accounts.policy()
+	if q.last.fair != nil && time.Since(q.last.taken) < tableFresh && q.last.policy == policy {
 		return q.last, nil
 	}
 	usage, err := q.store.Usage(ctx)
 	if err != nil {
 		return look{}, fmt.Errorf("usage: %w", err)
 	}
-	now := look{taken: time.Now(), fair: fairTable(q.accounts, q.params(), q.lenders(ctx)), gone: map[string][]share.ServerID{}}
+	now := look{taken: time.Now(), policy: policy, fair: fairTable(q.accounts, q.params(), q.lenders(ctx)), gone: map[string][]share.ServerID{}}
 	for owner := range usage {
 		id := share.ServerID(owner)
 		if _, belongs := q.accounts.account(id); belongs {

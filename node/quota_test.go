@@ -135,7 +135,6 @@ func TestQuotaOfPeople(t *testing.T) {
 	if _, err := p.roster.Configure(p.founder, settings, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	q.last = look{}
 	wantStanding(t, q, bob[0], share.Standing{Used: 2 * one, Limit: share.NoLimit})
 	wantStanding(t, q, carol[0], share.Standing{Limit: 5 * gb * 2 / 3})
 }

@@ -93,6 +93,9 @@ func (o *setOptions) change(ctx context.Context, cmd *cobra.Command, client *con
 		}
 	}
 	if cmd.Flags().Changed("percent") {
+		if o.percent < 0 {
+			return s, usagef("--percent %d: want 0 or more", o.percent)
+		}
 		s.Percent = o.percent
 	}
 	for _, size := range []struct {

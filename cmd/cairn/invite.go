@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cairn/introducer"
+	"cairn/introducer/invite"
 	"cairn/node/config"
 	"cairn/node/control"
 )
@@ -112,6 +113,9 @@ func (o *inviteOptions) parse() error {
 	}
 	if o.request.Uses < 0 || o.request.Uses == 0 && !o.request.Device {
 		return usagef("--uses %d: want at least 1", o.request.Uses)
+	}
+	if o.request.Uses > invite.MaxUses {
+		return usagef("--uses %d: want at most %d", o.request.Uses, invite.MaxUses)
 	}
 	if o.request.Nickname != "" {
 		if err := introducer.ValidNickname(o.request.Nickname); err != nil {

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -69,6 +72,9 @@ func runJoin(cmd *cobra.Command, a *app, o *joinOptions, text string) error {
 		return err
 	}
 	if err := join(cmd.Context(), dir, text, made && o.nickname == ""); err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(a.dir, joiningFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	c, _, err := a.loadConfig(nil)
@@ -183,15 +189,22 @@ func (a *app) explainJoin(err error) error {
 	return err
 }
 
+// joiningFile marks a node that a join made and that has not joined yet: when the join is repeated, it is still the first.
+const joiningFile = "joining"
+
 // openOrMake opens the node of the directory and makes it where there is none.
 func (a *app) openOrMake(o *joinOptions) (dir *node.Dir, made bool, err error) {
+	mark := filepath.Join(a.dir, joiningFile)
 	if node.Exists(a.dir) {
+		_, unfinished := os.Stat(mark)
 		dir, err = node.OpenDir(a.dir)
-		return dir, false, err
+		return dir, unfinished == nil, err
 	}
 	quiet := *a
 	quiet.out, quiet.quiet = io.Discard, true
-	dir, err = quiet.initialise(&o.initOptions)
+	if dir, err = quiet.initialise(&o.initOptions); err == nil {
+		err = os.WriteFile(mark, nil, 0o600)
+	}
 	if err == nil {
 		a.note("made a node in %s; its keys are there and nowhere else: back this directory up", a.dir)
 	}

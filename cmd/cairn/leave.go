@@ -68,11 +68,11 @@ func runGridLeave(ctx context.Context, a *app, now bool) error {
 
 // handOver has the running node hand its shares to others.
 func (a *app) handOver(ctx context.Context, now bool) (control.LeaveReport, error) {
-	if now {
-		return control.LeaveReport{}, nil
-	}
 	client, err := a.client()
 	if errors.Is(err, control.ErrNotRunning) {
+		if now {
+			return control.LeaveReport{}, nil
+		}
 		return control.LeaveReport{}, withHint(about(err, "leave the grid: its shares cannot be handed to others"),
 			"run it with \"%s\", or leave without with \"%s\"", a.command("up"), a.command("grid leave --now"))
 	}
@@ -82,5 +82,5 @@ func (a *app) handOver(ctx context.Context, now bool) (control.LeaveReport, erro
 	defer client.Close()
 	bar := a.progress()
 	defer bar.done()
-	return client.Leave(ctx, bar.show)
+	return client.Leave(ctx, now, bar.show)
 }

@@ -39,6 +39,9 @@ func derive(secret, salt []byte, info string, size int) []byte {
 	return key
 }
 
+// ID returns what Issuer.List calls the invitation.
+func (i Invitation) ID() string { return i.id().String() }
+
 func (i Invitation) id() (id invitationID) {
 	copy(id[:], derive(i.secret[:], nil, "cairn/v1/invite/id", idSize))
 	return id

@@ -25,6 +25,7 @@ const (
 	headerOffset     = "Cairn-Offset"
 	headerLength     = "Cairn-Length"
 	headerVerify     = "Cairn-Verify"
+	headerNow        = "Cairn-Now"
 	// trailerError carries, as JSON, what went wrong after the first byte of a download was sent.
 	trailerError = "Cairn-Error"
 )

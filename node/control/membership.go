@@ -104,8 +104,9 @@ type Membership interface {
 	RemoveDevice(ctx context.Context, device string) (Device, error)
 	GridSettings(ctx context.Context) (Settings, error)
 	SetGridSettings(ctx context.Context, settings Settings) (Settings, error)
-	// Leave hands the node's shares to others and has the members forget the node; it goes on running until it is stopped.
-	Leave(ctx context.Context, progress func(Progress)) (LeaveReport, error)
+	// Leave hands the node's shares to others, unless now is set, and has the members forget the node; it goes on running until
+	// it is stopped.
+	Leave(ctx context.Context, now bool, progress func(Progress)) (LeaveReport, error)
 }
 
 // Members asks who belongs to the grid.
@@ -148,9 +149,13 @@ func (c *Client) SetGridSettings(ctx context.Context, settings Settings) (Settin
 	return order[Settings](ctx, c, "/v1/settings", settings)
 }
 
-// Leave hands the node's shares to others and has the members forget the node.
-func (c *Client) Leave(ctx context.Context, progress func(Progress)) (LeaveReport, error) {
-	return follow[LeaveReport](ctx, c, "/v1/leave", http.Header{}, nil, 0, progress)
+// Leave hands the node's shares to others, unless now is set, and has the members forget the node.
+func (c *Client) Leave(ctx context.Context, now bool, progress func(Progress)) (LeaveReport, error) {
+	h := http.Header{}
+	if now {
+		h.Set(headerNow, "1")
+	}
+	return follow[LeaveReport](ctx, c, "/v1/leave", h, nil, 0, progress)
 }
 
 // order sends a request in JSON and returns the answer.
@@ -179,7 +184,11 @@ func (s *Server) membership(mux *http.ServeMux) {
 	mux.HandleFunc("POST /v1/invitations/cancel", ordered(s.node.CancelInvitation))
 	mux.HandleFunc("POST /v1/revoke", ordered(s.node.Revoke))
 	mux.HandleFunc("POST /v1/devices/remove", ordered(s.node.RemoveDevice))
-	mux.HandleFunc("POST /v1/leave", func(w http.ResponseWriter, r *http.Request) { stream(w, r, s.node.Leave) })
+	mux.HandleFunc("POST /v1/leave", func(w http.ResponseWriter, r *http.Request) {
+		stream(w, r, func(ctx context.Context, progress func(Progress)) (LeaveReport, error) {
+			return s.node.Leave(ctx, r.Header.Get(headerNow) != "", progress)
+		})
+	})
 	mux.HandleFunc("GET /v1/settings", answer(s.node.GridSettings))
 	mux.HandleFunc("POST /v1/settings", ordered(s.node.SetGridSettings))
 }
