@@ -16,7 +16,7 @@ import (
 // The values of Peer.Path.
 const (
 	Direct  = "direct"
-	Punched = "punched" // direct, through a hole that both sides punched in their routers
+	Punched = "punched" // direct, through a hole that both sides punched in their routers; a side whose plain dial got through it says Direct
 	Relayed = "relayed" // through another member
 )
 
