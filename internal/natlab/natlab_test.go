@@ -30,17 +30,13 @@ func randomFile(t *testing.T) (string, []byte) {
 	return path, data
 }
 
-// punchPatience is long enough for the attempt that a node makes a minute after its first ones. Those fail now and then on a busy
-// machine: a router that has seen the other side's packet first does not let its own through with the same ports for a while.
-const punchPatience = 3 * time.Minute
-
 // punched waits until the nodes reach each other without a relay, through a hole that at least one of them knows to have made: the
 // other's plain dial may be what gets through it. It returns how long that took.
 func punched(a, b *node) time.Duration {
 	a.t.Helper()
 	begin := time.Now()
 	name := func(n *node) string { return filepath.Base(n.dir) }
-	eventually(a.t, punchPatience, name(a)+" and "+name(b)+" reach each other through a hole", func() bool {
+	eventually(a.t, patience, name(a)+" and "+name(b)+" reach each other through a hole", func() bool {
 		there, back := a.peers()[name(b)], b.peers()[name(a)]
 		direct := func(p peer) bool { return p.Answers && (p.Path == "punched" || p.Path == "direct") }
 		return direct(there) && direct(back) && (there.Path == "punched" || back.Path == "punched")
