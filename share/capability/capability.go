@@ -28,7 +28,7 @@ type Capability struct {
 	_     [0]func() // not comparable: comparing keys takes constant time
 	kind  Kind
 	index share.StorageIndex
-	name  Name
+	name  share.Name
 	key   [keys.Size]byte
 	text  string // a literal's data, or all of the text of an unknown kind
 }
@@ -81,7 +81,7 @@ func (c Capability) StorageIndex() (share.StorageIndex, bool) {
 }
 
 // Name returns the name of a mutable file or directory.
-func (c Capability) Name() (Name, bool) {
+func (c Capability) Name() (share.Name, bool) {
 	return c.name, c.kind.shape().subject == subjectName
 }
 

@@ -335,9 +335,9 @@ func TestZeroValueOpensNothing(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var n capability.Name
+		var n share.Name
 		copy(n[:], rapid.SliceOfN(rapid.Byte(), len(n), len(n)).Draw(t, "name"))
-		got, err := capability.ParseName(n.String())
+		got, err := share.ParseName(n.String())
 		if err != nil || got != n || !strings.HasPrefix(n.String(), "k51") {
 			t.Fatalf("%v came back as %v: %v", n, got, err)
 		}

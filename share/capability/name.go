@@ -2,60 +2,12 @@ package capability
 
 import (
 	"crypto/ed25519"
-	"errors"
 
-	"github.com/ipfs/go-cid"
-	"github.com/multiformats/go-multihash"
-
+	"cairn/share"
 	"cairn/share/keys"
 )
 
-const (
-	codecLibp2pKey = 0x72
-	baseName       = 'k' // multibase's code of base36 in lower case
-	nameTextLen    = 62
-)
-
-// keyHeader begins the protobuf form of an Ed25519 public key: key type 1, then 32 bytes.
-const keyHeader = "\x08\x01\x12\x20"
-
-// A Name identifies a mutable file or directory: the Ed25519 public key that verifies its heads.
-type Name [ed25519.PublicKeySize]byte
-
 // NameOf returns the name of the mutable thing with this write key.
-func NameOf(key keys.WriteKey) Name {
-	return Name(key.Signer().Public().(ed25519.PublicKey))
-}
-
-// String returns the name as IPNS writes it: the CID of the public key in base36, "k51…".
-func (n Name) String() string {
-	hash, err := multihash.Sum(append([]byte(keyHeader), n[:]...), multihash.IDENTITY, -1)
-	if err != nil {
-		panic("capability: " + err.Error()) // the identity of 36 bytes always exists
-	}
-	text, err := cid.NewCidV1(codecLibp2pKey, hash).StringOfBase(baseName)
-	if err != nil {
-		panic("capability: " + err.Error())
-	}
-	return text
-}
-
-var errName = errors.New("not a name: want the CID of an Ed25519 public key in base36, k51…")
-
-// ParseName reads the text that String prints and accepts no other spelling of it.
-func ParseName(text string) (Name, error) {
-	var n Name
-	if len(text) != nameTextLen {
-		return Name{}, errName
-	}
-	id, err := cid.Decode(text)
-	if err != nil {
-		return Name{}, errName
-	}
-	raw := id.Bytes()
-	copy(n[:], raw[max(0, len(raw)-len(n)):])
-	if n.String() != text {
-		return Name{}, errName
-	}
-	return n, nil
+func NameOf(key keys.WriteKey) share.Name {
+	return share.Name(key.Signer().Public().(ed25519.PublicKey))
 }

@@ -188,12 +188,12 @@ func (p *parser) index() (share.StorageIndex, error) {
 	return index, nil
 }
 
-func (p *parser) name() (Name, error) {
-	field, offset, err := p.field("name", nameTextLen, base36Digits)
+func (p *parser) name() (share.Name, error) {
+	field, offset, err := p.field("name", share.NameLen, base36Digits)
 	if err != nil {
-		return Name{}, err
+		return share.Name{}, err
 	}
-	name, err := ParseName(field)
+	name, err := share.ParseName(field)
 	if err != nil {
 		return name, malformed(offset, "%v", err)
 	}
@@ -201,7 +201,7 @@ func (p *parser) name() (Name, error) {
 }
 
 // key reads the read or write key. A write key belongs to exactly one name; a read key shows only when it is used.
-func (p *parser) key(name Name) (key [keys.Size]byte, err error) {
+func (p *parser) key(name share.Name) (key [keys.Size]byte, err error) {
 	field, offset, err := p.field("key", keyTextLen, base32Digits)
 	if err != nil {
 		return key, err
