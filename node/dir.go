@@ -63,6 +63,9 @@ func Init(path string, c config.Config) (*Dir, error) {
 	if err := writeSecret(filepath.Join(path, convergenceFile), newConvergence()); err != nil {
 		return nil, fmt.Errorf("make node in %s: %w", path, err)
 	}
+	if _, err := (&Dir{path: path}).RootKey(); err != nil {
+		return nil, fmt.Errorf("make node in %s: %w", path, err)
+	}
 	if err := config.Write(filepath.Join(path, config.FileName), config.Render(c)); err != nil {
 		return nil, fmt.Errorf("make node in %s: %w", path, err)
 	}
@@ -90,7 +93,7 @@ func OpenDir(path string) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	for _, secret := range append(founded, d.file(identityFile), d.file(convergenceFile), d.file(accountFile)) {
+	for _, secret := range append(founded, d.file(identityFile), d.file(convergenceFile), d.file(accountFile), d.file(homeFile)) {
 		if err := checkPrivate(secret); err != nil {
 			return nil, err
 		}
