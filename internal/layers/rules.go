@@ -32,6 +32,7 @@ var Arrows = []Arrow{
 
 	{"node", []string{"node/...", "grid/...", "introducer/...", "p2p/...", "share/...", "internal/wholefile"}, "node composes everything below it and is composed only by cmd"},
 	{"node/config", []string{"share", "internal/wholefile"}, "the configuration is data; it starts nothing"},
+	{"node/localtree", nil, "reading a folder of this machine needs no grid"},
 	{"node/vfs", []string{"grid/...", "share/..."}, "the file system is built on the grid's facade, not on peers"},
 	{"node/gateway", []string{"node/vfs", "share"}, "a gateway translates one protocol over vfs, nothing else"},
 
@@ -65,6 +66,7 @@ var Homes = []Home{
 	{"github.com/ipfs/go-datastore", []string{"p2p/discovery"}, "only the DHT wants a datastore"},
 	{"github.com/fxamacker/cbor", []string{"share/encoding", "share/disk", "p2p/wire", "introducer"}, "CBOR is for formats with a specification"},
 	{"github.com/spf13/cobra", []string{"cmd"}, "the command line is parsed in cmd only"},
+	{"github.com/bmatcuk/doublestar", []string{"node/localtree"}, "patterns of file names have one meaning"},
 	{"github.com/kardianos/service", []string{"cmd/service"}, "service managers are spoken to in one place"},
 	{"golang.org/x/term", []string{"cmd"}, "only the command line has a terminal"},
 	{"github.com/pelletier/go-toml", []string{"node/config"}, "the configuration file has one reader"},

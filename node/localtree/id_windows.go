@@ -1,0 +1,3 @@
+package localtree
+
+const nonBlocking = 0

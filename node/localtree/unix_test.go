@@ -1,0 +1,57 @@
+//go:build unix
+
+package localtree_test
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+
+	"cairn/node/localtree"
+)
+
+// TestOddThings has everything in a folder that cannot be stored: each is named, and nothing blocks.
+func TestOddThings(t *testing.T) {
+	dir := makeTree(t, "file", "shut/inside")
+	must(t, syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o644))
+	listener, err := net.Listen("unix", filepath.Join(dir, "socket"))
+	must(t, err)
+	defer listener.Close()
+	want := map[string]error{"pipe": localtree.ErrKind, "socket": localtree.ErrKind}
+	if runtime.GOOS == "linux" { // others do not let such a name be
+		must(t, os.WriteFile(filepath.Join(dir, "bad\xffname"), nil, 0o644))
+		want["bad\uFFFDname"] = localtree.ErrName
+	}
+	if os.Getuid() != 0 { // root reads everything
+		must(t, os.Chmod(filepath.Join(dir, "shut"), 0))
+		defer os.Chmod(filepath.Join(dir, "shut"), 0o755)
+		want["shut"] = syscall.EACCES
+	}
+	l := walk(t, dir, localtree.Options{})
+	for _, p := range l.problems {
+		if !errors.Is(p, want[p.Path]) || want[p.Path] == nil {
+			t.Errorf("unexpected problem: %v", p)
+		}
+		delete(want, p.Path)
+	}
+	if len(want) > 0 || !l.has("file") {
+		t.Errorf("not told: %v; file visited: %v", want, l.has("file"))
+	}
+}
+
+// TestPipeInAFilesPlace must not wait for somebody who writes.
+func TestPipeInAFilesPlace(t *testing.T) {
+	dir := makeTree(t, "file")
+	tree := open(t, dir, localtree.Options{})
+	l := &log{}
+	must(t, tree.Walk(t.Context(), l))
+	must(t, os.Remove(filepath.Join(dir, "file")))
+	must(t, syscall.Mkfifo(filepath.Join(dir, "file"), 0o644))
+	if _, err := tree.Open(l.entries["file"]); !errors.Is(err, localtree.ErrChanged) {
+		t.Errorf("opened a pipe: %v", err)
+	}
+}
