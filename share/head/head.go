@@ -1,0 +1,248 @@
+// Package head signs and reads the heads of mutable names: IPNS records that say which encoded file is the current version.
+//
+// A head is a claim that anybody can check with the name alone, and only the holder of the name's key can make. Its bytes
+// are fixed by its fields and its signature (docs/formats.md, "Heads"), so the digest of a record stands for the head.
+package head
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ipfs/boxo/ipns"
+	"github.com/ipfs/boxo/path"
+	"github.com/libp2p/go-libp2p/core/crypto"
+
+	"cairn/share"
+)
+
+const (
+	// MaxParents is how many records one head may follow.
+	MaxParents = 8
+	// MaxSequence is the last sequence: IPNS writes it as a signed number of 64 bits.
+	MaxSequence = math.MaxInt64
+
+	keyParents = "_cairn"
+	keyWritten = "_written"
+	valueStart = "/ipfs/"
+	ttl        = time.Minute
+)
+
+// A record of this package does not end: whether a version is the newest is for the reader to find out.
+var endOfLife = time.Date(9999, time.December, 31, 23, 59, 59, 0, time.UTC)
+
+// lastWritten is the last time in milliseconds since 1970 that a head can carry.
+var lastWritten = endOfLife.UnixMilli()
+
+// A Head is one version of a mutable name.
+type Head struct {
+	Name share.Name
+	// Sequence counts the versions of a name from 1.
+	Sequence uint64
+	// Root is the storage index of the version's file.
+	Root share.StorageIndex
+	// Parents are the digests of the records that this one follows: none for the first version, the record that it
+	// replaces for a later one, and behind that those of a fork that it brings together again. At most MaxParents, distinct.
+	Parents []share.Digest
+	// Written is the writer's clock, in whole milliseconds.
+	Written time.Time
+	// Digest is the SHA-256 digest of the record.
+	Digest share.Digest
+}
+
+// Newer reports whether a is to be preferred to b, two heads of one name: it has the higher sequence, or the larger digest
+// where the sequences are equal. It orders the heads of a name totally, and every reader the same way.
+func Newer(a, b Head) bool {
+	if a.Sequence != b.Sequence {
+		return a.Sequence > b.Sequence
+	}
+	return bytes.Compare(a.Digest[:], b.Digest[:]) > 0
+}
+
+// Sign returns the record of a head. Name and Digest of h are not read: they follow from the key and from the record.
+// Written is cut to milliseconds. The same key and head give the same record.
+func Sign(key ed25519.PrivateKey, h Head) ([]byte, error) {
+	if err := h.check(); err != nil {
+		return nil, fmt.Errorf("head: %w", err)
+	}
+	signer, err := crypto.UnmarshalEd25519PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("head: %w", err)
+	}
+	record, err := h.record(signer)
+	if err != nil {
+		return nil, fmt.Errorf("head: %w", err)
+	}
+	return record, nil
+}
+
+// Parse reads a record of the name and checks its signature. It accepts no other bytes than Sign can have made: it returns
+// share.ErrCorrupt for whatever is not a head of this name, and share.ErrVersion for a signed record with fields that this
+// version of the program does not know.
+func Parse(name share.Name, record []byte) (Head, error) {
+	if len(record) > share.MaxHeadRecord {
+		return Head{}, fmt.Errorf("head: %w: %d bytes, at most %d", share.ErrCorrupt, len(record), share.MaxHeadRecord)
+	}
+	parsed, err := ipns.UnmarshalRecord(record)
+	if err != nil {
+		return Head{}, corrupt(err)
+	}
+	public, err := crypto.UnmarshalEd25519PublicKey(name[:])
+	if err != nil {
+		return Head{}, corrupt(err)
+	}
+	if err := ipns.Validate(parsed, public); err != nil {
+		return Head{}, corrupt(err)
+	}
+	h, err := fields(parsed)
+	if err != nil {
+		return Head{}, err
+	}
+	again, err := h.record(replay{public: public, record: record})
+	if err != nil {
+		return Head{}, corrupt(err)
+	}
+	if !bytes.Equal(again, record) {
+		return Head{}, corrupt(errors.New("not in canonical form"))
+	}
+	h.Name, h.Digest = name, sha256.Sum256(record)
+	return h, nil
+}
+
+// fields reads a valid record.
+func fields(r *ipns.Record) (Head, error) {
+	for key := range r.MetadataEntries() {
+		if key != keyParents && key != keyWritten {
+			return Head{}, fmt.Errorf("head: %w: it has a field %.32q", share.ErrVersion, key)
+		}
+	}
+	var h Head
+	var err error
+	if h.Root, err = root(r); err != nil {
+		return Head{}, corrupt(err)
+	}
+	if h.Sequence, err = r.Sequence(); err != nil {
+		return Head{}, corrupt(err)
+	}
+	if h.Parents, err = parents(r); err != nil {
+		return Head{}, corrupt(err)
+	}
+	if h.Written, err = written(r); err != nil {
+		return Head{}, corrupt(err)
+	}
+	if err := h.check(); err != nil {
+		return Head{}, corrupt(err)
+	}
+	return h, nil
+}
+
+func root(r *ipns.Record) (share.StorageIndex, error) {
+	value, err := r.Value()
+	if err != nil {
+		return share.StorageIndex{}, err
+	}
+	id, ok := strings.CutPrefix(value.String(), valueStart)
+	if !ok {
+		return share.StorageIndex{}, errors.New("its value is not in " + valueStart)
+	}
+	return share.ParseStorageIndex(id)
+}
+
+func parents(r *ipns.Record) ([]share.Digest, error) {
+	value, err := r.Metadata(keyParents)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := value.AsBytes()
+	if err != nil {
+		return nil, err
+	}
+	if len(raw)%len(share.Digest{}) != 0 {
+		return nil, fmt.Errorf("parents of %d bytes", len(raw))
+	}
+	var list []share.Digest
+	for digest := range slices.Chunk(raw, len(share.Digest{})) {
+		list = append(list, share.Digest(digest))
+	}
+	return list, nil
+}
+
+func written(r *ipns.Record) (time.Time, error) {
+	value, err := r.Metadata(keyWritten)
+	if err != nil {
+		return time.Time{}, err
+	}
+	ms, err := value.AsInt()
+	return time.UnixMilli(ms).UTC(), err
+}
+
+// check returns an error for fields that no head has.
+func (h Head) check() error {
+	ms := h.Written.UnixMilli()
+	switch {
+	case h.Sequence == 0 || h.Sequence > MaxSequence:
+		return fmt.Errorf("sequence %d", h.Sequence)
+	case h.Root.IsZero():
+		return errors.New("no root")
+	case len(h.Parents) > MaxParents:
+		return fmt.Errorf("%d parents, at most %d", len(h.Parents), MaxParents)
+	case h.Sequence == 1 && len(h.Parents) > 0:
+		return errors.New("a first version with parents")
+	case ms < 0 || ms > lastWritten:
+		return fmt.Errorf("written at %d ms", ms)
+	}
+	seen := map[share.Digest]bool{{}: true}
+	for _, parent := range h.Parents {
+		if seen[parent] {
+			return errors.New("a parent that is zero or stands there twice")
+		}
+		seen[parent] = true
+	}
+	return nil
+}
+
+// record returns the one encoding of a head, with the signature that the key makes.
+func (h Head) record(key crypto.PrivKey) ([]byte, error) {
+	value, err := path.NewPath(valueStart + h.Root.String())
+	if err != nil {
+		return nil, err
+	}
+	raw := []byte{}
+	for _, parent := range h.Parents {
+		raw = append(raw, parent[:]...)
+	}
+	metadata := map[string]any{keyParents: raw, keyWritten: h.Written.UnixMilli()}
+	r, err := ipns.NewRecord(key, value, h.Sequence, endOfLife, ttl,
+		ipns.WithV1Compatibility(false), ipns.WithPublicKey(false), ipns.WithMetadata(metadata))
+	if err != nil {
+		return nil, err
+	}
+	return ipns.MarshalRecord(r)
+}
+
+func corrupt(err error) error { return fmt.Errorf("head: %w: %w", share.ErrCorrupt, err) }
+
+// A replay is a key that signs with the signature of a record that exists, so that the record can be encoded again.
+type replay struct {
+	crypto.PrivKey
+	public crypto.PubKey
+	record []byte
+}
+
+// In the one encoding the signature comes first: field 8 of the message, and its length.
+const signatureAt = 2
+
+func (k replay) GetPublic() crypto.PubKey { return k.public }
+
+func (k replay) Sign([]byte) ([]byte, error) {
+	if len(k.record) < signatureAt+ed25519.SignatureSize {
+		return nil, errors.New("no signature")
+	}
+	return k.record[signatureAt : signatureAt+ed25519.SignatureSize], nil
+}

@@ -1,0 +1,246 @@
+package head_test
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"errors"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/ipfs/boxo/ipns"
+	"github.com/ipfs/boxo/path"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"pgregory.net/rapid"
+
+	"cairn/share"
+	"cairn/share/head"
+)
+
+// signer returns the key of a seed and its name.
+func signer(seed byte) (ed25519.PrivateKey, share.Name) {
+	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize))
+	return key, share.Name(key.Public().(ed25519.PublicKey))
+}
+
+func digest(text string) share.Digest { return sha256.Sum256([]byte(text)) }
+
+// some is a head with every field.
+func some() head.Head {
+	return head.Head{
+		Sequence: 7, Root: share.StorageIndex(digest("root")), Parents: []share.Digest{digest("a"), digest("b")},
+		Written: time.UnixMilli(1_790_000_000_123).UTC(),
+	}
+}
+
+func sign(t testing.TB, key ed25519.PrivateKey, h head.Head) []byte {
+	t.Helper()
+	record, err := head.Sign(key, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return record
+}
+
+func TestRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		key, name := signer(rapid.Byte().Draw(t, "seed"))
+		h := head.Head{
+			Sequence: rapid.Uint64Range(1, head.MaxSequence).Draw(t, "sequence"),
+			Root:     share.StorageIndex(digest(rapid.String().Draw(t, "root"))),
+			Written:  time.UnixMilli(rapid.Int64Range(0, 253_402_300_799_000).Draw(t, "written")).UTC(),
+		}
+		for i := range rapid.IntRange(0, head.MaxParents).Draw(t, "parents") {
+			if h.Sequence > 1 {
+				h.Parents = append(h.Parents, share.Digest{1, byte(i)})
+			}
+		}
+		record, err := head.Sign(key, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(record) > share.MaxHeadRecord {
+			t.Errorf("a record of %d bytes, at most %d are allowed", len(record), share.MaxHeadRecord)
+		}
+		h.Name, h.Digest = name, sha256.Sum256(record)
+		got, err := head.Parse(name, record)
+		if diff := cmp.Diff(h, got); err != nil || diff != "" {
+			t.Errorf("parsed: %v\n%s", err, diff)
+		}
+	})
+}
+
+// TestEveryBitCounts: no record with another bit is a head.
+func TestEveryBitCounts(t *testing.T) {
+	key, name := signer(1)
+	record := sign(t, key, some())
+	for i := range len(record) * 8 {
+		changed := bytes.Clone(record)
+		changed[i/8] ^= 1 << (i % 8)
+		if _, err := head.Parse(name, changed); !errors.Is(err, share.ErrCorrupt) {
+			t.Errorf("bit %d changed: %v", i, err)
+		}
+	}
+	for n := range len(record) {
+		if _, err := head.Parse(name, record[:n]); !errors.Is(err, share.ErrCorrupt) {
+			t.Errorf("%d bytes of it: %v", n, err)
+		}
+	}
+	if _, err := head.Parse(name, append(bytes.Clone(record), record...)); !errors.Is(err, share.ErrCorrupt) {
+		t.Errorf("twice the record: %v", err)
+	}
+	if _, err := head.Parse(name, make([]byte, share.MaxHeadRecord+1)); !errors.Is(err, share.ErrCorrupt) {
+		t.Errorf("too long: %v", err)
+	}
+	_, other := signer(2)
+	if _, err := head.Parse(other, record); !errors.Is(err, share.ErrCorrupt) {
+		t.Errorf("another name: %v", err)
+	}
+}
+
+// TestRefuses: fields that no head has are neither signed nor read.
+func TestRefuses(t *testing.T) {
+	key, _ := signer(1)
+	for about, change := range map[string]func(*head.Head){
+		"no sequence":          func(h *head.Head) { h.Sequence = 0 },
+		"too high a sequence":  func(h *head.Head) { h.Sequence = math.MaxInt64 + 1 },
+		"no root":              func(h *head.Head) { h.Root = share.StorageIndex{} },
+		"first with parents":   func(h *head.Head) { h.Sequence = 1 },
+		"a zero parent":        func(h *head.Head) { h.Parents[1] = share.Digest{} },
+		"a parent twice":       func(h *head.Head) { h.Parents[1] = h.Parents[0] },
+		"too many parents":     func(h *head.Head) { h.Parents = slices.Repeat(h.Parents, 5) },
+		"written before 1970":  func(h *head.Head) { h.Written = time.UnixMilli(-1) },
+		"written in year 9999": func(h *head.Head) { h.Written = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
+	} {
+		h := some()
+		change(&h)
+		if record, err := head.Sign(key, h); err == nil {
+			t.Errorf("%s: signed as %x", about, record)
+		}
+	}
+	if _, err := head.Sign(nil, some()); err == nil {
+		t.Error("signed without a key")
+	}
+}
+
+// forged signs an IPNS record that is not a head.
+func forged(t *testing.T, value string, sequence uint64, eol time.Time, ttl time.Duration, options ...ipns.Option) []byte {
+	t.Helper()
+	raw, _ := signer(1)
+	key, err := crypto.UnmarshalEd25519PrivateKey(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := path.NewPath(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := ipns.NewRecord(key, p, sequence, eol, ttl, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := ipns.MarshalRecord(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return record
+}
+
+// TestOtherRecords: valid IPNS records that Sign cannot have made are no heads.
+func TestOtherRecords(t *testing.T) {
+	_, name := signer(1)
+	var (
+		good     = "/ipfs/" + some().Root.String()
+		far      = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+		v2, bare = ipns.WithV1Compatibility(false), ipns.WithPublicKey(false)
+	)
+	with := func(parents any, written any) ipns.Option {
+		return ipns.WithMetadata(map[string]any{"_cairn": parents, "_written": written})
+	}
+	usual := with([]byte{}, int64(5))
+	if _, err := head.Parse(name, forged(t, good, 3, far, time.Minute, v2, bare, usual)); err != nil {
+		t.Fatalf("the record that all others differ from: %v", err)
+	}
+	for about, record := range map[string][]byte{
+		"no metadata":         forged(t, good, 3, far, time.Minute, v2, bare),
+		"version 1 too":       forged(t, good, 3, far, time.Minute, bare, usual),
+		"with its key":        forged(t, good, 3, far, time.Minute, v2, ipns.WithPublicKey(true), usual),
+		"another end of life": forged(t, good, 3, far.Add(-time.Second), time.Minute, v2, bare, usual),
+		"ended":               forged(t, good, 3, time.Unix(1, 0), time.Minute, v2, bare, usual),
+		"another ttl":         forged(t, good, 3, far, time.Second, v2, bare, usual),
+		"sequence 0":          forged(t, good, 0, far, time.Minute, v2, bare, usual),
+		"negative sequence":   forged(t, good, math.MaxUint64, far, time.Minute, v2, bare, usual),
+		"a path below":        forged(t, good+"/x", 3, far, time.Minute, v2, bare, usual),
+		"another namespace":   forged(t, "/ipns/"+name.String(), 3, far, time.Minute, v2, bare, usual),
+		"another codec":       forged(t, "/ipfs/bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy", 3, far, time.Minute, v2, bare, usual),
+		"half a parent":       forged(t, good, 3, far, time.Minute, v2, bare, with(make([]byte, 31), int64(5))),
+		"parents in text":     forged(t, good, 3, far, time.Minute, v2, bare, with("x", int64(5))),
+		"a zero parent":       forged(t, good, 3, far, time.Minute, v2, bare, with(make([]byte, 32), int64(5))),
+		"many parents":        forged(t, good, 3, far, time.Minute, v2, bare, with(bytes.Repeat([]byte{1}, 9*32), int64(5))),
+		"written in bytes":    forged(t, good, 3, far, time.Minute, v2, bare, with([]byte{}, []byte{1})),
+		"written before 1970": forged(t, good, 3, far, time.Minute, v2, bare, with([]byte{}, int64(-5))),
+		"nothing":             nil,
+	} {
+		if h, err := head.Parse(name, record); !errors.Is(err, share.ErrCorrupt) {
+			t.Errorf("%s: %+v, %v", about, h, err)
+		}
+	}
+	later := ipns.WithMetadata(map[string]any{"_cairn": []byte{}, "_written": int64(5), "_later": int64(1)})
+	if _, err := head.Parse(name, forged(t, good, 3, far, time.Minute, v2, bare, later)); !errors.Is(err, share.ErrVersion) {
+		t.Errorf("a field of a later version: %v", err)
+	}
+}
+
+func TestNewer(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(label string) head.Head {
+			return head.Head{Sequence: rapid.Uint64Range(1, 3).Draw(t, label), Digest: share.Digest{rapid.ByteRange(0, 3).Draw(t, label)}}
+		}
+		a, b, c := draw("a"), draw("b"), draw("c")
+		if same := cmp.Equal(a, b); head.Newer(a, b) == head.Newer(b, a) != same {
+			t.Errorf("%v and %v: newer in both directions or in none", a, b)
+		}
+		if head.Newer(a, b) && head.Newer(b, c) && !head.Newer(a, c) {
+			t.Errorf("%v, %v, %v: not transitive", a, b, c)
+		}
+		if a.Sequence > b.Sequence && !head.Newer(a, b) {
+			t.Errorf("%v is not newer than %v", a, b)
+		}
+	})
+}
+
+// FuzzParse: nothing but what Sign gives is read, and no input ends the program.
+func FuzzParse(f *testing.F) {
+	key, name := signer(1)
+	first := some()
+	first.Sequence, first.Parents = 1, nil
+	f.Add(sign(f, key, some()))
+	f.Add(sign(f, key, first))
+	f.Add([]byte{0x42, 0x40})
+	f.Fuzz(func(t *testing.T, record []byte) {
+		h, err := head.Parse(name, record)
+		if err != nil {
+			if !errors.Is(err, share.ErrCorrupt) && !errors.Is(err, share.ErrVersion) {
+				t.Errorf("refused with %v", err)
+			}
+			return
+		}
+		if again := sign(t, key, h); !bytes.Equal(again, record) {
+			t.Errorf("%x is read as %x", record, again)
+		}
+	})
+}
+
+func BenchmarkParse(b *testing.B) {
+	key, name := signer(1)
+	record := sign(b, key, some())
+	for b.Loop() {
+		if _, err := head.Parse(name, record); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(len(record)), "bytes")
+}
