@@ -34,6 +34,7 @@ var Arrows = []Arrow{
 	{"node", []string{"node/...", "grid/...", "introducer/...", "p2p/...", "share/...", "internal/wholefile"}, "node composes everything below it and is composed only by cmd"},
 	{"node/config", []string{"share", "internal/wholefile"}, "the configuration is data; it starts nothing"},
 	{"node/localtree", nil, "reading a folder of this machine needs no grid"},
+	{"node/transfer", []string{"node/localtree", "share", "share/capability"}, "moving trees needs to know disks and capabilities; the grid is told to it through interfaces"},
 	{"node/vfs", []string{"grid/...", "share/..."}, "the file system is built on the grid's facade, not on peers"},
 	{"node/gateway", []string{"node/vfs", "share"}, "a gateway translates one protocol over vfs, nothing else"},
 

@@ -32,6 +32,18 @@ func (t *Tree) Open(e Entry) (*Source, error) {
 	return s, nil
 }
 
+// Stat returns a file's entry as it is now, for somebody who has met ErrChanged. It returns ErrKind for anything but a file.
+func (t *Tree) Stat(at string) (Entry, error) {
+	info, err := t.root.Lstat(at)
+	if err != nil {
+		return Entry{}, Problem{at, cause(err)}
+	}
+	if !info.Mode().IsRegular() {
+		return Entry{}, Problem{at, ErrKind}
+	}
+	return entryOf(at, info), nil
+}
+
 // Check returns ErrChanged if the file is not any more what it was when the walk came by. Whoever has read to the end
 // calls it, so that a mixture of two versions is not taken for a file.
 func (s *Source) Check() error {

@@ -28,6 +28,8 @@ var (
 	ErrDepth = fmt.Errorf("more than %d folders deep", MaxDepth)
 	// ErrChanged says that a file was changed while it was read.
 	ErrChanged = errors.New("changed while it was read")
+	// ErrSkip is what Enter returns so that a folder is passed over: what it holds is not visited, and Leave is not called.
+	ErrSkip = errors.New("skip this folder")
 	// ErrNoFolder says that a walk was asked for where there is no folder.
 	ErrNoFolder = errors.New("not a folder")
 )
@@ -93,7 +95,7 @@ type Options struct {
 	Larger int64
 }
 
-// A Visitor is told of a tree's entries. An error from any of its methods ends the walk.
+// A Visitor is told of a tree's entries. An error from any of its methods but ErrSkip ends the walk.
 type Visitor interface {
 	// Enter is called for a folder before what it holds.
 	Enter(Entry) error
@@ -157,7 +159,9 @@ type walk struct {
 }
 
 func (w *walk) folder(e Entry, depth int) error {
-	if err := w.visitor.Enter(e); err != nil {
+	if err := w.visitor.Enter(e); errors.Is(err, ErrSkip) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	names, err := w.names(e, depth)

@@ -1,0 +1,338 @@
+package transfer
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"cairn/node/localtree"
+	"cairn/share"
+	"cairn/share/capability"
+)
+
+// A Source gives what the grid holds.
+type Source interface {
+	// List returns at most limit items of a folder whose names come after a name, in the order of their names.
+	List(ctx context.Context, folder capability.Capability, after string, limit int) ([]Item, error)
+	// GetSmall returns the contents of many files at once, and for each the reason why it cannot be read, or nil.
+	GetSmall(ctx context.Context, files []capability.Capability) ([][]byte, []error, error)
+	// Get writes a file.
+	Get(ctx context.Context, file capability.Capability, w io.Writer) error
+}
+
+// listLimit is how many items of a folder are asked for at a time.
+const listLimit = 1000
+
+// The reasons of Problems of a Down.
+var (
+	// ErrCycle says that a folder holds itself, directly or through others.
+	ErrCycle = errors.New("the folder is inside itself; its contents are there already")
+	// ErrUnknown says that the capability is of a kind that this program does not know.
+	ErrUnknown = errors.New("of a kind that this version does not know")
+	// ErrForeignName says that a name cannot be written on this machine.
+	ErrForeignName = errors.New("this machine cannot have a file of that name")
+)
+
+// DownOptions say what comes down, and where to.
+type DownOptions struct {
+	Source Source
+	// Root is the folder whose contents are wanted.
+	Root capability.Capability
+	// Target is the folder on disk that gets them; it is made if it is not there.
+	Target string
+	// KeepExisting leaves files alone that are there already, whatever is in them.
+	KeepExisting bool
+	// Progress, if set, is called after each step, from one goroutine at a time.
+	Progress func(Counts)
+}
+
+// Down writes a folder of the grid to disk. A file appears under its name when it is complete, and with its time; one that is
+// there with the same size and time is not fetched again, so that an interrupted Down goes on where it was. Nothing is written outside
+// of the target, wherever links in it point. What cannot be read or written is a Problem; only when the folder at the top
+// cannot, or the context ends, there is an error.
+func Down(ctx context.Context, o DownOptions) (Result, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if err := os.MkdirAll(o.Target, 0o755); err != nil {
+		return Result{}, err
+	}
+	root, err := os.OpenRoot(o.Target)
+	if err != nil {
+		return Result{}, err
+	}
+	defer root.Close()
+	d := &down{
+		DownOptions: o, ctx: ctx, cancel: cancel, root: root, tally: tally{tell: o.Progress}, batches: make(chan []wanted), large: make(chan wanted),
+	}
+	for range smallWorkers {
+		d.work.Go(d.fetchBatches)
+	}
+	for range largeWorkers {
+		d.work.Go(d.fetchLarge)
+	}
+	err = d.folder(".", o.Root, nil)
+	if err == nil {
+		err = d.flush()
+	}
+	if err != nil {
+		cancel(err)
+	}
+	close(d.batches)
+	close(d.large)
+	d.work.Wait()
+	d.setTimes()
+	return Result{Root: o.Root, Counts: d.counts, Problems: d.sorted()}, context.Cause(ctx)
+}
+
+// A down is one run of Down. The folders are walked in one goroutine.
+type down struct {
+	DownOptions
+	tally
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	root    *os.Root
+	work    sync.WaitGroup
+	batch   []wanted
+	bytes   int64
+	batches chan []wanted
+	large   chan wanted
+	folders []wanted // those whose times are set when all is in them, outer ones first
+}
+
+// A wanted item is to be written at a path below the target.
+type wanted struct {
+	path string
+	item Item
+}
+
+// folder writes what a folder holds; above are the folders it is in.
+func (d *down) folder(at string, c capability.Capability, above []capability.Capability) error {
+	d.add(func(n *Counts) { n.Folders++ })
+	above = append(above[:len(above):len(above)], c)
+	for after := ""; ; {
+		items, err := d.Source.List(d.ctx, c, after, listLimit)
+		if err != nil && (at == "." || d.ctx.Err() != nil) {
+			return err
+		}
+		if err != nil {
+			d.problem(localtree.Problem{Path: at, Err: err})
+			return nil
+		}
+		for _, item := range items {
+			if err := d.one(path.Join(at, item.Name), item, above); err != nil {
+				return err
+			}
+		}
+		if len(items) < listLimit {
+			return nil
+		}
+		after = items[len(items)-1].Name
+	}
+}
+
+func (d *down) one(at string, item Item, above []capability.Capability) error {
+	if err := d.ctx.Err(); err != nil {
+		return err
+	}
+	if err := checkLocal(item.Name); err != nil {
+		d.problem(localtree.Problem{Path: at, Err: err})
+		return nil
+	}
+	w := wanted{at, item}
+	switch {
+	case item.Capability.Kind() == capability.KindUnknown:
+		d.problem(localtree.Problem{Path: at, Err: ErrUnknown})
+	case item.Kind == localtree.Folder:
+		return d.inner(w, above)
+	case d.same(w):
+		d.file(item.Size, false)
+	case item.Size > SmallFile:
+		return send(d.ctx, d.large, w)
+	default:
+		d.batch = append(d.batch, w)
+		d.bytes += item.Size
+		if len(d.batch) >= batchFiles || d.bytes >= batchBytes {
+			return d.flush()
+		}
+	}
+	return nil
+}
+
+// checkLocal refuses names that mean something else on this machine.
+func checkLocal(name string) error {
+	if name == "" || name != filepath.Base(name) || !filepath.IsLocal(name) || strings.ContainsAny(name, "/\x00") {
+		return ErrForeignName
+	}
+	if runtime.GOOS == "windows" && strings.ContainsAny(name, `<>:"\|?*`) {
+		return ErrForeignName
+	}
+	return nil
+}
+
+// inner makes a folder and writes what it holds.
+func (d *down) inner(w wanted, above []capability.Capability) error {
+	for _, c := range above {
+		if c.Equal(w.item.Capability) {
+			d.problem(localtree.Problem{Path: w.path, Err: ErrCycle})
+			return nil
+		}
+	}
+	err := d.root.Mkdir(w.path, 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		var info fs.FileInfo
+		if info, err = d.root.Stat(w.path); err == nil && !info.IsDir() {
+			err = fmt.Errorf("a file is in the way: %w", share.ErrExists)
+		}
+	}
+	if err == nil && len(above) > localtree.MaxDepth {
+		err = localtree.ErrDepth
+	}
+	if err != nil {
+		d.problem(localtree.Problem{Path: w.path, Err: cause(err)})
+		return nil
+	}
+	d.folders = append(d.folders, w)
+	return d.folder(w.path, w.item.Capability, above)
+}
+
+// same reports whether a file is there already.
+func (d *down) same(w wanted) bool {
+	info, err := d.root.Lstat(w.path)
+	if err != nil {
+		return false
+	}
+	if d.KeepExisting {
+		return true
+	}
+	if w.item.Kind == localtree.Link {
+		return false // as cheap to make as to compare
+	}
+	return info.Mode().IsRegular() && info.Size() == w.item.Size && !w.item.Modified.IsZero() && sameTime(info.ModTime(), w.item.Modified) &&
+		(info.Mode()&0o100 != 0) == w.item.Executable
+}
+
+// sameTime allows for file systems that keep microseconds only.
+func sameTime(a, b time.Time) bool {
+	return a.Truncate(time.Microsecond).Equal(b.Truncate(time.Microsecond))
+}
+
+func (d *down) flush() error {
+	batch := d.batch
+	d.batch, d.bytes = nil, 0
+	if len(batch) == 0 {
+		return nil
+	}
+	return send(d.ctx, d.batches, batch)
+}
+
+func (d *down) fetchBatches() {
+	for batch := range d.batches {
+		files := make([]capability.Capability, len(batch))
+		for i, w := range batch {
+			files[i] = w.item.Capability
+		}
+		contents, errs, err := d.Source.GetSmall(d.ctx, files)
+		if err != nil {
+			d.cancel(fmt.Errorf("read %d small files, the first of them %s: %w", len(batch), batch[0].path, err))
+			continue
+		}
+		for i, w := range batch {
+			if errs[i] != nil {
+				d.failed(w, errs[i])
+				continue
+			}
+			d.wrote(w, d.write(w, func(f io.Writer) error { _, err := f.Write(contents[i]); return err }, contents[i]))
+		}
+	}
+}
+
+func (d *down) fetchLarge() {
+	for w := range d.large {
+		d.wrote(w, d.write(w, func(f io.Writer) error { return d.Source.Get(d.ctx, w.item.Capability, f) }, nil))
+	}
+}
+
+func (d *down) wrote(w wanted, err error) {
+	if err != nil {
+		d.failed(w, err)
+		return
+	}
+	d.file(w.item.Size, true)
+}
+
+// failed notes what could not be had, unless all is ending anyway. A full disk ends it: nothing else would fit either.
+func (d *down) failed(w wanted, err error) {
+	if errors.Is(err, syscall.ENOSPC) {
+		d.cancel(fmt.Errorf("write %s: %w", w.path, cause(err)))
+	} else if d.ctx.Err() == nil {
+		d.problem(localtree.Problem{Path: w.path, Err: cause(err)})
+	}
+}
+
+// write puts a file or link under its name once it is complete.
+func (d *down) write(w wanted, fill func(io.Writer) error, small []byte) error {
+	temporary := path.Join(path.Dir(w.path), ".cairn-"+rand.Text())
+	err := d.writeTo(temporary, w, fill, small)
+	if err == nil {
+		err = d.root.Rename(temporary, w.path)
+	}
+	if err != nil {
+		_ = d.root.Remove(temporary) // the cause is told; that this fails as well adds nothing
+	}
+	return err
+}
+
+func (d *down) writeTo(name string, w wanted, fill func(io.Writer) error, small []byte) error {
+	if w.item.Kind == localtree.Link {
+		return d.root.Symlink(string(small), name)
+	}
+	mode := fs.FileMode(0o666)
+	if w.item.Executable {
+		mode = 0o777
+	}
+	f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	err = fill(f)
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err != nil || w.item.Modified.IsZero() {
+		return err
+	}
+	return d.root.Chtimes(name, w.item.Modified, w.item.Modified)
+}
+
+// setTimes sets the folders' times, inner ones first, now that nothing is written into them any more.
+func (d *down) setTimes() {
+	for i := len(d.folders) - 1; i >= 0; i-- {
+		if w := d.folders[i]; !w.item.Modified.IsZero() {
+			_ = d.root.Chtimes(w.path, w.item.Modified, w.item.Modified) // a folder with another time is no loss
+		}
+	}
+}
+
+// cause strips the operation and the path, which a Problem names anyway.
+func cause(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	var link *os.LinkError
+	if errors.As(err, &link) {
+		return link.Err
+	}
+	return err
+}

@@ -1,0 +1,408 @@
+package transfer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"cairn/node/localtree"
+	"cairn/node/transfer"
+	"cairn/share"
+	"cairn/share/capability"
+	"cairn/share/keys"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A grid keeps files and folders in memory. It can be told to fail.
+type grid struct {
+	mu      sync.Mutex
+	files   map[string][]byte
+	folders map[string][]transfer.Item
+	puts    int // files that were stored
+	limit   int // how many files it takes, -1: all
+	next    byte
+}
+
+func newGrid() *grid {
+	return &grid{files: map[string][]byte{}, folders: map[string][]transfer.Item{}, limit: -1}
+}
+
+// capability returns one that is new.
+func (g *grid) capability(folder bool) capability.Capability {
+	g.next++
+	key := keys.NewReadKey()
+	if folder {
+		return capability.ImmutableDirectory(share.StorageIndex{g.next}, key)
+	}
+	return capability.File(share.StorageIndex{g.next}, key)
+}
+
+func (g *grid) put(data []byte) (capability.Capability, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.limit == 0 {
+		return capability.Capability{}, share.ErrNoSpace
+	}
+	g.limit--
+	g.puts++
+	c := g.capability(false)
+	g.files[c.Text()] = data
+	return c, nil
+}
+
+func (g *grid) PutSmall(_ context.Context, files [][]byte) ([]capability.Capability, error) {
+	var caps []capability.Capability
+	for _, data := range files {
+		c, err := g.put(data)
+		if err != nil {
+			return nil, err
+		}
+		caps = append(caps, c)
+	}
+	return caps, nil
+}
+
+func (g *grid) Put(_ context.Context, file io.ReadSeeker, size int64) (capability.Capability, error) {
+	data, err := io.ReadAll(file)
+	if err != nil || int64(len(data)) != size {
+		return capability.Capability{}, fmt.Errorf("read %d of %d bytes: %w", len(data), size, err)
+	}
+	return g.put(data)
+}
+
+func (g *grid) Folder(_ context.Context, _ localtree.Entry, items []transfer.Item) (capability.Capability, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := g.capability(true)
+	g.folders[c.Text()] = items
+	return c, nil
+}
+
+func (g *grid) List(_ context.Context, folder capability.Capability, after string, limit int) ([]transfer.Item, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	items, ok := g.folders[folder.Text()]
+	if !ok {
+		return nil, share.ErrNotFound
+	}
+	i, _ := slices.BinarySearchFunc(items, after+"\x00", func(it transfer.Item, name string) int { return strings.Compare(it.Name, name) })
+	return items[i:min(len(items), i+limit)], nil
+}
+
+func (g *grid) get(c capability.Capability) ([]byte, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if data, ok := g.files[c.Text()]; ok {
+		return data, nil
+	}
+	return nil, share.ErrNotFound
+}
+
+func (g *grid) GetSmall(_ context.Context, files []capability.Capability) ([][]byte, []error, error) {
+	contents, errs := make([][]byte, len(files)), make([]error, len(files))
+	for i, c := range files {
+		contents[i], errs[i] = g.get(c)
+	}
+	return contents, errs, nil
+}
+
+func (g *grid) Get(_ context.Context, c capability.Capability, w io.Writer) error {
+	data, err := g.get(c)
+	if err == nil {
+		_, err = w.Write(data)
+	}
+	return err
+}
+
+// A memory remembers everything.
+type memory struct {
+	sync.Mutex
+	files map[string]localtree.Entry
+	caps  map[string]capability.Capability
+}
+
+func newMemory() *memory {
+	return &memory{files: map[string]localtree.Entry{}, caps: map[string]capability.Capability{}}
+}
+
+func (m *memory) Stored(e localtree.Entry) (capability.Capability, bool) {
+	m.Lock()
+	defer m.Unlock()
+	earlier, ok := m.files[e.Path]
+	return m.caps[e.Path], ok && e.Same(earlier)
+}
+
+func (m *memory) Remember(e localtree.Entry, c capability.Capability) error {
+	m.Lock()
+	defer m.Unlock()
+	m.files[e.Path], m.caps[e.Path] = e, c
+	return nil
+}
+
+func up(t *testing.T, dir string, g *grid, m *memory) (transfer.Result, error) {
+	t.Helper()
+	tree, err := localtree.Open(dir, localtree.Options{})
+	must(t, err)
+	defer tree.Close()
+	return transfer.Up(t.Context(), transfer.UpOptions{Tree: tree, Store: g, Folders: g, Memory: m, Name: lower})
+}
+
+// lower takes the place of the rule for names: upper and lower case letters are the same, and "bad" is none.
+func lower(name string) (string, error) {
+	if name == "bad" {
+		return "", errors.New("a bad name")
+	}
+	return strings.ToLower(name), nil
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, data := range files {
+		full := filepath.Join(dir, name)
+		must(t, os.MkdirAll(filepath.Dir(full), 0o755))
+		must(t, os.WriteFile(full, []byte(data), 0o644))
+	}
+}
+
+// contents reads a tree back, with what a name does not say.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	must(t, filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
+		must(t, err)
+		info, err := os.Lstat(p)
+		must(t, err)
+		rel, _ := filepath.Rel(dir, p)
+		when := info.ModTime().UTC().Format(time.RFC3339Nano)
+		switch {
+		case d.IsDir() && rel == ".":
+		case d.IsDir():
+			all[rel] = "folder " + when
+		case info.Mode()&os.ModeSymlink != 0:
+			target, err := os.Readlink(p)
+			must(t, err)
+			all[rel] = "link " + target
+		default:
+			data, err := os.ReadFile(p)
+			must(t, err)
+			all[rel] = fmt.Sprintf("%s %v %s", when, info.Mode()&0o100 != 0, data)
+		}
+		return nil
+	}))
+	return all
+}
+
+func sample(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	files := map[string]string{"empty": "", "large": strings.Repeat("x", transfer.SmallFile+1), "a/b/c/deep": "deep"}
+	for i := range 700 {
+		files[fmt.Sprintf("many/%03d", i)] = fmt.Sprint("number ", i)
+	}
+	write(t, dir, files)
+	must(t, os.Chmod(filepath.Join(dir, "a", "b", "c", "deep"), 0o755))
+	must(t, os.Symlink("../nowhere", filepath.Join(dir, "a", "link")))
+	must(t, os.Mkdir(filepath.Join(dir, "hollow"), 0o755))
+	when := time.Date(2001, 2, 3, 4, 5, 6, 789000, time.UTC)
+	for _, p := range []string{"empty", "many", "a/b"} {
+		must(t, os.Chtimes(filepath.Join(dir, p), when, when))
+	}
+	return dir
+}
+
+func TestThereAndBack(t *testing.T) {
+	dir, g := sample(t), newGrid()
+	result, err := up(t, dir, g, newMemory())
+	must(t, err)
+	if c := result.Counts; c.Files != 704 || c.Folders != 6 || c.Moved != 704 || c.Problems != 0 {
+		t.Errorf("counts %+v", c)
+	}
+	target := filepath.Join(t.TempDir(), "new")
+	for _, again := range []int64{704, 1} { // the second time there is nothing to do but for the link
+		got, err := transfer.Down(t.Context(), transfer.DownOptions{Source: g, Root: result.Root, Target: target})
+		must(t, err)
+		if got.Counts.Moved != again || got.Counts.Files != 704 || len(got.Problems) > 0 {
+			t.Errorf("counts %+v, problems %v; want %d moved", got.Counts, got.Problems, again)
+		}
+		if want, have := contents(t, dir), contents(t, target); !maps.Equal(want, have) {
+			t.Errorf("the copy differs: %d entries, want %d", len(have), len(want))
+			for p, w := range want {
+				if have[p] != w {
+					t.Errorf("%s: %.80q, want %.80q", p, have[p], w)
+				}
+			}
+		}
+	}
+}
+
+func TestOnlyWhatChanged(t *testing.T) {
+	dir, g, m := sample(t), newGrid(), newMemory()
+	_, err := up(t, dir, g, m)
+	must(t, err)
+	write(t, dir, map[string]string{"many/007": "changed", "new": "new"})
+	result, err := up(t, dir, g, m)
+	must(t, err)
+	if c := result.Counts; c.Moved != 2 || c.Same != 703 || c.Files != 705 {
+		t.Errorf("counts %+v", c)
+	}
+}
+
+// TestFullGrid fails in the middle and goes on from there.
+func TestFullGrid(t *testing.T) {
+	dir, g, m := sample(t), newGrid(), newMemory()
+	g.limit = 300
+	result, err := up(t, dir, g, m)
+	if !errors.Is(err, share.ErrNoSpace) || !result.Root.IsZero() {
+		t.Fatalf("error %v, root %v", err, result.Root)
+	}
+	stored := len(m.caps)
+	g.limit = -1
+	result, err = up(t, dir, g, m)
+	must(t, err)
+	if stored == 0 || result.Counts.Same != int64(stored) {
+		t.Errorf("%d files were stored, %d of them used", stored, result.Counts.Same)
+	}
+}
+
+func TestNames(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"one": "1", "ONE": "2", "bad": "", "Two/x": "", "two/y": "", "sub/bad/z": ""})
+	g := newGrid()
+	result, err := up(t, dir, g, newMemory())
+	must(t, err)
+	var got []string
+	for _, p := range result.Problems {
+		got = append(got, p.Path)
+	}
+	if want := []string{"bad", "one", "sub/bad", "two"}; !slices.Equal(got, want) || result.Counts.Problems != 4 {
+		t.Errorf("problems %q, want %q", got, want)
+	}
+	items, err := g.List(t.Context(), result.Root, "", 10)
+	must(t, err)
+	if len(items) != 3 || items[0].Name != "one" || items[1].Name != "sub" || items[2].Name != "two" {
+		t.Errorf("stored %+v", items)
+	}
+}
+
+func TestCycle(t *testing.T) {
+	g := newGrid()
+	root := g.capability(true)
+	inner := g.capability(true)
+	file, err := g.put([]byte("data"))
+	must(t, err)
+	g.folders[root.Text()] = []transfer.Item{{Name: "in", Kind: localtree.Folder, Capability: inner}}
+	g.folders[inner.Text()] = []transfer.Item{{Name: "file", Capability: file}, {Name: "up", Kind: localtree.Folder, Capability: root}}
+	dir := t.TempDir()
+	result, err := transfer.Down(t.Context(), transfer.DownOptions{Source: g, Root: root, Target: dir})
+	must(t, err)
+	if len(result.Problems) != 1 || result.Problems[0].Path != "in/up" || !errors.Is(result.Problems[0], transfer.ErrCycle) {
+		t.Errorf("problems %v", result.Problems)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "in", "file")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestHostileNames has a folder whose names would leave the target.
+func TestHostileNames(t *testing.T) {
+	g := newGrid()
+	file, err := g.put([]byte("data"))
+	must(t, err)
+	sub := g.capability(true)
+	g.folders[sub.Text()] = []transfer.Item{{Name: "planted", Capability: file}}
+	root := g.capability(true)
+	var items []transfer.Item
+	for _, name := range []string{"..", "../up", "/abs", "a/b", "nul\x00"} {
+		items = append(items, transfer.Item{Name: name, Capability: file})
+	}
+	items = append(items, transfer.Item{Name: "out", Kind: localtree.Folder, Capability: sub})
+	g.folders[root.Text()] = items
+	outside, dir := t.TempDir(), t.TempDir()
+	must(t, os.Symlink(outside, filepath.Join(dir, "out")))
+	result, err := transfer.Down(t.Context(), transfer.DownOptions{Source: g, Root: root, Target: dir})
+	must(t, err)
+	if len(result.Problems) != len(items) {
+		t.Errorf("problems %v", result.Problems)
+	}
+	if got := contents(t, outside); len(got) > 0 {
+		t.Errorf("written outside of the target: %v", got)
+	}
+}
+
+func TestKeepExisting(t *testing.T) {
+	g := newGrid()
+	file, err := g.put([]byte("theirs"))
+	must(t, err)
+	root := g.capability(true)
+	g.folders[root.Text()] = []transfer.Item{{Name: "file", Capability: file, Size: 6}}
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"file": "mine"})
+	for keep, want := range map[bool]string{true: "mine", false: "theirs"} {
+		write(t, dir, map[string]string{"file": "mine"})
+		_, err := transfer.Down(t.Context(), transfer.DownOptions{Source: g, Root: root, Target: dir, KeepExisting: keep})
+		must(t, err)
+		if got, err := os.ReadFile(filepath.Join(dir, "file")); err != nil || !bytes.Equal(got, []byte(want)) {
+			t.Errorf("keep %v: %q, %v", keep, got, err)
+		}
+	}
+}
+
+// TestMissingFile leaves no trace of a file that cannot be read, and everything else.
+func TestMissingFile(t *testing.T) {
+	g := newGrid()
+	good, err := g.put([]byte("good"))
+	must(t, err)
+	root, gone := g.capability(true), g.capability(false)
+	g.folders[root.Text()] = []transfer.Item{
+		{Name: "gone", Capability: gone, Size: 4}, {Name: "good", Capability: good, Size: 4},
+		{Name: "large", Capability: gone, Size: transfer.SmallFile + 1},
+	}
+	dir := t.TempDir()
+	result, err := transfer.Down(t.Context(), transfer.DownOptions{Source: g, Root: root, Target: dir})
+	must(t, err)
+	if len(result.Problems) != 2 || !errors.Is(result.Problems[0], share.ErrNotFound) {
+		t.Errorf("problems %v", result.Problems)
+	}
+	if got := contents(t, dir); len(got) != 1 || got["good"] == "" {
+		t.Errorf("on disk: %v", got)
+	}
+	if _, err := transfer.Down(t.Context(), transfer.DownOptions{Source: g, Root: gone, Target: dir}); !errors.Is(err, share.ErrNotFound) {
+		t.Errorf("no such folder: %v", err)
+	}
+}
+
+func TestCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	tree, err := localtree.Open(sample(t), localtree.Options{})
+	must(t, err)
+	defer tree.Close()
+	g := newGrid()
+	o := transfer.UpOptions{Tree: tree, Store: g, Folders: g, Memory: newMemory(), Name: lower}
+	if _, err := transfer.Up(ctx, o); !errors.Is(err, context.Canceled) {
+		t.Errorf("up: %v", err)
+	}
+	if _, err := transfer.Down(ctx, transfer.DownOptions{Source: g, Root: g.capability(true), Target: t.TempDir()}); err == nil {
+		t.Error("down: no error")
+	}
+}
