@@ -33,6 +33,7 @@ require (
 )
 
 require github.com/bmatcuk/doublestar/v4 v4.10.4
+require go.etcd.io/bbolt v1.4.3
 
 require (
 	filippo.io/bigmod v0.1.1-0.20260103110540-f8a47775ebe5 // indirect

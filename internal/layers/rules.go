@@ -35,6 +35,7 @@ var Arrows = []Arrow{
 	{"node/config", []string{"share", "internal/wholefile"}, "the configuration is data; it starts nothing"},
 	{"node/localtree", nil, "reading a folder of this machine needs no grid"},
 	{"node/transfer", []string{"node/localtree", "share", "share/capability"}, "moving trees needs to know disks and capabilities; the grid is told to it through interfaces"},
+	{"node/state", []string{"share", "share/head"}, "what a node remembers is data; it asks nobody"},
 	{"node/vfs", []string{"grid/...", "share/..."}, "the file system is built on the grid's facade, not on peers"},
 	{"node/gateway", []string{"node/vfs", "share"}, "a gateway translates one protocol over vfs, nothing else"},
 
@@ -68,6 +69,7 @@ var Homes = []Home{
 	{"github.com/libp2p/go-libp2p-kad-dht", []string{"p2p/discovery"}, "the DHT has one home, so that it can be replaced"},
 	{"github.com/ipfs/go-datastore", []string{"p2p/discovery"}, "only the DHT wants a datastore"},
 	{"github.com/fxamacker/cbor", []string{"share/encoding", "share/disk", "p2p/wire", "introducer"}, "CBOR is for formats with a specification"},
+	{"go.etcd.io/bbolt", []string{"node/state"}, "what a node remembers between runs has one home"},
 	{"github.com/spf13/cobra", []string{"cmd"}, "the command line is parsed in cmd only"},
 	{"github.com/bmatcuk/doublestar", []string{"node/localtree"}, "patterns of file names have one meaning"},
 	{"github.com/kardianos/service", []string{"cmd/service"}, "service managers are spoken to in one place"},
