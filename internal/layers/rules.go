@@ -31,6 +31,9 @@ var Arrows = []Arrow{
 	{"grid", []string{"grid/...", "share/..."}, "grid and p2p never import each other: they meet only in share.Store"},
 	{"grid/placement", []string{"share"}, "placement is pure: servers in, plan out"},
 
+	{"grid/dir", []string{"grid/dir/...", "grid/file", "grid/mutable", "share/..."}, "directories know mutable files and small immutable ones, nothing else of the grid"},
+	{"grid/dir/page", []string{"share", "share/capability", "share/keys"}, "the format of directories is pure: no store and no network"},
+
 	{"node", []string{"node/...", "grid/...", "introducer/...", "p2p/...", "share/...", "internal/wholefile"}, "node composes everything below it and is composed only by cmd"},
 	{"node/config", []string{"share", "internal/wholefile"}, "the configuration is data; it starts nothing"},
 	{"node/localtree", nil, "reading a folder of this machine needs no grid"},
@@ -68,7 +71,8 @@ var Homes = []Home{
 	{"github.com/ipfs/boxo", []string{"share/head"}, "heads are IPNS records, made and read in one place"},
 	{"github.com/libp2p/go-libp2p-kad-dht", []string{"p2p/discovery"}, "the DHT has one home, so that it can be replaced"},
 	{"github.com/ipfs/go-datastore", []string{"p2p/discovery"}, "only the DHT wants a datastore"},
-	{"github.com/fxamacker/cbor", []string{"share/encoding", "share/disk", "p2p/wire", "introducer"}, "CBOR is for formats with a specification"},
+{"github.com/fxamacker/cbor", []string{"share/encoding", "share/disk", "p2p/wire", "introducer", "grid/dir/page"}, "CBOR is for formats with a specification"},
+	{"golang.org/x/text", []string{"grid/dir/page"}, "names are normalised in one place"},
 	{"go.etcd.io/bbolt", []string{"node/state"}, "what a node remembers between runs has one home"},
 	{"github.com/spf13/cobra", []string{"cmd"}, "the command line is parsed in cmd only"},
 	{"github.com/bmatcuk/doublestar", []string{"node/localtree"}, "patterns of file names have one meaning"},

@@ -26,6 +26,8 @@ const (
 	infoUpload     = "cairn/v1/file/upload"
 	infoRead       = "cairn/v1/mutable/read"
 	infoSign       = "cairn/v1/mutable/sign"
+	infoSeal       = "cairn/v1/dir/seal"
+	infoNonce      = "cairn/v1/dir/nonce"
 )
 
 // Size is the length of a secret in a capability, in bytes.
@@ -94,6 +96,22 @@ func (k WriteKey) ReadKey() ReadKey { return ReadKey(derive(k[:], nil, infoRead,
 // Signer returns the Ed25519 key that signs the heads of the mutable file; its public half is the file's name.
 func (k WriteKey) Signer() ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(derive(k[:], nil, infoSign, ed25519.SeedSize))
+}
+
+// A LinkKeys seals the write capabilities that a directory holds.
+type LinkKeys struct {
+	Seal  [32]byte // of XChaCha20-Poly1305
+	Nonce [32]byte // of HMAC-SHA256, which makes the nonces
+}
+
+// String returns a label.
+func (LinkKeys) String() string       { return redacted }
+func (LinkKeys) GoString() string     { return redacted }
+func (LinkKeys) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// Links returns the keys that seal the write capabilities in the directory with this write key.
+func (k WriteKey) Links() LinkKeys {
+	return LinkKeys{Seal: [32]byte(derive(k[:], nil, infoSeal, 32)), Nonce: [32]byte(derive(k[:], nil, infoNonce, 32))}
 }
 
 // A File encrypts and decrypts the bytes of one encoded file with AES-256 in counter mode. It is safe for

@@ -1,0 +1,91 @@
+package dir
+
+import (
+	"container/list"
+	"context"
+	"sync"
+
+	"cairn/grid/dir/page"
+	"cairn/share"
+)
+
+// cacheBytes bounds the pages that are kept in memory, by their encoded size.
+const cacheBytes = 16 << 20
+
+// A cache keeps the pages that were used last. Pages in it are shared and never changed.
+type cache struct {
+	max int
+
+	mu    sync.Mutex // guards what follows
+	size  int
+	order *list.List // of *cached, the last used in front
+	pages map[share.StorageIndex]*list.Element
+}
+
+type cached struct {
+	ref  page.Ref
+	page page.Page
+	size int
+}
+
+func newCache(max int) *cache {
+	return &cache{max: max, order: list.New(), pages: map[share.StorageIndex]*list.Element{}}
+}
+
+// get returns a page to who has its key as well as its index.
+func (c *cache) get(ref page.Ref) (page.Page, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, ok := c.pages[ref.Index]
+	if !ok || at.Value.(*cached).ref.Key != ref.Key {
+		return page.Page{}, false
+	}
+	c.order.MoveToFront(at)
+	return at.Value.(*cached).page, true
+}
+
+func (c *cache) put(ref page.Ref, p page.Page, size int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.pages[ref.Index]; ok {
+		return
+	}
+	c.pages[ref.Index] = c.order.PushFront(&cached{ref, p, size})
+	c.size += size
+	for c.size > c.max && c.order.Len() > 1 {
+		last := c.order.Remove(c.order.Back()).(*cached)
+		delete(c.pages, last.ref.Index)
+		c.size -= last.size
+	}
+}
+
+// turns lets the changes that this process makes to one directory go one after the other instead of colliding.
+type turns struct {
+	mu    sync.Mutex // guards what follows
+	taken map[share.Name]chan struct{}
+}
+
+// take waits until nobody else has the turn, and returns the function that ends it.
+func (t *turns) take(ctx context.Context, name share.Name) (end func(), err error) {
+	for {
+		t.mu.Lock()
+		other, taken := t.taken[name]
+		if !taken {
+			done := make(chan struct{})
+			t.taken[name] = done
+			t.mu.Unlock()
+			return func() {
+				t.mu.Lock()
+				delete(t.taken, name)
+				t.mu.Unlock()
+				close(done)
+			}, nil
+		}
+		t.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,208 @@
+package dir
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"cairn/grid/dir/page"
+	"cairn/share"
+	"cairn/share/capability"
+	"cairn/share/encoding"
+	"cairn/share/erasure"
+	"cairn/share/keys"
+)
+
+// How long a writer waits after a collision: a random time up to a bound that doubles.
+const (
+	firstWait = 20 * time.Millisecond
+	maxWait   = 2 * time.Second
+	// maxAttempts bounds how often one change is tried.
+	maxAttempts = 100
+)
+
+// Create makes a new directory with these entries and returns its write capability. The names must differ.
+func (d *Dirs) Create(ctx context.Context, entries iter.Seq2[Entry, error]) (capability.Capability, error) {
+	key := keys.NewWriteKey()
+	c := capability.Directory(key)
+	x := &Directory{d: d, c: c, sealer: page.NewSealer(key)}
+	if _, err := d.write(ctx, x, func(e *Editor) error { return e.fill(entries) }); err != nil {
+		return capability.Capability{}, fmt.Errorf("create directory: %w", err)
+	}
+	return c, nil
+}
+
+// CreateImmutable stores a directory that never changes and returns its read capability. The same entries give the same
+// capability. It returns ErrMutable for an entry that can change, or that nobody knows not to.
+func (d *Dirs) CreateImmutable(ctx context.Context, entries iter.Seq2[Entry, error]) (capability.Capability, error) {
+	c, err := d.createImmutable(ctx, entries)
+	if err != nil {
+		return c, fmt.Errorf("create immutable directory: %w", err)
+	}
+	return c, nil
+}
+
+func (d *Dirs) createImmutable(ctx context.Context, entries iter.Seq2[Entry, error]) (none capability.Capability, err error) {
+	e := &Editor{ctx: ctx, base: &Directory{d: d}, changes: map[string]*page.Entry{}}
+	if err := e.fill(entries); err != nil {
+		return none, err
+	}
+	changes, err := e.items()
+	if err != nil {
+		return none, err
+	}
+	params := d.Pages.Params(ctx)
+	name := func(ctx context.Context, data []byte) (Page, error) {
+		key := d.Secret.Convergent(sha256.Sum256(data), params.Needed, params.Total, encoding.BlockSizeFor(params.Total))
+		return namePage(ctx, params, key, data)
+	}
+	b := newBuilder(e.base.tree(), name)
+	root, err := b.build(ctx, changes)
+	if err != nil {
+		return none, err
+	}
+	top, err := name(ctx, root.Marshal())
+	if err != nil {
+		return none, err
+	}
+	if err := d.Pages.Store(ctx, append(slices.Collect(maps.Values(b.added)), top)); err != nil {
+		return none, err
+	}
+	return capability.ImmutableDirectory(top.Index, top.Key), nil
+}
+
+// fill sets entries of which no two have one name.
+func (e *Editor) fill(entries iter.Seq2[Entry, error]) error {
+	if entries == nil {
+		return nil
+	}
+	for entry, err := range entries {
+		if err != nil {
+			return err
+		}
+		raw, err := e.raw(entry)
+		if err == nil && e.changes[raw.Name] != nil {
+			err = share.ErrExists
+		}
+		if err != nil {
+			return fmt.Errorf("entry %.300q: %w", entry.Name, err)
+		}
+		e.changes[raw.Name] = &raw
+	}
+	return nil
+}
+
+// Update changes a directory. The edits that the function makes are written as one version; where they make no
+// difference nothing is written. When somebody else changed the directory meanwhile the function is called again on the newer
+// version, so it must have no other effects, and what it returns decides: an error ends the Update and is returned as it is. The
+// result is the version that has the changes.
+func (d *Dirs) Update(ctx context.Context, c capability.Capability, edit func(*Editor) error) (*Directory, error) {
+	if err := wantDirectory(c); err != nil {
+		return nil, err
+	}
+	if c.Kind() != capability.KindDir {
+		return nil, ReadOnly(c)
+	}
+	name, _ := c.Name()
+	end, err := d.turns.take(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	for attempt := 0; ; attempt++ {
+		x, err := d.Open(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		after, err := d.write(ctx, x, edit)
+		if !errors.Is(err, share.ErrConflict) || attempt == maxAttempts {
+			return after, err
+		}
+		d.Logger.Debug("directory changed meanwhile", "directory", c, "attempt", attempt)
+		if err := pause(ctx, attempt); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// pause waits a random time, longer after more attempts.
+func pause(ctx context.Context, attempt int) error {
+	longest := min(maxWait, firstWait<<min(attempt, 10))
+	timer := time.NewTimer(rand.N(longest))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// write makes the version that follows x.
+func (d *Dirs) write(ctx context.Context, x *Directory, edit func(*Editor) error) (*Directory, error) {
+	e := &Editor{ctx: ctx, base: x, changes: map[string]*page.Entry{}}
+	if err := edit(e); err != nil {
+		return nil, err
+	}
+	changes, err := e.items()
+	if err != nil {
+		return nil, err
+	}
+	if len(changes) == 0 && x.merge == nil && x.version.Sequence > 0 {
+		return x, nil
+	}
+	params := d.Pages.Params(ctx)
+	b := newBuilder(x.tree(), func(ctx context.Context, data []byte) (Page, error) {
+		return namePage(ctx, params, keys.NewReadKey(), data)
+	})
+	root, err := b.build(ctx, changes)
+	if err != nil {
+		return nil, err
+	}
+	w := Write{Data: root.Marshal()}
+	if x.version.Sequence > 0 {
+		w.Bases = []Version{x.version}
+	}
+	w.Pages = slices.Collect(maps.Values(b.added))
+	w.Drops = slices.Collect(maps.Keys(b.dropped))
+	key, _ := x.c.WriteKey()
+	version, err := d.Files.Write(ctx, key, w)
+	if err != nil {
+		return nil, fmt.Errorf("write directory %v: %w", x.c, err)
+	}
+	d.remember(w.Pages)
+	return &Directory{d: d, c: x.c, version: version, root: root, sealer: x.sealer}, nil
+}
+
+// remember keeps pages that were just written, since they are the likeliest to be read.
+func (d *Dirs) remember(pages []Page) {
+	for _, written := range pages {
+		if p, err := page.Parse(written.Data); err == nil {
+			d.cache.put(page.Ref{Index: written.Index, Key: written.Key}, p, len(written.Data))
+		}
+	}
+}
+
+// namePage works out the storage index that a page will have.
+func namePage(ctx context.Context, params share.Params, key keys.ReadKey, data []byte) (Page, error) {
+	code, err := erasure.New(params.Needed, params.Total)
+	if err != nil {
+		return Page{}, err
+	}
+	o := encoding.Options{Code: code, BlockSize: encoding.BlockSizeFor(params.Total), Size: int64(len(data)), Buffers: 2}
+	root, err := encoding.Encode(ctx, bytes.NewReader(data), key.File(nil), o, func(s *encoding.Segment) error {
+		s.Release()
+		return nil
+	})
+	if err != nil {
+		return Page{}, fmt.Errorf("encode page: %w", err)
+	}
+	return Page{Index: root.StorageIndex(), Key: key, Data: data, Params: params}, nil
+}
