@@ -7,4 +7,6 @@ import (
 // A merge says what a directory in memory brings together.
 type merge struct{}
 
-func (d *Dirs) merged(_ context.Context, x *Directory, _ []Version) (*Directory, error) { return x, nil }
+func (d *Dirs) merged(_ context.Context, x *Directory, _ []Version) (*Directory, error) {
+	return x, nil
+}

@@ -33,8 +33,8 @@ type Memory struct {
 
 // Moved counts what went in and out since the last call of Reset, in plaintext bytes.
 type Moved struct {
-	Reads, Writes, Fetches             int // exchanges
-	RootsIn, RootsOut                  int // bytes
+	Reads, Writes, Fetches               int // exchanges
+	RootsIn, RootsOut                    int // bytes
 	PagesIn, PagesOut, BytesIn, BytesOut int // pages and their bytes
 }
 

@@ -71,7 +71,7 @@ var Homes = []Home{
 	{"github.com/ipfs/boxo", []string{"share/head"}, "heads are IPNS records, made and read in one place"},
 	{"github.com/libp2p/go-libp2p-kad-dht", []string{"p2p/discovery"}, "the DHT has one home, so that it can be replaced"},
 	{"github.com/ipfs/go-datastore", []string{"p2p/discovery"}, "only the DHT wants a datastore"},
-{"github.com/fxamacker/cbor", []string{"share/encoding", "share/disk", "p2p/wire", "introducer", "grid/dir/page"}, "CBOR is for formats with a specification"},
+	{"github.com/fxamacker/cbor", []string{"share/encoding", "share/disk", "p2p/wire", "introducer", "grid/dir/page"}, "CBOR is for formats with a specification"},
 	{"golang.org/x/text", []string{"grid/dir/page"}, "names are normalised in one place"},
 	{"go.etcd.io/bbolt", []string{"node/state"}, "what a node remembers between runs has one home"},
 	{"github.com/spf13/cobra", []string{"cmd"}, "the command line is parsed in cmd only"},
