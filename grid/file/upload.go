@@ -32,6 +32,8 @@ type UploadOptions struct {
 	// BlockSize is the length of a block of a full segment in bytes; N blocks have at most 32 MiB.
 	BlockSize int
 	Key       keys.ReadKey
+	// Salt gives a version of a mutable file keys of its own; nil for an immutable file.
+	Salt []byte
 	// Size is the length of the file in bytes, -1 where it is unknown.
 	Size int64
 	// Resume asks the servers what they have of this upload already. It makes sense for a key that an earlier
@@ -135,7 +137,7 @@ func newUpload(ctx context.Context, servers []share.Server, o UploadOptions) (*u
 		return nil, err
 	}
 	u := &upload{
-		o: o, id: o.Key.UploadID(), begun: time.Now(), servers: map[share.ServerID]share.Server{},
+		o: o, id: o.Key.VersionUploadID(o.Salt), begun: time.Now(), servers: map[share.ServerID]share.Server{},
 		placed: map[share.Number]share.Server{}, pasts: map[share.ServerID]*past{},
 		layout:   encoding.Layout{Needed: o.Params.Needed, Total: o.Params.Total, BlockSize: o.BlockSize, Size: max(o.Size, 0)},
 		finished: make(chan *lane, o.Params.Total), caughtUp: make(chan struct{}, 1), stopEncoding: func() {},
@@ -178,8 +180,8 @@ func (u *upload) run(ctx context.Context, r io.Reader) (Result, error) {
 	defer stop()
 	u.stopEncoding = stop
 	u.start()
-	root, err := encoding.Encode(reading, r, u.o.Key.File(nil), encoding.Options{
-		Code: code, BlockSize: u.o.BlockSize, Size: u.o.Size, Buffers: u.buffers,
+	root, err := encoding.Encode(reading, r, u.o.Key.File(u.o.Salt), encoding.Options{
+		Code: code, Salt: u.o.Salt, BlockSize: u.o.BlockSize, Size: u.o.Size, Buffers: u.buffers,
 	}, func(s *encoding.Segment) error { return u.emit(reading, s) })
 	if err != nil {
 		if ctx.Err() == nil && reading.Err() != nil {

@@ -90,6 +90,11 @@ func (k ReadKey) UploadID() share.UploadID {
 	return share.UploadID(derive(k[:], nil, infoUpload, len(share.UploadID{})))
 }
 
+// VersionUploadID names the upload of the version with this salt of a mutable file.
+func (k ReadKey) VersionUploadID(salt []byte) share.UploadID {
+	return share.UploadID(derive(k[:], salt, infoUpload, len(share.UploadID{})))
+}
+
 // ReadKey returns the read key that the holder of the write key has: reading follows from writing, never back.
 func (k WriteKey) ReadKey() ReadKey { return ReadKey(derive(k[:], nil, infoRead, Size)) }
 

@@ -1,0 +1,31 @@
+package mutable
+
+import (
+	"fmt"
+
+	"cairn/share"
+	"cairn/share/head"
+)
+
+// A CollisionError says that somebody else has written a version meanwhile. It wraps a *share.ConflictError. Theirs is what
+// most servers hold; Ours is what this writer tried, which Holders servers took before and keep as history.
+type CollisionError struct {
+	Theirs  head.Head
+	Ours    head.Head
+	Holders int
+	record  []byte
+}
+
+func (e *CollisionError) Error() string {
+	text := fmt.Sprintf("%v: version %d of %s was written on %s", share.ErrConflict, e.Theirs.Sequence, e.Theirs.Name,
+		e.Theirs.Written.Format("2006-01-02 15:04:05"))
+	if e.Holders > 0 {
+		text += fmt.Sprintf("; %d servers keep what was to be version %d in its history", e.Holders, e.Ours.Sequence)
+	}
+	return text
+}
+
+// Unwrap returns a *share.ConflictError.
+func (e *CollisionError) Unwrap() error {
+	return &share.ConflictError{Name: e.Theirs.Name, Record: e.record}
+}

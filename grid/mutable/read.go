@@ -1,0 +1,152 @@
+package mutable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"cairn/grid/file"
+	"cairn/share"
+	"cairn/share/capability"
+	"cairn/share/encoding"
+	"cairn/share/erasure"
+	"cairn/share/keys"
+)
+
+// Read finds the newest version of a mutable file or directory and, where it is small, fetches it in the same round trip. It asks all head
+// servers and waits for most of them, and a moment longer for the others.
+//
+// A head whose version was never acknowledged and cannot be read, because its writer died half way, is passed over with a
+// warning. Read returns ErrNotFound when no server holds a head, a *share.NotEnoughSharesError when the newest version is
+// out of reach, and a *share.RollbackError when only an older version is found than was seen before: then the older
+// version comes with the error.
+func (m *Files) Read(ctx context.Context, c capability.Capability) (*Version, error) {
+	name, key, err := subject(c)
+	if err != nil {
+		return nil, err
+	}
+	s := m.newSurvey(ctx, name, true)
+	defer s.close()
+	v, err := m.newest(ctx, s, key)
+	if err != nil {
+		return v, fmt.Errorf("read %s: %w", name, err)
+	}
+	return v, nil
+}
+
+// newest returns the newest version that can be read, asking as many servers as it takes.
+func (m *Files) newest(ctx context.Context, s *survey, key keys.ReadKey) (*Version, error) {
+	if err := s.most(ctx); err != nil {
+		return nil, err
+	}
+	v, err := m.choose(ctx, s, key)
+	seen, _ := m.env.Memory.Seen(s.name)
+	if (err != nil || v.Head.Sequence < seen.Sequence) && !s.complete() && ctx.Err() == nil {
+		if err := s.all(ctx); err != nil {
+			return nil, err
+		}
+		v, err = m.choose(ctx, s, key)
+	}
+	switch {
+	case err == nil && v.Head.Sequence < seen.Sequence:
+		return v, &share.RollbackError{Name: s.name, Found: v.Head.Sequence, Seen: seen.Sequence}
+	case errors.Is(err, share.ErrNotFound) && seen.Sequence > 0:
+		return nil, &share.RollbackError{Name: s.name, Seen: seen.Sequence}
+	case err != nil:
+		return nil, err
+	}
+	if err := m.env.Memory.Remember(v.Head); err != nil {
+		m.env.Logger.Warn("could not remember the newest head", "name", s.name.String(), "error", err)
+	}
+	return v, nil
+}
+
+// choose returns the newest version among the answers so far that can be read.
+func (m *Files) choose(ctx context.Context, s *survey, key keys.ReadKey) (*Version, error) {
+	candidates := s.candidates()
+	if len(candidates) == 0 {
+		if s.answered() == 0 {
+			return nil, &share.NotEnoughSharesError{Asked: len(s.servers), Causes: s.causes()}
+		}
+		return nil, share.ErrNotFound
+	}
+	var passed error
+	for _, c := range candidates {
+		v := &Version{Head: c.head, m: m, key: key, held: s.held(), top: candidates[0].head.Sequence, follows: map[share.Digest]bool{}}
+		err := v.load(ctx, s, c)
+		if err == nil {
+			v.Forks = m.forks(ctx, s, c, candidates)
+			return v, nil
+		}
+		if ctx.Err() != nil || errors.Is(err, file.ErrWrongKey) || c.count+s.silent() >= m.env.Params(ctx).Happy {
+			return nil, err // it may have been acknowledged
+		}
+		passed = err
+		m.env.Logger.Warn("passed over a version that was never acknowledged and cannot be read",
+			"name", s.name.String(), "version", c.head.Sequence, "error", err)
+	}
+	return nil, passed
+}
+
+// load reads a small version from the shares that came with its heads, or finds the shares of a large one.
+func (v *Version) load(ctx context.Context, s *survey, c candidate) error {
+	data, err := decode(c, v.key)
+	if err == nil {
+		v.data, v.Size = data, int64(len(data))
+		return nil
+	}
+	if len(c.shares) > 0 && !s.complete() && !errors.Is(err, file.ErrWrongKey) {
+		return err // the others have more of them
+	}
+	if errors.Is(err, file.ErrWrongKey) {
+		return err
+	}
+	r, err := v.m.open(ctx, c.head.Root, v.key)
+	if err != nil {
+		return err
+	}
+	v.Size = r.Size()
+	return r.Close()
+}
+
+// decode joins the shares that came with a head. The plaintext is not nil where it succeeds.
+func decode(c candidate, key keys.ReadKey) ([]byte, error) {
+	var good []*encoding.Whole
+	seen := map[share.Number]bool{}
+	var causes []error
+	for _, w := range c.shares {
+		if seen[w.Number] {
+			continue
+		}
+		whole, err := encoding.ParseWhole(w.Index, w.Number, w.Data)
+		if err != nil {
+			causes = append(causes, err)
+			continue
+		}
+		seen[w.Number] = true
+		good = append(good, whole)
+		if len(good) == whole.Root.Needed {
+			return join(good, key)
+		}
+	}
+	return nil, &share.NotEnoughSharesError{Index: c.head.Root, Found: len(good), Causes: causes}
+}
+
+// join decodes and decrypts a small file.
+func join(shares []*encoding.Whole, key keys.ReadKey) ([]byte, error) {
+	root := shares[0].Root
+	secret := key.File(root.Salt)
+	if !secret.Commits(root.Commitment) {
+		return nil, file.ErrWrongKey
+	}
+	code, err := erasure.New(root.Needed, root.Total)
+	if err != nil {
+		return nil, err
+	}
+	data, err := encoding.Join(code, shares)
+	if err != nil {
+		return nil, err
+	}
+	secret.XORKeyStream(data, data, 0)
+	return data, nil
+}

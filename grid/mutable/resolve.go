@@ -1,0 +1,236 @@
+package mutable
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+
+	"cairn/grid/placement"
+	"cairn/share"
+	"cairn/share/head"
+)
+
+// A rival is a head that servers hold in place of what the version replaces.
+type rival struct {
+	head    head.Head
+	record  []byte
+	targets []*target
+}
+
+// resolve looks at the servers that hold something else than was thought, and prepares another round for those that can
+// be brought up to date. It returns false when the version is written and there is nothing more to do.
+//
+// A head that was acknowledged to its writer is never replaced by one that does not follow it. Whether it was, follows from
+// how many servers hold it, those that do not answer included. Of several new heads that were not, the one that most servers
+// hold goes on, under a sequence that all of them accept; its writer and the others' see the same.
+func (c *commit) resolve(ctx context.Context) (again bool, err error) {
+	enough := c.enough()
+	rivals := c.rivals()
+	press := false
+	var known lineage
+	for _, r := range rivals {
+		switch v := c.judge(ctx, r, &known); {
+		case v == replaceable:
+			c.replace(r)
+		case v == equal && !enough:
+			press = true
+		case !enough && v == newer:
+			return false, c.collision(r)
+		}
+	}
+	if enough {
+		return c.count(idle) > 0, nil
+	}
+	if press {
+		for _, r := range rivals {
+			c.replace(r)
+		}
+		return true, c.press()
+	}
+	if c.count(idle) > 0 {
+		return true, nil
+	}
+	if c.pending > 0 {
+		return true, nil
+	}
+	return false, c.unhappy()
+}
+
+// rivals returns what conflicting servers hold, the highest sequence first.
+func (c *commit) rivals() []*rival {
+	byDigest := map[share.Digest]*rival{}
+	for _, t := range c.targets {
+		if t.state != conflicting {
+			continue
+		}
+		r := byDigest[t.theirs.Digest]
+		if r == nil {
+			r = &rival{head: t.theirs, record: t.record}
+			byDigest[t.theirs.Digest] = r
+		}
+		r.targets = append(r.targets, t)
+	}
+	rivals := make([]*rival, 0, len(byDigest))
+	for _, r := range byDigest {
+		rivals = append(rivals, r)
+	}
+	slices.SortFunc(rivals, func(a, b *rival) int {
+		return cmp.Or(cmp.Compare(b.head.Sequence, a.head.Sequence), cmp.Compare(len(b.targets), len(a.targets)),
+			bytes.Compare(b.head.Digest[:], a.head.Digest[:]))
+	})
+	return rivals
+}
+
+// A verdict says what a write may do with a rival.
+type verdict int
+
+const (
+	replaceable verdict = iota // it is older, and either followed or was never acknowledged
+	equal                      // as new, not acknowledged, and fewer servers hold it
+	newer                      // it goes first
+)
+
+func (c *commit) judge(ctx context.Context, r *rival, known *lineage) verdict {
+	follows := r.head.Sequence == 0 || r.head.Digest == c.base.Head.Digest || c.base.follows[r.head.Digest] || c.mine[r.head.Digest] ||
+		slices.ContainsFunc(c.base.Forks, func(f head.Head) bool { return f.Digest == r.head.Digest })
+	maybe := len(r.targets)+c.silent() >= c.params.Happy // acknowledged
+	switch {
+	case r.head.Sequence > c.head.Sequence:
+		return newer
+	case r.head.Sequence == c.head.Sequence:
+		if maybe || cmp.Or(cmp.Compare(c.count(acknowledged), len(r.targets)), bytes.Compare(c.head.Digest[:], r.head.Digest[:])) < 0 {
+			return newer
+		}
+		return equal
+	case follows:
+		return replaceable
+	}
+	for _, t := range r.targets {
+		t.diverged = true
+	}
+	if !maybe {
+		return replaceable
+	}
+	if *known == nil {
+		*known = c.m.lineage(ctx, c.name)
+	}
+	if yes, certain := known.follows(c.head, r.head); yes || !certain {
+		return replaceable
+	}
+	return newer
+}
+
+// silent returns how many servers may hold anything.
+func (c *commit) silent() int {
+	n := 0
+	for _, t := range c.targets {
+		if t.state == failed || t.state == sent {
+			n++
+		}
+	}
+	return n
+}
+
+// replace has the next round replace what the servers of a rival hold.
+func (c *commit) replace(r *rival) {
+	for _, t := range r.targets {
+		t.state, t.replaces = idle, r.head.Digest
+		if r.head.Sequence > 0 {
+			t.drops = append(t.drops, r.head.Root)
+		}
+	}
+}
+
+// press signs the same version once more, as the one after this one.
+func (c *commit) press() error {
+	before := c.head.Digest
+	if err := c.sign(c.head.Sequence+1, []share.Digest{before}); err != nil {
+		return err
+	}
+	for _, t := range c.targets {
+		if t.state == acknowledged {
+			t.state = idle
+		}
+	}
+	return nil
+}
+
+func (c *commit) collision(r *rival) error {
+	return &CollisionError{Theirs: r.head, Ours: c.head, Holders: c.count(acknowledged), record: r.record}
+}
+
+// cover gives the shares of servers that failed or are late to others that have the head, where that makes the version
+// happy.
+func (c *commit) cover(ctx context.Context) {
+	if c.count(acknowledged) < c.params.Happy || len(c.parcels) == 0 || c.happiness() >= c.params.Happy {
+		return
+	}
+	var size int64
+	for _, p := range c.parcels {
+		size += int64(len(p.shares[0]))
+	}
+	missing, places := c.uncovered()
+	gives := map[*target][]share.Number{}
+	for _, number := range missing {
+		id, ok := placement.Replace(c.name[:], size, places, number)
+		if !ok {
+			continue
+		}
+		i := slices.IndexFunc(places, func(p placement.Server) bool { return p.ID == id })
+		places[i].Holds = append(places[i].Holds, number)
+		places[i].Free -= size
+		gives[c.target(id)] = append(gives[c.target(id)], number)
+	}
+	c.give(ctx, gives)
+}
+
+// uncovered returns the shares that nobody has acknowledged, and the servers that could take them.
+func (c *commit) uncovered() ([]share.Number, []placement.Server) {
+	covered := map[share.Number]bool{}
+	places := slices.Clone(c.places)
+	for i := range places {
+		p := &places[i]
+		t := c.target(p.ID)
+		_, batches := t.server.Store.(share.Batcher)
+		p.Full = t.state != acknowledged || !batches
+		p.Holds = slices.Clone(c.placed[p.ID])
+		for _, number := range p.Holds {
+			covered[number] = true
+		}
+	}
+	var missing []share.Number
+	for number := range c.params.Total {
+		if !covered[share.Number(number)] {
+			missing = append(missing, share.Number(number))
+		}
+	}
+	return missing, places
+}
+
+// give puts further shares on servers, all at once.
+func (c *commit) give(ctx context.Context, gives map[*target][]share.Number) {
+	var giving sync.WaitGroup
+	var mu sync.Mutex
+	for t, numbers := range gives {
+		giving.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, askTimeout)
+			defer cancel()
+			errs, err := t.server.Store.(share.Batcher).Put(ctx, c.sharesOf(numbers), c.m.lease())
+			for _, e := range errs {
+				if err == nil {
+					err = e
+				}
+			}
+			if err != nil {
+				c.m.env.Logger.Warn("a server did not take a share in place of another", "server", t.server.String(), "error", inTime(ctx, err))
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			c.placed[t.server.ID] = append(slices.Clone(c.placed[t.server.ID]), numbers...)
+		})
+	}
+	giving.Wait()
+}

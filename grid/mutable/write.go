@@ -1,0 +1,205 @@
+package mutable
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"cairn/grid/file"
+	"cairn/share"
+	"cairn/share/capability"
+	"cairn/share/encoding"
+	"cairn/share/head"
+	"cairn/share/keys"
+)
+
+const (
+	// smallShare is the largest share in bytes of a version that travels with its head.
+	smallShare = 64 << 10
+	// saltSize is the length of the random salt that gives every version keys of its own.
+	saltSize = 16
+	// exchangeBytes bounds the shares that travel with one head to one server. What is more goes before it.
+	exchangeBytes = share.MaxBatchBytes / 2
+)
+
+// WriteOptions say what else belongs to a version.
+type WriteOptions struct {
+	// Extra are further small immutable files that the version needs: they are stored before, or in the same step as, its
+	// head. All of them are sealed with the same parameters, those of the version.
+	Extra []Page
+	// Params is the encoding, zero for the environment's.
+	Params share.Params
+	// Adds are files stored by other means that belong to this version and not to the one before. Drops are those
+	// that belong to the version before and no longer to this one. Both without Extra and the versions' own files.
+	Adds, Drops []share.StorageIndex
+	// All, if set, returns every file that the version needs beside its own. It is called when a server held something else
+	// than the version before, as after a collision: the server may have let go of files that this version needs.
+	All func() []share.StorageIndex
+	// Retention says which past versions servers keep. The zero value is DefaultRetention.
+	Retention share.Retention
+}
+
+// DefaultRetention is which past versions are kept where nothing else is asked for.
+var DefaultRetention = share.Retention{Versions: 10, Age: 7 * 24 * time.Hour}
+
+// Write stores what r yields as the version that follows base, or as the first one where base is nil. It succeeds
+// when enough distinct servers (Happy) hold its shares and more than half of the head servers that answer, and at least
+// Happy, hold its head, all of it on stable storage. A server that has missed versions is brought up to date on the way.
+//
+// A small version costs one exchange with each server. A large one is uploaded like an immutable file before its head is set.
+//
+// It returns a *CollisionError, which wraps a *share.ConflictError, when somebody else has written a version meanwhile; nothing of the
+// other version is lost then. A *share.UnhappyError says that too few servers took the version: it may be found by
+// readers all the same, or not, until the next write.
+func (m *Files) Write(ctx context.Context, key keys.WriteKey, base *Version, r io.Reader, o WriteOptions) (*Version, error) {
+	w, err := m.newWrite(ctx, key, base, o)
+	if err == nil {
+		err = w.content(ctx, r)
+	}
+	var v *Version
+	if err == nil {
+		v, err = w.commit(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", capability.NameOf(key), err)
+	}
+	return v, nil
+}
+
+// A write is one run of Write.
+type write struct {
+	m      *Files
+	o      WriteOptions
+	key    keys.WriteKey
+	read   keys.ReadKey
+	name   share.Name
+	base   *Version // never nil: a first version is based on one with sequence 0
+	params share.Params
+
+	servers []headServer
+	data    []byte // of a small version
+	size    int64
+	root    share.StorageIndex
+	adds    []share.StorageIndex
+	drops   []share.StorageIndex
+	parcels []parcel // of small versions and pages that travel with the head
+}
+
+// A parcel is a small file whose shares travel with a head.
+type parcel struct {
+	index  share.StorageIndex
+	shares [][]byte
+}
+
+func (m *Files) newWrite(ctx context.Context, key keys.WriteKey, base *Version, o WriteOptions) (*write, error) {
+	w := &write{m: m, o: o, key: key, read: key.ReadKey(), name: capability.NameOf(key), base: base, params: o.Params}
+	if w.params.IsZero() {
+		w.params = m.env.Params(ctx)
+	}
+	if w.o.Retention == (share.Retention{}) {
+		w.o.Retention = DefaultRetention
+	}
+	if base == nil {
+		w.base = &Version{m: m, key: w.read}
+	} else if base.Head.Name != w.name {
+		return nil, fmt.Errorf("%w: the version before is one of %s", share.ErrDenied, base.Head.Name)
+	}
+	w.servers = m.headServers(ctx, w.name)
+	w.drops = slices.Clone(o.Drops)
+	if base != nil {
+		w.drops = append(w.drops, base.Head.Root)
+	}
+	return w, w.params.Validate()
+}
+
+// smallSize is the size in bytes up to which a version travels with its head.
+func (w *write) smallSize() int {
+	return w.params.Needed * min(smallShare-w.params.Total*encoding.DigestSize-encoding.MaxRootSize, encoding.BlockSizeFor(w.params.Total))
+}
+
+// content encodes what the version consists of and stores what does not travel with the head.
+func (w *write) content(ctx context.Context, r io.Reader) error {
+	salt := make([]byte, saltSize)
+	rand.Read(salt) // never fails: crypto/rand ends the program instead
+	w.data = make([]byte, 0, 512)
+	small, err := io.ReadAll(io.LimitReader(r, int64(max(0, w.smallSize()))+1))
+	if err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	if len(small) <= w.smallSize() {
+		w.data, w.size = small, int64(len(small))
+		root, shares, err := encode(w.params, w.read, salt, small)
+		if err != nil {
+			return err
+		}
+		w.root = root.StorageIndex()
+		w.parcels = append(w.parcels, parcel{w.root, shares})
+	} else if err := w.upload(ctx, salt, io.MultiReader(bytes.NewReader(small), r)); err != nil {
+		return err
+	}
+	w.adds = append(slices.Clone(w.o.Adds), w.root)
+	return w.extras(ctx)
+}
+
+// upload stores a large version.
+func (w *write) upload(ctx context.Context, salt []byte, r io.Reader) error {
+	w.data = nil
+	result, err := file.Upload(ctx, w.m.env.Servers(ctx), r, file.UploadOptions{
+		Params: w.params, BlockSize: encoding.BlockSizeFor(w.params.Total), Key: w.read, Salt: salt, Size: -1,
+		Owner: w.m.env.Owner, Lease: w.m.env.Lease(), Background: w.m.env.Background, Log: w.m.env.Logger,
+	})
+	w.root, w.size = result.Root.StorageIndex(), result.Root.Size
+	return err
+}
+
+// extras seals the pages and decides which of them travel with the head.
+func (w *write) extras(ctx context.Context) error {
+	left := exchangeBytes
+	for _, p := range w.parcels {
+		left -= len(p.shares[0])
+	}
+	for i := range w.o.Extra {
+		page := &w.o.Extra[i]
+		if page.shares == nil || page.params.Needed != w.params.Needed || page.params.Total != w.params.Total {
+			if page.shares != nil {
+				return fmt.Errorf("page: %w: it was sealed as %s, the version is %s", share.ErrDenied, page.params, w.params)
+			}
+			if err := page.seal(w.params); err != nil {
+				return err
+			}
+		}
+		w.adds = append(w.adds, page.index)
+		w.parcels = append(w.parcels, parcel{page.index, page.shares})
+		left -= len(page.shares[0])
+	}
+	if len(w.adds) > share.MaxHeadIndexes || len(w.drops) > share.MaxHeadIndexes {
+		return fmt.Errorf("%w: %d files added and %d dropped, at most %d each", share.ErrTooLarge, len(w.adds), len(w.drops), share.MaxHeadIndexes)
+	}
+	if left < 0 {
+		return errors.New("too many pages")
+	}
+	return ctx.Err()
+}
+
+// sequence returns the sequence of the next version.
+func (w *write) sequence() uint64 {
+	seen, _ := w.m.env.Memory.Seen(w.name)
+	return max(w.base.Head.Sequence, w.base.top, seen.Sequence) + 1
+}
+
+// parents returns what the next version follows.
+func (w *write) parents() []share.Digest {
+	if w.base.Head.Sequence == 0 {
+		return nil
+	}
+	parents := []share.Digest{w.base.Head.Digest}
+	for _, fork := range w.base.Forks[:min(len(w.base.Forks), head.MaxParents-1)] {
+		parents = append(parents, fork.Digest)
+	}
+	return parents
+}
