@@ -57,8 +57,8 @@ func (r *Roster) All() [][]byte {
 	return list
 }
 
-// FoundWith is Found with a key that is given.
-func FoundWith(key ed25519.PrivateKey, name string, now time.Time) Descriptor {
+// Founded is Found with a key that is given, and without a look at the name.
+func Founded(key ed25519.PrivateKey, name string, now time.Time) Descriptor {
 	d := Descriptor{Name: name, Created: now}
 	copy(d.key[:], key.Public().(ed25519.PublicKey))
 	copy(d.signature[:], ed25519.Sign(key, d.signed()))

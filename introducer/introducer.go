@@ -46,19 +46,28 @@ type Descriptor struct {
 	signature [ed25519.SignatureSize]byte
 }
 
-// Found makes a new grid: a key that stays with the founder and the descriptor signed with it.
+// Found makes a new grid: a random key that stays with the founder and the descriptor signed with it.
 func Found(name string, params share.Params, open bool, now time.Time) (Descriptor, ed25519.PrivateKey, error) {
-	d := Descriptor{Name: name, Params: params, Open: open, Created: now.UTC().Truncate(time.Second)}
-	if err := d.validate(); err != nil {
-		return Descriptor{}, nil, err
-	}
-	public, private, err := ed25519.GenerateKey(rand.Reader)
+	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return Descriptor{}, nil, fmt.Errorf("grid key: %w", err)
 	}
-	copy(d.key[:], public)
-	copy(d.signature[:], ed25519.Sign(private, d.signed()))
+	d, err := FoundWith(private, name, params, open, now)
+	if err != nil {
+		return Descriptor{}, nil, err
+	}
 	return d, private, nil
+}
+
+// FoundWith makes a new grid with this key, which was never the key of another grid.
+func FoundWith(key ed25519.PrivateKey, name string, params share.Params, open bool, now time.Time) (Descriptor, error) {
+	d := Descriptor{Name: name, Params: params, Open: open, Created: now.UTC().Truncate(time.Second)}
+	if err := d.validate(); err != nil {
+		return Descriptor{}, err
+	}
+	copy(d.key[:], key.Public().(ed25519.PublicKey))
+	copy(d.signature[:], ed25519.Sign(key, d.signed()))
+	return d, nil
 }
 
 // ID returns the short id of the grid, 16 hexadecimal digits of the SHA-256 digest of its key. Protocol names carry it.

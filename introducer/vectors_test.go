@@ -27,7 +27,7 @@ const vectorFile = "../docs/vectors/roster.json"
 func fixedGrid(testing.TB) (introducer.Descriptor, ed25519.PrivateKey) {
 	seed := sha256.Sum256([]byte("cairn vector grid"))
 	key := ed25519.NewKeyFromSeed(seed[:])
-	return introducer.FoundWith(key, "river friends", founded), key
+	return introducer.Founded(key, "river friends", founded), key
 }
 
 // A rosterVector is docs/vectors/roster.json.
@@ -123,7 +123,7 @@ func refusedStatements(w *world) []statementVector {
 func newWorldOf(name string) *world {
 	seed := sha256.Sum256([]byte("cairn vector " + name))
 	key := ed25519.NewKeyFromSeed(seed[:])
-	grid := introducer.FoundWith(key, name, founded)
+	grid := introducer.Founded(key, name, founded)
 	return &world{grid: grid, founder: must(introducer.GridSigner(grid, key)), now: founded.Add(24 * time.Hour)}
 }
 

@@ -4,15 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 
 	"cairn/introducer"
-	"cairn/share"
 )
-
-// accountFile holds the secret of the person to whom the node belongs.
-const accountFile = "account"
 
 // Account returns the account of the person to whom the node belongs. It makes one where there is none yet.
 func (d *Dir) Account() (introducer.Account, error) {
@@ -25,30 +20,19 @@ func (d *Dir) Account() (introducer.Account, error) {
 }
 
 func (d *Dir) readAccount() (introducer.Account, error) {
-	path := d.file(accountFile)
-	if err := checkPrivate(path); err != nil {
-		return introducer.Account{}, err
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return introducer.Account{}, fmt.Errorf("account: %w", err)
-	}
-	if info.Size() > maxSecretFile {
-		return introducer.Account{}, fmt.Errorf("account: %s: %w: too long", path, share.ErrCorrupt)
-	}
-	data, err := os.ReadFile(path)
+	data, err := d.keep.read(accountFile)
 	if err != nil {
 		return introducer.Account{}, fmt.Errorf("account: %w", err)
 	}
 	account, err := introducer.ParseAccount(strings.TrimSuffix(string(data), "\n"))
 	if err != nil {
-		return introducer.Account{}, fmt.Errorf("account: %s: %w; restore it from your backup", path, err)
+		return introducer.Account{}, fmt.Errorf("account: %s: %w; restore it from your backup", d.file(accountFile), err)
 	}
 	return account, nil
 }
 
 func (d *Dir) writeAccount(account introducer.Account) error {
-	if err := writeSecret(d.file(accountFile), account.Reveal()); err != nil {
+	if err := d.keep.write(accountFile, []byte(account.Reveal()+"\n")); err != nil {
 		return fmt.Errorf("account: %w", err)
 	}
 	return nil
@@ -57,7 +41,7 @@ func (d *Dir) writeAccount(account introducer.Account) error {
 // signer returns the strongest key that the node has to sign statements about its grid: the grid's own where the node founded
 // it, and the account's otherwise.
 func (d *Dir) signer(grid introducer.Descriptor) (introducer.Signer, error) {
-	key, err := readGridKey(d.file(fmt.Sprintf(gridKeyPattern, grid.ID())))
+	key, err := d.readGridKey(grid.ID())
 	if err == nil {
 		return introducer.GridSigner(grid, key)
 	}

@@ -9,21 +9,19 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 
+	"cairn/node/account"
 	"cairn/node/config"
 	"cairn/p2p"
 	"cairn/share"
 	"cairn/share/keys"
 )
 
-// Names in a node's directory.
+// Names in a node's directory, beside those of secrets.
 const (
-	identityFile    = "identity"    // the node's private key
-	convergenceFile = "convergence" // the secret that makes equal files equal
-	gridFile        = "grid"        // the address of the grid that the node belongs to
-	rosterFile      = "roster"      // who belongs to a private grid
-	gridKeyPattern  = "grid-%s.key" // the private key of a grid that the node founded, by the grid's id
-	bookFile        = "peers"       // the peers that were met
-	lockFile        = "node.lock"
+	gridFile   = "grid"   // the address of the grid that the node belongs to
+	rosterFile = "roster" // who belongs to a private grid
+	bookFile   = "peers"  // the peers that were met
+	lockFile   = "node.lock"
 )
 
 // Errors about a node's directory.
@@ -43,14 +41,27 @@ var (
 // A Dir is the directory of a node: its identity, secrets, configuration, grid and shares.
 type Dir struct {
 	path     string
-	identity crypto.PrivKey
+	keep     keeper
+	identity crypto.PrivKey // nil where the secrets are locked, as is the secret
 	id       share.ServerID
 	secret   keys.ConvergenceSecret
+	cost     account.Cost // of trying a passphrase; the default where zero
 }
 
-// Init makes a node in the directory: an identity, a convergence secret and a configuration file. The directory may
-// exist; it returns ErrNodeExists, and changes nothing, when it holds a node.
+// Init makes a node in the directory: an identity, an account with a new recovery phrase, and a configuration file. The phrase
+// stays in the directory until it was shown (Dir.Phrase). The directory may exist; it returns ErrNodeExists, and changes
+// nothing, when it holds a node.
 func Init(path string, c config.Config) (*Dir, error) {
+	phrase := account.NewPhrase()
+	return makeDir(path, c, phrase, func(d *Dir) error { return d.keep.write(phraseFile, []byte(phrase.Reveal()+"\n")) })
+}
+
+// InitFrom makes a node like Init whose account follows from a phrase that somebody has.
+func InitFrom(path string, c config.Config, phrase account.Phrase) (*Dir, error) {
+	return makeDir(path, c, phrase, func(d *Dir) error { return d.keep.remove(phraseFile) })
+}
+
+func makeDir(path string, c config.Config, phrase account.Phrase, keep func(*Dir) error) (*Dir, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("make node in %s: %w", path, err)
 	}
@@ -60,10 +71,8 @@ func Init(path string, c config.Config) (*Dir, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("make node: %w", err)
 	}
-	if err := writeSecret(filepath.Join(path, convergenceFile), newConvergence()); err != nil {
-		return nil, fmt.Errorf("make node in %s: %w", path, err)
-	}
-	if _, err := (&Dir{path: path}).RootKey(); err != nil {
+	d := &Dir{path: path, keep: plain{path, disks{}}}
+	if err := errors.Join(d.writeSecrets(phrase.Secrets()), keep(d)); err != nil {
 		return nil, fmt.Errorf("make node in %s: %w", path, err)
 	}
 	if err := config.Write(filepath.Join(path, config.FileName), config.Render(c)); err != nil {
@@ -79,35 +88,84 @@ func Init(path string, c config.Config) (*Dir, error) {
 // Exists reports whether the directory holds a node.
 func Exists(path string) bool {
 	_, err := os.Lstat(filepath.Join(path, identityFile))
-	return err == nil
+	return err == nil || sealedHere(path)
 }
 
-// OpenDir reads the identity and the secrets of the node in the directory. It returns ErrNoNode where there is none, and
-// ErrExposed when others can read a secret.
-func OpenDir(path string) (*Dir, error) {
-	d := &Dir{path: path}
-	if !Exists(path) {
-		return nil, fmt.Errorf("%s: %w", path, ErrNoNode)
-	}
-	founded, err := filepath.Glob(d.file(fmt.Sprintf(gridKeyPattern, "*")))
+// OpenDir reads the identity and the secrets of the node in the directory. It returns ErrNoNode where there is none, ErrExposed
+// when others can read a secret, and ErrLocked when the secrets are locked.
+func OpenDir(path string) (*Dir, error) { return OpenDirWith(path, nil) }
+
+// OpenDirWith is OpenDir for a directory that may be locked: it asks for the passphrase then. The error wraps
+// account.ErrPassphrase where that is the wrong one.
+func OpenDirWith(path string, unlock Unlock) (*Dir, error) {
+	d, err := openKeeper(path, unlock)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	for _, secret := range append(founded, d.file(identityFile), d.file(convergenceFile), d.file(accountFile), d.file(homeFile)) {
-		if err := checkPrivate(secret); err != nil {
-			return nil, err
-		}
-	}
-	if d.identity, err = p2p.LoadOrCreateKey(d.file(identityFile)); err != nil {
 		return nil, err
+	}
+	data, err := d.keep.read(identityFile)
+	if err != nil {
+		return nil, fmt.Errorf("identity key: %w", err)
+	}
+	if d.identity, err = p2p.ParseKey(data); err != nil {
+		return nil, fmt.Errorf("%s: %w", d.file(identityFile), err)
 	}
 	if d.id, err = p2p.IDOf(d.identity); err != nil {
 		return nil, err
 	}
-	if d.secret, err = readConvergence(d.file(convergenceFile)); err != nil {
+	if d.secret, err = d.readConvergence(); err != nil {
 		return nil, err
 	}
 	return d, nil
+}
+
+// Look opens the directory without its secrets, where these are locked: it tells the node's id and grid, and everything else is
+// ErrLocked. A directory that is not locked is opened as by OpenDir.
+func Look(path string) (*Dir, error) {
+	d, err := OpenDir(path)
+	if !errors.Is(err, ErrLocked) {
+		return d, err
+	}
+	sealed, _, err := Locked(path)
+	if err != nil {
+		return nil, err
+	}
+	return &Dir{path: path, keep: shut{}, id: share.ServerID(sealed.Node)}, nil
+}
+
+// openKeeper finds where the secrets are.
+func openKeeper(path string, unlock Unlock) (*Dir, error) {
+	if !Exists(path) {
+		return nil, fmt.Errorf("%s: %w", path, ErrNoNode)
+	}
+	header, locked, err := Locked(path)
+	if err != nil {
+		return nil, err
+	}
+	if !locked {
+		keep := plain{path, disks{}}
+		names, err := keep.names()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		for _, name := range names {
+			if err := checkPrivate(keep.file(name)); err != nil {
+				return nil, err
+			}
+		}
+		return &Dir{path: path, keep: keep}, nil
+	}
+	if unlock == nil {
+		return nil, fmt.Errorf("%s: %w", path, ErrLocked)
+	}
+	passphrase, err := unlock(header)
+	if err != nil {
+		return nil, err
+	}
+	keep, err := openSealed(path, disks{}, passphrase)
+	if err != nil {
+		return nil, err
+	}
+	return &Dir{path: path, keep: keep}, nil
 }
 
 // Path returns the path of the directory.

@@ -150,11 +150,8 @@ func (d *Dir) Found(f Founding) (introducer.Descriptor, error) {
 		return introducer.Descriptor{}, err
 	}
 	now := time.Now()
-	grid, key, err := introducer.Found(f.Name, f.Params, f.Open, now)
+	grid, err := d.newGrid(f, now)
 	if err != nil {
-		return introducer.Descriptor{}, err
-	}
-	if err := writeGridKey(d.file(fmt.Sprintf(gridKeyPattern, grid.ID())), key); err != nil {
 		return introducer.Descriptor{}, fmt.Errorf("found grid %q: %w", f.Name, err)
 	}
 	if !f.Open {
@@ -167,6 +164,25 @@ func (d *Dir) Found(f Founding) (introducer.Descriptor, error) {
 		return introducer.Descriptor{}, err
 	}
 	return grid, d.writeGrid(address)
+}
+
+// newGrid makes a grid and keeps its key, which comes back with the recovery phrase where there is one.
+func (d *Dir) newGrid(f Founding, now time.Time) (introducer.Descriptor, error) {
+	founder, err := d.founder()
+	if err != nil {
+		return introducer.Descriptor{}, err
+	}
+	key := founder.GridKey(f.Name, now)
+	var grid introducer.Descriptor
+	if founder.IsZero() {
+		grid, key, err = introducer.Found(f.Name, f.Params, f.Open, now)
+	} else {
+		grid, err = introducer.FoundWith(key, f.Name, f.Params, f.Open, now)
+	}
+	if err != nil {
+		return introducer.Descriptor{}, err
+	}
+	return grid, d.writeGridKey(grid.ID(), key)
 }
 
 // firstMember writes the roster of a new private grid: its founder, who may introduce others, with this node.

@@ -25,6 +25,7 @@ import (
 	"cairn/p2p/storage"
 	"cairn/share"
 	"cairn/share/disk"
+	"cairn/share/keys"
 )
 
 // clockSlack is how far two clocks may be apart without a warning.
@@ -35,6 +36,8 @@ type Options struct {
 	// Version is the version of the software, told to other members.
 	Version string
 	Logger  *slog.Logger
+	// Unlock returns the passphrase of a directory that is locked; Open fails with ErrLocked when nil.
+	Unlock Unlock
 }
 
 // A Node is a running node. It is safe for concurrent use.
@@ -73,7 +76,7 @@ type Node struct {
 // the directory already, ErrNoNode, ErrNoGrid, ErrExposed, or what the part says. The caller closes the node. The
 // context bounds the start only.
 func Open(ctx context.Context, path string, c config.Config, options Options) (*Node, error) {
-	dir, err := OpenDir(path)
+	dir, err := OpenDirWith(path, options.Unlock)
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +114,9 @@ func (n *Node) openLock(context.Context) error {
 		return err
 	}
 	n.opened(lock)
+	if err := n.dir.tidy(); err != nil {
+		return err
+	}
 	return control.Remove(n.dir.path) // left behind by a node that was killed
 }
 
@@ -233,6 +239,9 @@ func (n *Node) Endpoint() control.Endpoint { return n.endpoint }
 
 // ID returns the node's id.
 func (n *Node) ID() string { return string(n.dir.id) }
+
+// RootKey returns the key that writes the root directory of the person to whom the node belongs.
+func (n *Node) RootKey() (keys.WriteKey, error) { return n.dir.RootKey() }
 
 // GridName returns the name of the node's grid.
 func (n *Node) GridName() string { return n.address.Grid.Name }

@@ -51,7 +51,7 @@ func (n *Node) shownMember(ctx context.Context, m introducer.Member) control.Mem
 		Nickname: m.Nickname, Account: m.Account.String(), State: m.State.String(), Reason: m.Reason, Introducer: m.Introducer,
 		Quota: m.Quota, Since: m.Issued, Expires: m.Expires, Devices: make([]control.Device, 0, len(m.Devices)),
 	}
-	who := account{key: m.Account.String(), nickname: m.Nickname, quota: m.Quota}
+	who := person{key: m.Account.String(), nickname: m.Nickname, quota: m.Quota}
 	if m.State == introducer.StateMember {
 		shown.MayUse = n.entitled(ctx, who)
 	}

@@ -69,7 +69,7 @@ func (q *quota) Standing(ctx context.Context, peer share.ServerID) (share.Standi
 }
 
 // used returns what the nodes of an account use together, with those that it had before.
-func (q *quota) used(ctx context.Context, a account) (int64, error) {
+func (q *quota) used(ctx context.Context, a person) (int64, error) {
 	known, err := q.look(ctx)
 	if err != nil {
 		return 0, err
@@ -86,7 +86,7 @@ func (q *quota) used(ctx context.Context, a account) (int64, error) {
 }
 
 // limit returns how much an account may use here.
-func (q *quota) limit(ctx context.Context, a account) (int64, error) {
+func (q *quota) limit(ctx context.Context, a person) (int64, error) {
 	own, ok := q.accounts.account(q.self)
 	if ok && own.key == a.key {
 		return share.NoLimit, nil // its owner's disk
@@ -106,7 +106,7 @@ func (q *quota) limit(ctx context.Context, a account) (int64, error) {
 }
 
 // set returns the limit that the owner of this node has set for an account.
-func (q *quota) set(a account) (int64, bool) {
+func (q *quota) set(a person) (int64, bool) {
 	for _, named := range []bool{true, false} {
 		for _, l := range q.limits {
 			if named && a.is(l.Member) || !named && l.Member == config.Everybody {
@@ -118,12 +118,12 @@ func (q *quota) set(a account) (int64, bool) {
 }
 
 // is reports whether the account goes by a name: its nickname, its key, or the id of one of its nodes.
-func (a account) is(name string) bool {
+func (a person) is(name string) bool {
 	return a.nickname != "" && strings.EqualFold(a.nickname, name) || a.key == name || slices.Contains(a.devices, share.ServerID(name))
 }
 
 // String returns what to call the account in a message.
-func (a account) String() string {
+func (a person) String() string {
 	if a.nickname != "" {
 		return a.nickname
 	}

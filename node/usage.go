@@ -33,7 +33,7 @@ func (n *Node) owners(ctx context.Context) ([]control.Owner, error) {
 		a, ok := n.accounts.account(share.ServerID(id))
 		if !ok { // the node was removed, or its owner has left
 			key, _ := n.accounts.former(share.ServerID(id))
-			a = account{key: cmp.Or(key, id), nickname: n.formerName(share.ServerID(id))}
+			a = person{key: cmp.Or(key, id), nickname: n.formerName(share.ServerID(id))}
 		}
 		o := found[a.key]
 		if o == nil {
@@ -156,7 +156,7 @@ func (n *Node) standing(ctx context.Context, p p2p.Peer) standing {
 }
 
 // entitled returns how much an account may use in the whole grid.
-func (n *Node) entitled(ctx context.Context, a account) int64 {
+func (n *Node) entitled(ctx context.Context, a person) int64 {
 	lenders := lendersOf(n.host.Peers())
 	if n.disk != nil {
 		lenders = append(lenders, lender{n.dir.id, n.space(ctx).Offered})

@@ -27,9 +27,18 @@ func LoadOrCreateKey(path string) (crypto.PrivKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("identity key: %w", err)
 	}
+	key, err := ParseKey(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return key, nil
+}
+
+// ParseKey reads an identity key from the bytes of its file.
+func ParseKey(data []byte) (crypto.PrivKey, error) {
 	key, err := crypto.UnmarshalPrivateKey(data)
 	if err != nil {
-		return nil, fmt.Errorf("identity key %s: %w: not a private key", path, share.ErrCorrupt)
+		return nil, fmt.Errorf("identity key: %w: not a private key", share.ErrCorrupt)
 	}
 	return key, nil
 }
