@@ -73,7 +73,7 @@ var Homes = []Home{
 	{"github.com/libp2p/go-libp2p-kad-dht", []string{"p2p/discovery"}, "the DHT has one home, so that it can be replaced"},
 	{"github.com/ipfs/go-datastore", []string{"p2p/discovery"}, "only the DHT wants a datastore"},
 	{"github.com/fxamacker/cbor", []string{"share/encoding", "share/disk", "p2p/wire", "introducer", "grid/dir/page"}, "CBOR is for formats with a specification"},
-	{"golang.org/x/text", []string{"grid/dir/page"}, "names are normalised in one place"},
+	{"golang.org/x/text", []string{"grid/dir/page", "node/account"}, "names are normalised in one place, and what people type from memory or paper in another"},
 	{"go.etcd.io/bbolt", []string{"node/state"}, "what a node remembers between runs has one home"},
 	{"github.com/spf13/cobra", []string{"cmd"}, "the command line is parsed in cmd only"},
 	{"github.com/bmatcuk/doublestar", []string{"node/localtree"}, "patterns of file names have one meaning"},
