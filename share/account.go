@@ -14,6 +14,8 @@ const NoLimit = -1
 // else holds a lease: each owner counts it whole, and once. A lease that has ended counts as long as the share is held,
 // because the space is taken until then. The unfinished uploads of an owner count too: with what they hold, and with
 // the whole share from Create until the Writer is closed where the size was announced.
+//
+// Who set the newest head of a name uses the bytes of all records that are held of the name.
 type Accounter interface {
 	// Usage returns the bytes used by each owner that uses any.
 	Usage(ctx context.Context) (map[string]int64, error)

@@ -58,11 +58,13 @@ type HeadStore interface {
 	Heads(ctx context.Context, names []Name, shares bool) ([]HeldHead, error)
 	// SetHead stores a version's shares and its head in one step: after a crash both are there or neither is the
 	// newest. It returns a *ConflictError when the Store holds another record than Replaces or one whose sequence is not
-	// lower, ErrCorrupt when the record's signature or a share does not verify, and ErrNoSpace, ErrQuota, ErrReadOnly or
-	// ErrDenied. Giving a record that the Store holds already succeeds and changes nothing.
+	// lower, ErrCorrupt when the record's signature or a share does not verify, ErrTooLarge for what exceeds a bound, and
+	// ErrNoSpace, ErrQuota, ErrReadOnly or ErrDenied. Giving a record that the Store holds already, as the newest or as a past
+	// one, succeeds and changes nothing.
 	//
-	// What a version drops keeps its lease while the version before it is within Retention, and loses the owner's lease
-	// afterwards.
+	// The owner gets the lease on Shares, and on what of Adds is held already. What a version drops keeps its lease while
+	// the version before it is within Retention, and loses the owner's lease afterwards, unless a later version has added it
+	// again. The Retention of the newest version holds for all of them.
 	SetHead(ctx context.Context, update HeadUpdate) error
 	// History returns the records that are held of a name, newest first.
 	History(ctx context.Context, name Name) ([][]byte, error)

@@ -25,12 +25,13 @@ type Options struct {
 	Offer int64 // bytes of shares it takes; 0 means 1 TiB
 }
 
-// A Store keeps shares in memory. It implements share.Store, share.Resumer, share.Spacer and share.Accounter.
+// A Store keeps shares in memory. It implements share.Store and every optional interface of package share.
 type Store struct {
 	offer int64
 
 	mu       sync.Mutex
 	files    map[share.StorageIndex]*file
+	names    map[share.Name]*name
 	sessions map[sessionKey]*session
 	done     map[sessionKey]share.Progress // committed uploads
 	used     int64                         // bytes of committed shares and of unfinished ones
@@ -42,6 +43,7 @@ type file struct {
 	root   []byte
 	shares map[share.Number][]byte
 	leases map[string]time.Time
+	unheld time.Time // when the last lease was released; zero while there is one
 }
 
 type sessionKey struct {
@@ -55,12 +57,14 @@ var (
 	_ share.Resumer   = (*Store)(nil)
 	_ share.Spacer    = (*Store)(nil)
 	_ share.Accounter = (*Store)(nil)
+	_ share.HeadStore = (*Store)(nil)
+	_ share.Batcher   = (*Store)(nil)
 )
 
 // New returns an empty Store.
 func New(o Options) *Store {
 	return &Store{
-		offer: cmp.Or(o.Offer, 1<<40), files: map[share.StorageIndex]*file{},
+		offer: cmp.Or(o.Offer, 1<<40), files: map[share.StorageIndex]*file{}, names: map[share.Name]*name{},
 		sessions: map[sessionKey]*session{}, done: map[sessionKey]share.Progress{},
 	}
 }
@@ -145,6 +149,7 @@ func (f *file) lease(l share.Lease) {
 	if l.Expires.After(f.leases[l.Owner]) {
 		f.leases[l.Owner] = l.Expires
 	}
+	f.unheld = time.Time{}
 }
 
 // Leases returns the leases on a storage index, ascending by owner. It returns ErrNotFound when no share is held.

@@ -3,6 +3,7 @@ package memory_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"cairn/share"
 	"cairn/share/memory"
@@ -10,8 +11,15 @@ import (
 )
 
 func TestStore(t *testing.T) {
-	storetest.Test(t, func(t *testing.T) share.Store { return memory.New(memory.Options{}) })
+	storetest.Suite{
+		Open: func(t *testing.T) share.Store { return memory.New(memory.Options{}) },
+		Collect: func(_ *testing.T, store share.Store, ahead time.Duration) {
+			store.(*memory.Store).Collect(time.Now().Add(ahead))
+		},
+	}.Run(t)
 }
+
+func TestMaxHistory(t *testing.T) { storetest.MaxHistory(t, memory.New(memory.Options{})) }
 
 func TestOffer(t *testing.T) {
 	store := memory.New(memory.Options{Offer: 10 << 10})

@@ -17,6 +17,9 @@ func (s *Store) Usage(ctx context.Context) (map[string]int64, error) {
 			usage[owner] += f.size()
 		}
 	}
+	for _, n := range s.names {
+		usage[n.owner] += n.size()
+	}
 	for key, session := range s.sessions {
 		if n := session.charge(); n > 0 {
 			usage[key.owner] += n

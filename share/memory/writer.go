@@ -195,18 +195,22 @@ func (s *session) assemble(root []byte) ([]byte, error) {
 
 // publish turns a session into a share that is held.
 func (s *Store) publish(session *session, data, root []byte) {
-	index := share.IndexOf(root)
+	index, number := share.IndexOf(root), session.key.number
+	s.hold(index, number, data, root, session.upload.Lease)
+	s.done[session.key] = share.Progress{Number: number, Blocks: session.column.Blocks(), Index: index}
+	delete(s.sessions, session.key)
+}
+
+// hold keeps a share whose bytes are counted as used.
+func (s *Store) hold(index share.StorageIndex, number share.Number, data, root []byte, lease share.Lease) {
 	f := s.files[index]
 	if f == nil {
 		f = &file{root: root, shares: map[share.Number][]byte{}, leases: map[string]time.Time{}}
 		s.files[index] = f
 	}
-	number := session.key.number
 	s.used -= int64(len(f.shares[number]))
 	f.shares[number] = data
-	f.lease(session.upload.Lease)
-	s.done[session.key] = share.Progress{Number: number, Blocks: session.column.Blocks(), Index: index}
-	delete(s.sessions, session.key)
+	f.lease(lease)
 }
 
 // Close releases the writer; without a Commit the upload stays for later.

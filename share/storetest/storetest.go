@@ -23,12 +23,14 @@ type Suite struct {
 	// Owner is the only owner that the store knows: that of an authenticated connection. Empty means that leases
 	// are kept for whatever owner they name.
 	Owner string
+	// Collect makes the store do what it does as time passes, as if so much of it had passed; nil for a store that never deletes a share.
+	Collect func(t *testing.T, store share.Store, ahead time.Duration)
 	// NoResume is set for a store that keeps no unfinished uploads.
 	NoResume bool
 }
 
-// Test runs the suite against the stores that open returns. Resumption, space and usage are tested when the store
-// implements share.Resumer, share.Spacer and share.Accounter.
+// Test runs the suite against the stores that open returns. Resumption, space, usage, heads and batches are tested when the
+// store implements share.Resumer, share.Spacer, share.Accounter, share.HeadStore and share.Batcher.
 func Test(t *testing.T, open func(t *testing.T) share.Store) {
 	Suite{Open: open}.Run(t)
 }
@@ -72,6 +74,21 @@ func (s Suite) Run(t *testing.T) {
 		{"LeaseCost", Suite.testLeaseCost},
 		{"UsageReopened", Suite.testUsageReopened},
 		{"Reopen", Suite.testReopen},
+		{"Batch", Suite.testBatch},
+		{"BatchRefused", Suite.testBatchRefused},
+		{"BatchFetchLarge", Suite.testBatchFetchLarge},
+		{"BatchLeases", Suite.testBatchLeases},
+		{"BatchConcurrent", Suite.testBatchConcurrent},
+		{"Heads", Suite.testHeads},
+		{"HeadConflicts", Suite.testHeadConflicts},
+		{"HeadRefused", Suite.testHeadRefused},
+		{"HeadSetters", Suite.testHeadSetters},
+		{"HeadReopened", Suite.testHeadReopened},
+		{"ReleaseByVersions", Suite.testReleaseByVersions},
+		{"ReleaseByAge", Suite.testReleaseByAge},
+		{"ReleaseOfOthers", Suite.testReleaseOfOthers},
+		{"ReleaseReopened", Suite.testReleaseReopened},
+		{"Collect", Suite.testCollect},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(s, t) })
 	}
