@@ -16,8 +16,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
+	"cairn/internal/boltfile"
 	"cairn/share"
 	"cairn/share/head"
 )
@@ -35,7 +35,7 @@ var headsBucket = []byte("heads/1")
 
 // A State is the memory of one node, in a file. It is safe for concurrent use.
 type State struct {
-	db  *bolt.DB
+	db  *boltfile.File
 	log *slog.Logger
 
 	writing sync.Mutex // held by who writes to the file
@@ -52,7 +52,7 @@ type State struct {
 // remember anew. The caller closes the State.
 func Open(path string, log *slog.Logger) (*State, error) {
 	db, err := open(path)
-	if damaged(err) {
+	if errors.Is(err, boltfile.ErrDamaged) || errors.Is(err, share.ErrCorrupt) {
 		aside := path + ".damaged"
 		log.Warn("what the node remembered of heads is damaged and was moved aside; it begins anew", "path", aside, "error", err)
 		if err := os.Rename(path, aside); err != nil {
@@ -61,7 +61,7 @@ func Open(path string, log *slog.Logger) (*State, error) {
 		db, err = open(path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("state: %s: %w", path, err)
+		return nil, fmt.Errorf("state: %w", err)
 	}
 	s := &State{
 		db: db, log: log, pending: map[share.Name]head.Head{}, wake: make(chan struct{}, 1), stop: make(chan struct{}),
@@ -71,39 +71,21 @@ func Open(path string, log *slog.Logger) (*State, error) {
 }
 
 // open opens the file and reads all of it once, which is how damage shows.
-func open(path string) (db *bolt.DB, err error) {
-	defer func() {
-		if r := recover(); r != nil { // bbolt panics where a page makes no sense
-			err = fmt.Errorf("%w: %v", share.ErrCorrupt, r)
-		}
-		if err != nil && db != nil {
-			err = errors.Join(err, db.Close())
-		}
-	}()
-	db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: openTimeout, FreelistType: bolt.FreelistMapType})
+func open(path string) (*boltfile.File, error) {
+	db, err := boltfile.Open(path, openTimeout, headsBucket)
 	if err != nil {
 		return nil, err
 	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		bucket, err := tx.CreateBucketIfNotExists(headsBucket)
-		if err != nil {
-			return err
-		}
-		return bucket.ForEach(func(k, v []byte) error {
+	err = db.View(func(tx *bolt.Tx) error {
+		return tx.Bucket(headsBucket).ForEach(func(k, v []byte) error {
 			_, err := decode(k, v)
 			return err
 		})
 	})
-	return db, err
-}
-
-func damaged(err error) bool {
-	for _, kind := range []error{bolterrors.ErrInvalid, bolterrors.ErrChecksum, bolterrors.ErrVersionMismatch, share.ErrCorrupt} {
-		if errors.Is(err, kind) {
-			return true
-		}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
-	return false
+	return db, nil
 }
 
 // Close writes what waits to be written and closes the file.

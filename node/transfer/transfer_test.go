@@ -374,7 +374,8 @@ func TestMissingFile(t *testing.T) {
 	must(t, err)
 	root, gone := g.capability(true), g.capability(false)
 	g.folders[root.Text()] = []transfer.Item{
-		{Name: "gone", Capability: gone, Size: 4}, {Name: "good", Capability: good, Size: 4},
+		{Name: "gone", Capability: gone, Size: 4},
+		{Name: "good", Capability: good, Size: 4},
 		{Name: "large", Capability: gone, Size: transfer.SmallFile + 1},
 	}
 	dir := t.TempDir()
