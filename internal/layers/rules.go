@@ -76,8 +76,6 @@ var Homes = []Home{
 	{"github.com/ipfs/go-datastore", []string{"p2p/discovery"}, "only the DHT wants a datastore"},
 	{"github.com/fxamacker/cbor", []string{"share/encoding", "share/disk", "p2p/wire", "introducer", "grid/dir/page"}, "CBOR is for formats with a specification"},
 	{"golang.org/x/text", []string{"grid/dir/page", "node/account"}, "names are normalised in one place, and what people type from memory or paper in another"},
-	{"go.etcd.io/bbolt", []string{"node/state"}, "what a node remembers between runs has one home"},
-	{"golang.org/x/text", []string{"grid/dir/page"}, "names are normalised in one place"},
 	{"github.com/spf13/cobra", []string{"cmd"}, "the command line is parsed in cmd only"},
 	{"github.com/bmatcuk/doublestar", []string{"node/localtree"}, "patterns of file names have one meaning"},
 	{"github.com/kardianos/service", []string{"cmd/service"}, "service managers are spoken to in one place"},
