@@ -40,6 +40,7 @@ type Host struct {
 	finder  atomic.Pointer[Finder]
 
 	paths      *paths
+	ports      *ports
 	sight      sight
 	router     router
 	interfaces interfaces
@@ -75,6 +76,7 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 		book: book{path: cfg.Book, grid: cfg.Grid, log: cfg.Logger},
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.ports = newPorts(h.ctx, h.start)
 	if err := h.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start network: %w", err), h.Close())
 	}
@@ -120,6 +122,7 @@ func (h *Host) open() error {
 	if err := h.listen(); err != nil {
 		return err
 	}
+	h.ports.listening(h.host.Network().ListenAddresses())
 	if h.cfg.traversal() {
 		if err := h.seekRelays(); err != nil {
 			return err

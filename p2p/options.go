@@ -15,6 +15,7 @@ import (
 	tls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	"github.com/multiformats/go-multiaddr"
 )
 
 // One member's word on our public address has to be enough: the library's default of four observers leaves a node of a
@@ -40,7 +41,9 @@ func (h *Host) options() ([]libp2p.Option, error) {
 		return nil, err
 	}
 	tcpOptions := []any{tcp.WithConnectionTimeout(h.cfg.DialTimeout)}
-	if !h.cfg.traversal() {
+	if h.cfg.traversal() {
+		tcpOptions = append(tcpOptions, tcp.WithDialerForAddr(func(multiaddr.Multiaddr) (tcp.ContextDialer, error) { return h.ports, nil }))
+	} else {
 		tcpOptions = append(tcpOptions, tcp.DisableReuseport())
 	}
 	options := []libp2p.Option{
@@ -51,7 +54,7 @@ func (h *Host) options() ([]libp2p.Option, error) {
 		libp2p.Security(tls.ID, tls.New), // half again as fast as Noise
 		libp2p.Security(noise.ID, noise.New),
 		libp2p.DefaultMuxers, // yamux with 16 MiB windows
-		libp2p.SwarmOpts(swarm.WithDialRanker(rankDials),
+		libp2p.SwarmOpts(swarm.WithDialRanker(h.ports.rank),
 			swarm.WithDialTimeout(h.cfg.DialTimeout), swarm.WithDialTimeoutLocal(h.cfg.DialTimeout)),
 		libp2p.ConnectionGater(h.gater),
 		libp2p.ResourceManager(resources),

@@ -13,9 +13,10 @@ import (
 )
 
 // punchAgain are the pauses after which another hole is tried for a peer that is reached through a relay. The first attempt, of
-// the library when the relayed connection comes up, is early: one side may not know its outside address yet.
+// the library when the relayed connection comes up, is early: one side may not know its outside address yet. Routers forget what
+// failed attempts left in them after two minutes.
 var punchAgain = [...]time.Duration{
-	2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, time.Minute, 10 * time.Minute, time.Hour,
+	2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 3 * time.Minute, 10 * time.Minute, time.Hour,
 }
 
 // punchTimeout bounds a direct dial, which goes before, and each of three attempts. The library's ten seconds for each are
@@ -34,8 +35,19 @@ func (h *Host) servePunch() (*holepunch.Service, error) {
 	if !ok {
 		return nil, errors.New("hole punching: the host does not tell its addresses")
 	}
-	return holepunch.NewService(h.host, inner.IDService(), h.punchAddresses, holepunch.WithTracer(h.paths),
+	return holepunch.NewService(h.host, inner.IDService(), h.punchAddresses, holepunch.WithTracer(punchTracer{h}),
 		holepunch.DirectDialTimeout(punchTimeout))
+}
+
+// A punchTracer hears of the attempts to punch a hole.
+type punchTracer struct{ h *Host }
+
+// Trace implements the library's interface. It is called before the dial of an attempt, and after it.
+func (t punchTracer) Trace(e *holepunch.Event) {
+	t.h.paths.Trace(e)
+	if begin, ok := e.Evt.(*holepunch.StartHolePunchEvt); ok {
+		t.h.ports.expect(begin.RemoteAddrs)
+	}
 }
 
 // punchAddresses returns the public addresses at which others may see this node, reachable or not.

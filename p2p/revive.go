@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/transport"
 	"github.com/multiformats/go-multiaddr"
@@ -58,20 +59,20 @@ func (h *Host) revive(id peer.ID) {
 
 // answersAnew reports whether the peer shakes hands at one of its addresses.
 func (h *Host) answersAnew(id peer.ID) bool {
-	network, ok := h.host.Network().(dialer)
+	transports, ok := h.host.Network().(dialer)
 	if !ok {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.DialTimeout)
+	ctx, cancel := context.WithTimeout(network.WithForceDirectDial(h.ctx, "revive"), h.cfg.DialTimeout)
 	defer cancel()
 	addresses := slices.DeleteFunc(h.members.info(id).Addrs, func(a multiaddr.Multiaddr) bool {
-		return network.TransportForDialing(a) == nil
+		return transports.TransportForDialing(a) == nil
 	})
 	addresses = addresses[:min(len(addresses), reviveAddresses)]
 	answers := make(chan bool, len(addresses))
 	for _, a := range addresses {
 		h.start(func() {
-			c, err := network.TransportForDialing(a).Dial(ctx, a, id)
+			c, err := transports.TransportForDialing(a).Dial(ctx, a, id)
 			if err == nil {
 				c.Close()
 			}
