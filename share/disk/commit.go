@@ -34,6 +34,7 @@ type committer struct {
 	stopped  chan struct{} // closed when it has ended
 
 	state stateRecord // as the index has it; owned by run once it has started
+	heads headsRecord // likewise
 }
 
 func newCommitter(j *journal, x *index, s *space, state stateRecord) *committer {
@@ -92,13 +93,16 @@ func (c *committer) apply(first *request) {
 	}
 	err := b.write()
 	if err == nil {
-		c.state = b.state
-		c.space.settle(c.state.Bytes, b.more, finished)
+		c.state, c.heads = b.state, b.heads
+		c.space.settle(c.used(), b.more, finished)
 	}
 	for _, r := range waiting {
 		r.done <- err
 	}
 }
+
+// used returns the bytes of what is held.
+func (c *committer) used() int64 { return c.state.Bytes + c.heads.Bytes }
 
 func (c *committer) next(b *batch, n int) *request {
 	if n >= maxBatch || len(b.frames) >= maxBatchBytes {
@@ -116,18 +120,27 @@ func (c *committer) next(b *batch, n int) *request {
 type batch struct {
 	*committer
 	state   stateRecord
+	heads   headsRecord
 	frames  []byte // for the journal
 	files   map[share.StorageIndex]*fileRecord
 	charges map[share.StorageIndex]charge // of the files, as the index has them
 	more    map[string]int64              // by how many bytes each owner has more, once changes was called
 	uploads map[[32]byte]*uploadRecord
 	other   []change
+	wasted  map[uint32]int64 // bytes of the journal's segments that are not needed any more
+
+	names       map[share.Name]*nameRecord
+	nameCharges map[share.Name]charge // as the index has them
+	wanted      map[share.StorageIndex]*wantRecord
+	taken       map[position]headRecord // versions that are in frames
 }
 
 func (c *committer) newBatch() *batch {
 	return &batch{
-		committer: c, state: c.state, files: map[share.StorageIndex]*fileRecord{}, charges: map[share.StorageIndex]charge{},
-		uploads: map[[32]byte]*uploadRecord{},
+		committer: c, state: c.state, heads: c.heads, files: map[share.StorageIndex]*fileRecord{}, charges: map[share.StorageIndex]charge{},
+		uploads: map[[32]byte]*uploadRecord{}, wasted: map[uint32]int64{},
+		names: map[share.Name]*nameRecord{}, nameCharges: map[share.Name]charge{},
+		wanted: map[share.StorageIndex]*wantRecord{}, taken: map[position]headRecord{},
 	}
 }
 
@@ -156,21 +169,36 @@ func (b *batch) upload(upload [32]byte) (*uploadRecord, error) {
 	return r, nil
 }
 
-// log appends a record to the journal and returns where it will be.
-func (b *batch) log(k kind, r journalRecord) (position, error) {
-	if len(b.frames) == 0 {
-		at, err := b.journal.begin()
-		if err != nil {
-			return position{}, err
-		}
+// begin makes sure that the journal can be appended to.
+func (b *batch) begin() error {
+	if len(b.frames) > 0 {
+		return nil
+	}
+	at, err := b.journal.begin()
+	if err == nil {
 		b.state.At = at
+	}
+	return err
+}
+
+// log appends a record to the journal and returns where it will be.
+func (b *batch) log(k kind, record any) (position, error) {
+	return b.logFrame(k, must(recordEncoder.Marshal(record)))
+}
+
+func (b *batch) logFrame(k kind, payload []byte) (position, error) {
+	if err := b.begin(); err != nil {
+		return position{}, err
 	}
 	at := b.state.At
 	before := len(b.frames)
-	b.frames = appendFrame(b.frames, k, must(recordEncoder.Marshal(r)))
+	b.frames = appendFrame(b.frames, k, payload)
 	b.state.At.Offset += int64(len(b.frames) - before)
 	return at, nil
 }
+
+// waste notes that bytes of the journal are not needed any more.
+func (b *batch) waste(at position, bytes int64) { b.wasted[at.Segment] += bytes }
 
 // store logs and records a share that is held from now on. A small share that the store has already, with the same
 // bytes behind the same root, stays where it is.
@@ -203,25 +231,48 @@ func (b *batch) same(old shareRecord, r journalRecord) bool {
 	if old.At == (position{}) {
 		return false
 	}
-	held, err := b.journal.read(old.At)
+	held, err := b.journal.read(old.At, old.Size)
 	return err == nil && bytes.Equal(held.Data, r.Data)
 }
 
 // put records where a share is.
 func (b *batch) put(f *fileRecord, r journalRecord, s shareRecord) error {
-	u, err := b.upload(r.Upload)
-	if err != nil {
-		return err
+	if r.Upload != ([32]byte{}) {
+		u, err := b.upload(r.Upload)
+		if err != nil {
+			return err
+		}
+		u.put(committedRecord{Number: r.Number, Index: r.Index})
 	}
-	u.put(committedRecord{Number: r.Number, Index: r.Index})
 	if len(f.Shares) == 0 {
 		b.state.Files++
+	}
+	if old, held := f.share(r.Number); held && old.At != s.At {
+		b.wasteShare(old)
 	}
 	f.Root = r.Root
 	shares, bytes := f.put(s)
 	b.state.Shares += shares
 	b.state.Bytes += bytes
 	return nil
+}
+
+func (b *batch) wasteShare(s shareRecord) {
+	if s.At != (position{}) {
+		b.waste(s.At, s.Size+frameCost)
+	}
+}
+
+// discard logs and records that a share is no longer held, and reports whether it was.
+func (b *batch) discard(index share.StorageIndex, s shareRecord) (bool, error) {
+	was := int64(fileTombstone)
+	if s.At != (position{}) {
+		was = int64(s.At.Segment)
+	}
+	if _, err := b.log(kindRemoved, journalRecord{Index: index, Number: s.Number, Size: was}); err != nil {
+		return false, err
+	}
+	return b.remove(index, s.Number)
 }
 
 // remove records that a share is no longer held, and reports whether it was.
@@ -236,6 +287,7 @@ func (b *batch) remove(index share.StorageIndex, n share.Number) (bool, error) {
 	}
 	b.state.Shares--
 	b.state.Bytes -= f.Shares[i].Size
+	b.wasteShare(f.Shares[i])
 	f.Shares = append(f.Shares[:i:i], f.Shares[i+1:]...)
 	if len(f.Shares) == 0 {
 		b.state.Files--
@@ -272,13 +324,21 @@ func (b *batch) changes() []change {
 		c := change{key: fileKey(index)}
 		if len(r.Shares) > 0 {
 			c.data = seal(r)
+		} else if b.charges[index].bytes == 0 {
+			continue // it was looked for and is not held
 		}
 		changes = append(changes, c)
 	}
 	for upload, r := range b.uploads {
-		changes = append(changes, change{uploadKey(upload), seal(r)})
+		c := change{key: uploadKey(upload)}
+		if len(r.Committed) > 0 {
+			c.data = seal(r)
+		}
+		changes = append(changes, c)
 	}
 	changes = append(changes, b.other...)
+	changes = append(changes, b.nameChanges()...)
+	changes = append(changes, b.wasteChanges()...)
 	if len(changes) == 0 {
 		return nil
 	}

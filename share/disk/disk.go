@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gofrs/flock"
 
@@ -24,6 +25,9 @@ import (
 
 // DefaultReserve is the part of the disk in bytes that is left to others where nothing else is said.
 const DefaultReserve = 1 << 30
+
+// DefaultGrace is how long a share stays after its last lease has ended where nothing else is said.
+const DefaultGrace = 14 * 24 * time.Hour
 
 // Options say how a directory is used.
 type Options struct {
@@ -36,15 +40,19 @@ type Options struct {
 	Logger *slog.Logger
 	// OnQuarantine is called for each share that did not verify and was moved aside; nil for nobody.
 	OnQuarantine func(Quarantined)
+	// Grace is how long a share stays after its last lease has ended; 0 means DefaultGrace.
+	Grace time.Duration
 	// RebuildIndex computes the index again even where it looks good.
 	RebuildIndex bool
 
 	files    files // nil for the machine's; tests fail it
 	memTable int64 // 0 for memTableBytes; tests save memory
+	segment  int64 // 0 for segmentBytes; tests fill one quickly
+	inline   int64 // 0 for InlineMax; tests have files of small shares
 }
 
-// A Store keeps shares in a directory. It implements share.Store, share.Resumer, share.Spacer and share.Accounter, and is
-// safe for concurrent use. One process at a time can have a directory open.
+// A Store keeps shares in a directory. It implements share.Store, share.Batcher, share.HeadStore, share.Resumer,
+// share.Spacer and share.Accounter, and is safe for concurrent use. One process at a time can have a directory open.
 type Store struct {
 	dir        string
 	uploads    string
@@ -54,6 +62,9 @@ type Store struct {
 	log        *slog.Logger
 	report     func(Quarantined)
 	memTable   int64
+	segment    int64
+	inline     int64
+	grace      time.Duration
 	refuse     error // why nothing can be written: ErrReadOnly or ErrNoSpace; nil otherwise
 
 	lock      *flock.Flock
@@ -69,6 +80,11 @@ type Store struct {
 
 	dirsMu sync.Mutex
 	dirs   [256]bool // which directories below shares are known to be there
+
+	placing [256]sync.Mutex // by first byte of the storage index: held while a share file comes or goes and the index follows
+
+	collecting sync.Mutex // held while shares are collected
+	clock      clock
 }
 
 var (
@@ -76,6 +92,8 @@ var (
 	_ share.Resumer   = (*Store)(nil)
 	_ share.Spacer    = (*Store)(nil)
 	_ share.Accounter = (*Store)(nil)
+	_ share.Batcher   = (*Store)(nil)
+	_ share.HeadStore = (*Store)(nil)
 )
 
 // Open opens or makes the store in a directory. A directory that cannot be written, or a disk too full for the index,
@@ -90,6 +108,7 @@ func Open(dir string, o Options) (*Store, error) {
 	s := &Store{
 		dir: dir, uploads: filepath.Join(dir, "uploads"), shares: filepath.Join(dir, "shares"), quarantine: filepath.Join(dir, "quarantine"),
 		files: o.files, log: o.Logger, report: o.OnQuarantine, memTable: cmp.Or(o.memTable, memTableBytes), sessions: newSessions(),
+		segment: cmp.Or(o.segment, segmentBytes), inline: cmp.Or(o.inline, InlineMax), grace: cmp.Or(o.Grace, DefaultGrace),
 	}
 	if s.files == nil {
 		s.files = systemFiles{}
@@ -123,7 +142,7 @@ func (s *Store) open(rebuild bool) error {
 	if s.refuse == nil {
 		s.refuse = s.space.index(0)
 	}
-	journal, err := openJournal(s.files, filepath.Join(s.dir, "journal"), s.handles)
+	journal, err := openJournal(s.files, filepath.Join(s.dir, "journal"), s.segment, s.handles)
 	if err != nil {
 		return err
 	}
@@ -132,8 +151,16 @@ func (s *Store) open(rebuild bool) error {
 	if err != nil {
 		return err
 	}
-	s.space.settle(state.Bytes, nil, nil)
+	// A number is never used twice, also when its segment is gone.
+	s.journal.last = max(s.journal.last, state.At.Segment)
 	s.committer = newCommitter(s.journal, s.index, s.space, state)
+	if _, err := s.index.get(headsKey, &s.committer.heads); err != nil {
+		return err
+	}
+	s.space.settle(s.committer.used(), nil, nil)
+	if err := s.openClock(); err != nil {
+		return err
+	}
 	if s.refuse != nil {
 		s.log.Warn("the storage serves what it has and takes nothing", "directory", s.dir, "reason", s.refuse)
 		close(s.committer.stopped)
@@ -164,9 +191,13 @@ func (s *Store) prepare() error {
 	return nil
 }
 
-const formatText = "cairn storage 1\n"
+// Version 1 had no versions of names in its journal, and records of at most 16 KiB.
+const (
+	formatText = "cairn storage 2\n"
+	formatOne  = "cairn storage 1\n"
+)
 
-// checkFormat writes the file that names the format, or reads it.
+// checkFormat writes the file that names the format, or reads it. A directory of version 1 becomes one of version 2.
 func (s *Store) checkFormat() error {
 	name := filepath.Join(s.dir, "format")
 	data, err := os.ReadFile(name)
@@ -181,10 +212,10 @@ func (s *Store) checkFormat() error {
 		return fail(s.files.SyncDir(s.dir))
 	case err != nil:
 		return err
-	case string(data) == formatText:
+	case string(data) == formatText || string(data) == formatOne && s.refuse != nil:
 		return nil
-	case strings.HasPrefix(formatText, string(data)) && s.refuse == nil:
-		// A process was interrupted while it wrote this, the first of all files.
+	case string(data) == formatOne || strings.HasPrefix(formatText, string(data)) && s.refuse == nil:
+		// Or a process was interrupted while it wrote this.
 		return writeFile(s.files, name, []byte(formatText))
 	}
 	return fmt.Errorf("%w: its format is %.40q, this program knows %q: use the program that wrote it", share.ErrVersion, data, formatText)
@@ -277,6 +308,13 @@ func (s *Store) place(index share.StorageIndex, n share.Number) (dir, name strin
 	}
 	s.dirs[index[0]] = true
 	return dir, name, nil
+}
+
+// lockPlace keeps others from putting a file of the storage index in its place, or removing it.
+func (s *Store) lockPlace(index share.StorageIndex) (unlock func()) {
+	m := &s.placing[index[0]]
+	m.Lock()
+	return m.Unlock
 }
 
 func (s *Store) names(index share.StorageIndex, n share.Number) (dir, name string) {

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -128,6 +129,9 @@ func (w *workload) again() *workload {
 // testMemTable keeps the index of a test small: most tests open several.
 const testMemTable = 1 << 20
 
+// testInline has shares of some KiB be files in most tests.
+const testInline = 4 << 10
+
 const workloadShare = share.Number(2)
 
 // run uploads every file once; acknowledged is called as soon as one is.
@@ -218,7 +222,7 @@ func wantEmpty(t *testing.T, dir string) {
 func mustOpen(t testing.TB, dir string, o Options) *Store {
 	t.Helper()
 	o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
-	o.memTable = testMemTable
+	o.memTable, o.inline = testMemTable, cmp.Or(o.inline, testInline)
 	store, err := Open(dir, o)
 	if err != nil {
 		t.Fatalf("open: %v", err)
@@ -253,7 +257,7 @@ func TestEveryFault(t *testing.T) {
 					in.Only("write")
 				}
 				dir, w := quickDir(t), all.again()
-				store, err := Open(dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable})
+				store, err := Open(dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable, inline: testInline})
 				if err == nil {
 					w.run(t.Context(), store, func(int) {})
 					store.Close()
@@ -270,7 +274,7 @@ func TestFullFromThenOn(t *testing.T) {
 	for n := int64(1); ; n += 5 {
 		in := fault.From(n, fault.Action{Err: syscall.ENOSPC})
 		dir, w := quickDir(t), all.again()
-		store, err := Open(dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable})
+		store, err := Open(dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable, inline: testInline})
 		if err == nil {
 			err = w.run(t.Context(), store, func(int) {})
 			err = errors.Join(err, store.Close())
@@ -297,7 +301,7 @@ func TestFailedSyncForgets(t *testing.T) {
 	in := fault.At(2, fault.Action{Err: syscall.EIO}).Only("sync") // the first is that of the mark in Open
 	dir := t.TempDir()
 	mustOpen(t, dir, Options{}).Close()
-	store := mustOpen(t, dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable})
+	store := mustOpen(t, dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable, inline: testInline})
 	f := storetest.NewFile(t, 1, 1, 3, 32<<10, 20_000)
 	if err := f.Put(t.Context(), store, 0, "alice"); !errors.Is(err, syscall.EIO) || len(in.Fired()) != 1 {
 		t.Fatalf("put: %v, %v", err, in.Fired())
@@ -317,7 +321,7 @@ func TestJournalSegments(t *testing.T) {
 	f := storetest.NewFile(t, 1, 1, 3, 4<<10, 500)
 	in := fault.At(3, fault.Action{Truncate: true}).Only("write") // after the mark in Open and the magic
 	mustOpen(t, dir, Options{}).Close()
-	store := mustOpen(t, dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable})
+	store := mustOpen(t, dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable, inline: testInline})
 	if err := f.Put(t.Context(), store, 0, "alice"); !errors.Is(err, fault.ErrInjected) {
 		t.Fatalf("put: %v", err)
 	}

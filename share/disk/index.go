@@ -303,6 +303,29 @@ func (x *index) each(prefix byte, fn func(key, data []byte) error) error {
 	})
 }
 
+// page returns up to n records in Badger whose key begins with the prefix and follows the given key, in order.
+func (x *index) page(prefix byte, after []byte, n int) ([]change, error) {
+	if x.db == nil {
+		return nil, nil
+	}
+	var found []change
+	err := x.view(func(txn *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.Prefix, o.PrefetchSize = []byte{prefix}, min(n, o.PrefetchSize)
+		it := txn.NewIterator(o)
+		defer it.Close()
+		for it.Seek(append(append([]byte{prefix}, after...), 0)); it.Valid() && len(found) < n; it.Next() {
+			data, err := it.Item().ValueCopy(nil)
+			if err != nil {
+				return err
+			}
+			found = append(found, change{it.Item().KeyCopy(nil), data})
+		}
+		return nil
+	})
+	return found, err
+}
+
 // after returns up to n storage indexes that follow the given one in order.
 func (x *index) after(last share.StorageIndex, n int) ([]share.StorageIndex, error) {
 	seen := map[share.StorageIndex]bool{}

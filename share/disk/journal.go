@@ -2,51 +2,38 @@ package disk
 
 import (
 	"bufio"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-
-	"cairn/share"
 )
 
-// The journal is the truth about what the store holds: one record for each share stored or removed, and the bytes
-// of the smallest shares. It is only ever appended to, one segment file after the other; a segment that may have
-// been torn is never written again. docs/storage.md has the bytes.
+// The journal is the truth about what the store holds: one record for each share stored or removed and for each version
+// of a name, and the bytes of the smaller shares. It is only ever appended to, one segment file after the other; a segment
+// that may have been torn is never written again. Segments of which little is still needed are written anew at the
+// journal's end and removed (rewrite.go). docs/storage.md has the bytes.
 const (
 	journalMagic  = "cairnjr1"
 	segmentSuffix = ".log"
 	segmentBytes  = 64 << 20 // a segment that is longer gets a successor
-	frameMagic    = 0x9ec41a5d
-	frameHeader   = 4 + 4 + 1 + 4 // magic, CRC-32C of the rest, kind, length of the payload
-	maxPayload    = 16 << 10
-)
-
-type kind byte
-
-const (
-	kindSmall   kind = 1 // a share with its bytes
-	kindFile    kind = 2 // a share that has its own file
-	kindRemoved kind = 3 // a share that is no longer held
 )
 
 type journal struct {
 	files   files
 	dir     string
 	handles *handles
+	segment int64  // bytes after which a segment gets a successor
 	last    uint32 // number of the newest segment
 	current file   // the segment that is appended to, nil before the first batch and after a failure
 	end     int64  // its length
 }
 
-func openJournal(f files, dir string, h *handles) (*journal, error) {
-	j := &journal{files: f, dir: dir, handles: h}
+func openJournal(f files, dir string, segment int64, h *handles) (*journal, error) {
+	j := &journal{files: f, dir: dir, handles: h, segment: segment}
 	segments, err := j.segments()
 	if err != nil {
 		return nil, err
@@ -81,7 +68,7 @@ func (j *journal) name(segment uint32) string {
 
 // begin makes sure that there is a segment to append to and returns where the next record goes.
 func (j *journal) begin() (position, error) {
-	if j.current != nil && j.end < segmentBytes {
+	if j.current != nil && j.end < j.segment {
 		return position{Segment: j.last, Offset: j.end}, nil
 	}
 	j.abandon()
@@ -125,61 +112,21 @@ func (j *journal) abandon() {
 	}
 }
 
-// appendFrame appends one record to a batch.
-func appendFrame(batch []byte, k kind, payload []byte) []byte {
-	start := len(batch)
-	batch = binary.BigEndian.AppendUint32(batch, frameMagic)
-	batch = append(batch, 0, 0, 0, 0, byte(k))
-	batch = binary.BigEndian.AppendUint32(batch, uint32(len(payload)))
-	batch = append(batch, payload...)
-	binary.BigEndian.PutUint32(batch[start+4:], crc32.Checksum(batch[start+8:], castagnoli))
-	return batch
-}
-
-var errFrame = fmt.Errorf("journal record: %w", share.ErrCorrupt)
-
-// parseFrame reads the frame at the start of p and returns its length. io.ErrShortBuffer means that p ends before
-// the frame does.
-func parseFrame(p []byte) (kind, journalRecord, int, error) {
-	var r journalRecord
-	if len(p) < frameHeader {
-		return 0, r, 0, io.ErrShortBuffer
-	}
-	if binary.BigEndian.Uint32(p) != frameMagic {
-		return 0, r, 0, errFrame
-	}
-	length := int(binary.BigEndian.Uint32(p[9:]))
-	if length > maxPayload {
-		return 0, r, 0, errFrame
-	}
-	size := frameHeader + length
-	if len(p) < size {
-		return 0, r, size, io.ErrShortBuffer
-	}
-	if crc32.Checksum(p[8:size], castagnoli) != binary.BigEndian.Uint32(p[4:]) {
-		return 0, r, 0, errFrame
-	}
-	if err := recordDecoder.Unmarshal(p[frameHeader:size], &r); err != nil {
-		return 0, r, 0, fmt.Errorf("%w: %v", errFrame, err)
-	}
-	return kind(p[8]), r, size, nil
-}
-
-// read returns the record at a position. It is safe for concurrent use.
-func (j *journal) read(at position) (journalRecord, error) {
+// frame returns the kind and the payload of the frame at a position, which has about so many bytes; a longer one is read
+// again. It is safe for concurrent use. The error wraps fs.ErrNotExist when the segment is gone.
+func (j *journal) frame(at position, about int64) (kind, []byte, error) {
 	h, err := j.handles.open(j.name(at.Segment))
 	if err != nil {
-		return journalRecord{}, fmt.Errorf("journal: %w", err)
+		return 0, nil, fmt.Errorf("journal: %w", err)
 	}
 	defer h.release()
-	// Most records fit; a larger one is read again.
-	p := make([]byte, InlineMax+1024)
+	p := make([]byte, min(about, frameHeader+maxPayload))
 	for {
 		n, err := h.file.ReadAt(p, at.Offset)
 		if err != nil && err != io.EOF {
-			return journalRecord{}, fmt.Errorf("journal: %w", err)
+			return 0, nil, fmt.Errorf("journal: %w", err)
 		}
-		_, record, size, err := parseFrame(p[:n])
+		k, payload, size, err := parseFrame(p[:n])
 		if errors.Is(err, io.ErrShortBuffer) {
 			if n == len(p) && size > len(p) {
 				p = make([]byte, size)
@@ -187,16 +134,50 @@ func (j *journal) read(at position) (journalRecord, error) {
 			}
 			err = errFrame
 		}
-		return record, err
+		return k, payload, err
 	}
+}
+
+// read returns the record of a share at a position.
+func (j *journal) read(at position, size int64) (journalRecord, error) {
+	var r journalRecord
+	_, payload, err := j.frame(at, size+frameCost)
+	if err == nil {
+		err = decodeFrame(payload, &r)
+	}
+	return r, err
+}
+
+// readHead returns the record of a version at a position.
+func (j *journal) readHead(v versionRecord) (headRecord, error) {
+	var r headRecord
+	k, payload, err := j.frame(v.At, v.Size)
+	if err == nil && k != kindHead {
+		err = errFrame
+	}
+	if err == nil {
+		err = decodeFrame(payload, &r)
+	}
+	return r, err
+}
+
+// remove removes a segment of which nothing is needed. Who reads from it goes on.
+func (j *journal) remove(segment uint32) error {
+	j.handles.evict(j.name(segment))
+	err := removeAll(j.files, j.name(segment))
+	if err == nil {
+		err = j.files.SyncDir(j.dir)
+	}
+	return fail(err)
 }
 
 // A visit is one record seen by scan.
 type visit struct {
-	kind   kind
-	at     position // where the record is
-	next   position // where the next one starts
-	record journalRecord
+	kind    kind
+	at      position // where the record is
+	next    position // where the next one starts
+	clean   int64    // the offset from which on the segment holds nothing but good records up to here
+	payload []byte   // valid until the visit ends
 }
 
 // scan calls fn for every good record from a position on, in order, and returns how many bytes it had to skip:
@@ -223,34 +204,58 @@ func (j *journal) scan(from position, fn func(visit) error) (skipped int64, err 
 	return skipped, nil
 }
 
+// scanSegment is scan for one segment, from an offset on.
 func (j *journal) scanSegment(segment uint32, off int64, fn func(visit) error) (skipped int64, err error) {
 	f, err := j.files.Open(j.name(segment), openRead)
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
-	in := bufio.NewReaderSize(io.NewSectionReader(f, off, 1<<62-off), 4*(frameHeader+maxPayload))
+	in := bufio.NewReaderSize(io.NewSectionReader(f, off, 1<<62-off), 2*(frameHeader+maxPayload))
+	clean := off
 	for {
-		p, err := in.Peek(frameHeader + maxPayload)
-		if err != nil && err != io.EOF {
-			return skipped, err
-		}
-		if len(p) == 0 {
+		k, payload, size, err := peekFrame(in)
+		switch {
+		case err == io.EOF:
 			return skipped, nil
-		}
-		k, record, size, err := parseFrame(p)
-		if err != nil {
+		case errors.Is(err, errFrame):
 			// Damage, or the torn end: look for the next record byte by byte.
 			in.Discard(1)
 			off++
 			skipped++
+			clean = off
 			continue
-		}
-		in.Discard(size)
-		at := position{Segment: segment, Offset: off}
-		off += int64(size)
-		if err := fn(visit{k, at, position{Segment: segment, Offset: off}, record}); err != nil {
+		case err != nil:
 			return skipped, err
 		}
+		at := position{Segment: segment, Offset: off}
+		off += int64(size)
+		if err := fn(visit{k, at, position{Segment: segment, Offset: off}, clean, payload}); err != nil {
+			return skipped, err
+		}
+		in.Discard(size)
 	}
+}
+
+// peekFrame returns the next frame without taking it: io.EOF at the end, errFrame where no frame begins.
+func peekFrame(in *bufio.Reader) (kind, []byte, int, error) {
+	p, err := in.Peek(frameHeader)
+	if err == io.EOF && len(p) > 0 {
+		err = errFrame
+	}
+	if err != nil {
+		return 0, nil, 0, err
+	}
+	k, payload, size, err := parseFrame(p)
+	if !errors.Is(err, io.ErrShortBuffer) {
+		return k, payload, size, err
+	}
+	p, err = in.Peek(size)
+	if err == io.EOF {
+		err = errFrame
+	}
+	if err != nil {
+		return 0, nil, 0, err
+	}
+	return parseFrame(p)
 }

@@ -45,7 +45,7 @@ func killedWriter(dir string) error {
 		return err
 	}
 	in := fault.At(at, fault.Action{Do: func() { syscall.Kill(os.Getpid(), syscall.SIGKILL) }})
-	store, err := Open(dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable})
+	store, err := Open(dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable, inline: testInline})
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func TestOpenTwice(t *testing.T) {
 }
 
 func TestFormat(t *testing.T) {
-	for text, want := range map[string]error{"cairn storage 2\n": share.ErrVersion, "something else": share.ErrVersion, "cairn sto": nil, "": nil} {
+	for text, want := range map[string]error{"cairn storage 3\n": share.ErrVersion, "something else": share.ErrVersion, "cairn storage 1\n": nil, "cairn sto": nil, "": nil} {
 		dir := t.TempDir()
 		mustOpen(t, dir, Options{}).Close()
 		if err := os.WriteFile(filepath.Join(dir, "format"), []byte(text), 0o600); err != nil {

@@ -76,10 +76,16 @@ func (r *fileRecord) charge() charge {
 	if c.bytes == 0 {
 		return c
 	}
-	for _, l := range r.Leases {
+	for _, l := range r.leases() {
 		c.owners = append(c.owners, l.Owner)
 	}
 	return c
+}
+
+func (b *batch) charge(c charge, times int64) {
+	for _, owner := range c.owners {
+		b.more[owner] += times * c.bytes
+	}
 }
 
 // owners returns what the index has to write of the owners, and notes by how much each has more.
@@ -87,12 +93,16 @@ func (b *batch) owners() []change {
 	b.more = map[string]int64{}
 	for index, r := range b.files {
 		before, after := b.charges[index], r.charge()
-		for _, owner := range before.owners {
-			b.more[owner] -= before.bytes
+		b.charge(before, -1)
+		b.charge(after, 1)
+	}
+	for name, r := range b.names {
+		if !r.changed {
+			continue
 		}
-		for _, owner := range after.owners {
-			b.more[owner] += after.bytes
-		}
+		before, after := b.nameCharges[name], r.charge()
+		b.charge(before, -1)
+		b.charge(after, 1)
 	}
 	var changes []change
 	for owner, more := range b.more {
@@ -130,6 +140,10 @@ func (s *Store) loadOwners(state stateRecord, empty bool) (stateRecord, error) {
 			return nil
 		})
 	}
+	var heads headsRecord
+	if err == nil {
+		_, err = s.index.get(headsKey, &heads)
+	}
 	if err != nil && !errors.Is(err, share.ErrCorrupt) {
 		return state, err
 	}
@@ -137,8 +151,11 @@ func (s *Store) loadOwners(state stateRecord, empty bool) (stateRecord, error) {
 		if state, held, err = s.countOwners(state); err != nil {
 			return state, err
 		}
+		if _, err := s.index.get(headsKey, &heads); err != nil {
+			return state, err
+		}
 	}
-	s.space.settle(state.Bytes, held, nil)
+	s.space.settle(state.Bytes+heads.Bytes, held, nil)
 	return state, nil
 }
 
@@ -166,6 +183,10 @@ func (s *Store) countOwners(state stateRecord) (stateRecord, map[string]int64, e
 	if err != nil {
 		return state, nil, err
 	}
+	heads, err := s.countNames(held)
+	if err != nil {
+		return state, nil, err
+	}
 	var changes []change
 	err = s.index.each(ownerPrefix, func(key, _ []byte) error {
 		if held[string(key[1:])] == 0 {
@@ -179,7 +200,28 @@ func (s *Store) countOwners(state stateRecord) (stateRecord, map[string]int64, e
 	for owner, n := range held {
 		changes = append(changes, ownerChange(owner, n))
 	}
-	return state, held, s.index.write(append(changes, change{stateKey, seal(state)}, counted))
+	return state, held, s.index.write(append(changes, change{headsKey, seal(heads)}, change{stateKey, seal(state)}, counted))
+}
+
+// countNames counts what is held of all names and adds it to what their owners have.
+func (s *Store) countNames(held map[string]int64) (headsRecord, error) {
+	var heads headsRecord
+	err := s.index.each(namePrefix, func(key, data []byte) error {
+		if len(key) != 1+len(share.Name{}) {
+			return nil // heads
+		}
+		var n nameRecord
+		if err := unseal(data, &n); err != nil {
+			s.index.damaged(err)
+			return nil
+		}
+		heads.Names, heads.Bytes = heads.Names+1, heads.Bytes+n.size()
+		for _, owner := range n.charge().owners {
+			held[owner] += n.size()
+		}
+		return nil
+	})
+	return heads, err
 }
 
 // Usage implements share.Accounter.

@@ -33,12 +33,24 @@ func countAll(t *testing.T, store *Store) (usage map[string]int64, state stateRe
 		for _, s := range r.Shares {
 			state.Shares++
 			state.Bytes += s.Size
-			for _, l := range r.Leases {
+			for _, l := range r.leases() {
 				usage[l.Owner] += s.Size
 			}
 		}
 		return nil
 	})
+	if err == nil {
+		err = store.index.each(namePrefix, func(key, data []byte) error {
+			var n nameRecord
+			if len(key) == 1+len(share.Name{}) {
+				if err := unseal(data, &n); err != nil {
+					return err
+				}
+				usage[n.Lease.Owner] += n.size()
+			}
+			return nil
+		})
+	}
 	if err != nil {
 		t.Fatalf("count: %v", err)
 	}

@@ -10,8 +10,9 @@ import (
 	"cairn/share/encoding"
 )
 
-// InlineMax is the size of the largest share in bytes that lives in the journal; larger ones are files.
-const InlineMax = 4 << 10
+// InlineMax is the size of the largest share in bytes that an upload puts into the journal; larger ones are files. What
+// comes whole is in the journal whatever its size.
+const InlineMax = 64 << 10
 
 // publish checks the share against its root and makes it stable: the share file first (or nothing, where the share
 // goes into the journal), then the journal, then the index. Only then the share is visible and acknowledged.
@@ -32,7 +33,7 @@ func (s *session) publish(ctx context.Context, rootBlock []byte) error {
 			return err
 		}
 	}
-	if inMemory && s.blocks.file == nil && r.Size <= InlineMax {
+	if inMemory && s.blocks.file == nil && r.Size <= s.store.inline {
 		r.Data = append(s.blocks.buf, tail[:len(tail)-len(rootBlock)]...)
 		return s.store.committer.finish(ctx, &s.claim, func(b *batch) error { return b.store(kindSmall, r) })
 	}
@@ -101,6 +102,7 @@ func (s *session) move(ctx context.Context, r journalRecord, f footer) error {
 	if err := s.blocks.close(); err != nil {
 		return &lostError{fail(err)}
 	}
+	defer store.lockPlace(r.Index)()
 	store.handles.evict(name) // some systems replace no open file
 	if err := store.files.Rename(s.blocks.name, name); err != nil {
 		return &lostError{fail(err)}

@@ -2,10 +2,8 @@ package disk
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"sync/atomic"
 
 	"cairn/share"
@@ -17,25 +15,30 @@ func (s *Store) Open(ctx context.Context, index share.StorageIndex, n share.Numb
 	if err := s.ready(ctx); err != nil {
 		return nil, err
 	}
-	f, err := s.index.file(index)
-	if err != nil {
-		return nil, fmt.Errorf("share %d of %s: %w", n, index, err)
-	}
-	held, ok := f.share(n)
-	if !ok {
-		return nil, fmt.Errorf("share %d of %s: %w", n, index, share.ErrNotFound)
-	}
-	r, err := s.reader(f, held, index)
+	var r share.Reader
+	err := s.whileMoving(func() error {
+		f, err := s.index.file(index)
+		if err != nil {
+			return err
+		}
+		held, ok := f.share(n)
+		if !ok {
+			return share.ErrNotFound
+		}
+		r, err = s.reader(f, held, index)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("share %d of %s: %w", n, index, err)
 	}
 	return r, nil
 }
 
-// reader opens what a record points at. A share whose data is gone or cut is ErrCorrupt: the scrub clears it away.
+// reader opens what a record points at. A share whose data is cut is ErrCorrupt: the scrub clears it away. The error is
+// fs.ErrNotExist when the data is gone: it is damage if the record still says that it is there.
 func (s *Store) reader(f fileRecord, held shareRecord, index share.StorageIndex) (share.Reader, error) {
 	if held.At != (position{}) {
-		r, err := s.journal.read(held.At)
+		r, err := s.journal.read(held.At, held.Size)
 		if err != nil {
 			return nil, err
 		}
@@ -47,9 +50,6 @@ func (s *Store) reader(f fileRecord, held shareRecord, index share.StorageIndex)
 	}
 	_, name := s.names(index, held.Number)
 	h, err := s.handles.open(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: its file is gone", share.ErrCorrupt)
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -190,7 +190,10 @@ func (s *Store) catchUp(state stateRecord, whole bool) (stateRecord, error) {
 	if err != nil {
 		return state, fmt.Errorf("count what the owners have: %w", err)
 	}
-	r := &replay{store: s, committer: newCommitter(s.journal, s.index, s.space, state), whole: whole}
+	r := &replay{store: s, committer: newCommitter(s.journal, s.index, s.space, state), whole: whole, gone: map[fileID]bool{}, touched: map[share.Name]bool{}}
+	if _, err := s.index.get(headsKey, &r.committer.heads); err != nil {
+		return state, err
+	}
 	r.begin()
 	skipped, err := s.journal.scan(state.At, r.visit)
 	if err == nil && whole {
@@ -199,14 +202,20 @@ func (s *Store) catchUp(state stateRecord, whole bool) (stateRecord, error) {
 	if err == nil {
 		err = r.flush()
 	}
+	if err == nil {
+		err = r.retire()
+	}
 	if err != nil {
 		return r.committer.state, fmt.Errorf("bring the index up to date: %w", err)
 	}
 	if skipped > 0 {
 		s.log.Warn("the journal has bytes that are no records: an interrupted write, or damage", "directory", s.dir, "bytes", skipped)
 	}
+	for id := range r.gone {
+		s.log.Warn("a share file is gone", "index", id.index, "number", id.number)
+	}
 	if r.changed > 0 {
-		s.log.Info("the index was brought up to date", "directory", s.dir, "records", r.changed, "unreadable files", r.bad)
+		s.log.Info("the index was brought up to date", "directory", s.dir, "records", r.changed, "unreadable files", r.bad+len(r.gone))
 	}
 	return r.committer.state, nil
 }
@@ -220,6 +229,14 @@ type replay struct {
 	pending   int
 	changed   int
 	bad       int
+	gone      map[fileID]bool // share files that the journal tells of and that are not there
+	touched   map[share.Name]bool
+}
+
+// A fileID names a share file.
+type fileID struct {
+	index  share.StorageIndex
+	number share.Number
 }
 
 func (r *replay) begin() {
@@ -237,8 +254,8 @@ func (r *replay) flush() error {
 	if err := r.committer.index.write(changes); err != nil {
 		return err
 	}
-	r.committer.state = r.batch.state
-	r.store.space.settle(r.batch.state.Bytes, r.batch.more, nil)
+	r.committer.state, r.committer.heads = r.batch.state, r.batch.heads
+	r.store.space.settle(r.committer.used(), r.batch.more, nil)
 	r.begin()
 	return nil
 }
@@ -254,34 +271,144 @@ func (r *replay) count() error {
 // visit applies one record of the journal.
 func (r *replay) visit(v visit) error {
 	defer func() { r.batch.state.At = v.next }()
-	record := v.record
+	var err error
+	switch v.kind {
+	case kindSmall, kindFile, kindRemoved:
+		var record journalRecord
+		if err = decodeFrame(v.payload, &record); err == nil {
+			return r.share(v, record)
+		}
+	case kindHead:
+		var record headRecord
+		if err = decodeFrame(v.payload, &record); err == nil {
+			return r.head(v, record)
+		}
+	case kindForgotten:
+		var record forgottenRecord
+		if err = decodeFrame(v.payload, &record); err == nil {
+			return r.forgotten(record)
+		}
+	default:
+		return nil // of a later version: nothing that this one could serve
+	}
+	return r.reject(v, err)
+}
+
+// reject tells of a record that describes nothing.
+func (r *replay) reject(v visit, cause error) error {
+	r.bad++
+	r.store.log.Warn("a journal record describes nothing that can be held", "segment", v.at.Segment, "offset", v.at.Offset, "error", cause)
+	return nil
+}
+
+func (r *replay) share(v visit, record journalRecord) error {
+	id := fileID{record.Index, record.Number}
 	if v.kind == kindRemoved {
+		delete(r.gone, id)
 		if _, err := r.batch.remove(record.Index, record.Number); err != nil {
 			return err
 		}
 		return r.count()
 	}
 	root, err := encoding.CheckRoot(record.Index, record.Root)
-	if err != nil || int(record.Number) >= root.Total || record.Size != root.Layout().RootOffset()+int64(len(record.Root)) {
-		r.bad++
-		r.store.log.Warn("a journal record describes no share", "segment", v.at.Segment, "offset", v.at.Offset)
-		return nil
+	if err == nil && (int(record.Number) >= root.Total || record.Size != root.Layout().RootOffset()+int64(len(record.Root))) {
+		err = errFrame
+	}
+	if err != nil {
+		return r.reject(v, err)
 	}
 	s := shareRecord{Number: record.Number, Size: record.Size}
-	switch v.kind {
-	case kindSmall:
+	if v.kind == kindSmall {
 		s.At = v.at
-	case kindFile:
-		_, name := r.store.names(record.Index, record.Number)
-		if _, err := os.Stat(name); err != nil {
-			r.bad++
-			r.store.log.Warn("a share file is gone", "file", name, "error", err)
-			return nil
-		}
-	default:
-		return nil // of a later version: nothing that this one could serve
+		return r.put(record, s)
+	}
+	_, name := r.store.names(record.Index, record.Number)
+	if _, err := os.Stat(name); err != nil {
+		r.gone[id] = true
+		return nil
 	}
 	return r.put(record, s)
+}
+
+// head applies a version of a name. Records may come in another order than versions, because segments are written anew:
+// what is out of the retention is retired at the end.
+func (r *replay) head(v visit, record headRecord) error {
+	if v.at.Offset-record.Group < v.clean {
+		return r.reject(v, errors.New("a version whose shares were not written whole"))
+	}
+	n, err := r.batch.name(record.Name)
+	if err != nil {
+		return err
+	}
+	if r.whole {
+		record.Lease.Expires = max(record.Lease.Expires, time.Now().Add(rebuildGrace).Unix())
+	}
+	if err := r.batch.putVersion(n, record, v.at, v.next.Offset-v.at.Offset); err != nil {
+		return err
+	}
+	if !r.whole {
+		r.touched[record.Name] = true
+	}
+	if excess := len(n.Versions) - share.MaxHistory; excess > share.MaxHistory {
+		r.batch.drop(n, excess)
+	}
+	return r.count()
+}
+
+// retire forgets the versions that are out of their retention, of all names or of those that were touched. Those that are too
+// old are left for the collection, which has a clock to trust.
+func (r *replay) retire() error {
+	retire := func(name share.Name) error {
+		n, err := r.batch.name(name)
+		if err == nil {
+			_, err = r.batch.retire(name, n, func(age time.Duration) (now time.Time) {
+				if age == 0 {
+					now = time.Now()
+				}
+				return now
+			})
+		}
+		return err
+	}
+	for name := range r.touched {
+		if err := retire(name); err != nil {
+			return err
+		}
+	}
+	var after []byte
+	for r.whole {
+		page, err := r.committer.index.page(namePrefix, after, collectPage)
+		if err != nil {
+			return err
+		}
+		if len(page) == 0 {
+			break
+		}
+		after = page[len(page)-1].key[1:]
+		for _, c := range page {
+			if len(c.key) != 1+len(share.Name{}) {
+				continue
+			}
+			if err := retire(share.Name(c.key[1:])); err != nil {
+				return err
+			}
+		}
+		if err := r.flush(); err != nil {
+			return err
+		}
+	}
+	return r.flush()
+}
+
+func (r *replay) forgotten(record forgottenRecord) error {
+	n, err := r.batch.name(record.Name)
+	if err == nil {
+		err = r.batch.dropName(record.Name, n)
+	}
+	if err != nil {
+		return err
+	}
+	return r.count()
 }
 
 func (r *replay) put(record journalRecord, s shareRecord) error {
@@ -292,7 +419,12 @@ func (r *replay) put(record journalRecord, s shareRecord) error {
 	if r.whole {
 		record.Lease.Expires = max(record.Lease.Expires, time.Now().Add(rebuildGrace).Unix())
 	}
-	if err := f.lease(record.Lease); err != nil {
+	if record.Lease.Owner == "" {
+		// Written anew when nobody had a lease on it any more: it goes, unless somebody has one now.
+		if len(f.Leases) == 0 {
+			f.Leases = []leaseRecord{record.Lease}
+		}
+	} else if err := f.lease(record.Lease); err != nil {
 		r.store.log.Warn("a lease is dropped", "index", record.Index, "error", err)
 	}
 	if err := r.batch.put(f, record, s); err != nil {

@@ -114,10 +114,12 @@ type journalRecord struct {
 	Index  share.StorageIndex
 	Number share.Number
 	Root   []byte
+	// Size is that of the share. In the record of a removed one it is the segment of the journal in which it was, or
+	// fileTombstone.
 	Size   int64
-	Upload [32]byte
-	Lease  leaseRecord
-	Data   []byte // kindSmall only: the share without its root, which Root has
+	Upload [32]byte    // zero for a share that came whole
+	Lease  leaseRecord // without an owner when there was none any more
+	Data   []byte      // kindSmall only: the share without its root, which Root has
 }
 
 func (r *fileRecord) share(n share.Number) (shareRecord, bool) {
@@ -160,11 +162,51 @@ func (r *fileRecord) lease(l leaseRecord) error {
 			return nil
 		}
 	}
-	if len(r.Leases) >= MaxLeases {
+	if err := r.leasable(l.Owner); err != nil {
+		return err
+	}
+	r.Leases = append(r.leases(), l)
+	return nil
+}
+
+// leasable returns ErrDenied when one more owner would be too many.
+func (r *fileRecord) leasable(owner string) error {
+	if len(r.Leases) >= MaxLeases && !r.leased(owner) {
 		return fmt.Errorf("lease: %w: the file has %d owners", share.ErrDenied, len(r.Leases))
 	}
-	r.Leases = append(r.Leases, l)
 	return nil
+}
+
+// leases returns the leases without the mark that release leaves.
+func (r *fileRecord) leases() []leaseRecord {
+	if len(r.Leases) > 0 && r.Leases[0].Owner == "" {
+		return r.Leases[1:]
+	}
+	return r.Leases
+}
+
+// release ends the lease of an owner at once. When none is left a lease without an owner says since when.
+func (r *fileRecord) release(owner string, now time.Time) {
+	leases := r.leases()
+	left := slices.DeleteFunc(slices.Clone(leases), func(l leaseRecord) bool { return l.Owner == owner })
+	if len(left) == len(leases) {
+		return
+	}
+	if len(left) == 0 {
+		left = []leaseRecord{{Expires: now.Unix()}}
+	}
+	r.Leases = left
+}
+
+// longest returns the lease that ends last; one without an owner when there is none.
+func (r *fileRecord) longest() leaseRecord {
+	var longest leaseRecord
+	for _, l := range r.leases() {
+		if longest.Owner == "" || l.Expires > longest.Expires {
+			longest = l
+		}
+	}
+	return longest
 }
 
 func recordLease(l share.Lease) leaseRecord {

@@ -121,6 +121,9 @@ func (p *scrub) file(ctx context.Context, index share.StorageIndex) error {
 	}
 	for _, held := range f.Shares {
 		bad := p.verify(ctx, f, held, index)
+		if errors.Is(bad, fs.ErrNotExist) {
+			bad = p.missing(index, held)
+		}
 		if err := p.ready(ctx); err != nil {
 			return err
 		}
@@ -159,6 +162,19 @@ func (p *scrub) verify(ctx context.Context, f fileRecord, held shareRecord, inde
 	return encoding.Verify(ctx, &limitedReader{r, p}, index, held.Number, f.Root)
 }
 
+// missing returns ErrCorrupt for a share whose data is not where it should be, unless it was removed meanwhile or
+// written elsewhere, where the next pass finds it.
+func (p *scrub) missing(index share.StorageIndex, held shareRecord) error {
+	f, err := p.index.file(index)
+	if err != nil {
+		return err
+	}
+	if now, ok := f.share(held.Number); !ok || now != held {
+		return nil
+	}
+	return fmt.Errorf("%w: its data is gone", share.ErrCorrupt)
+}
+
 // A limitedReader reads as fast as the scrub may.
 type limitedReader struct {
 	share.Reader
@@ -178,6 +194,7 @@ func (r *limitedReader) ReadAt(ctx context.Context, p []byte, off int64) (int, e
 
 // discard removes a bad share from the index, then moves what there is of it aside.
 func (p *scrub) discard(ctx context.Context, index share.StorageIndex, held shareRecord, cause error) error {
+	defer p.lockPlace(index)()
 	q := Quarantined{Index: index, Number: held.Number, Err: cause}
 	removed := false
 	err := p.committer.do(ctx, func(b *batch) error {
@@ -188,10 +205,7 @@ func (p *scrub) discard(ctx context.Context, index share.StorageIndex, held shar
 		if now, ok := f.share(held.Number); !ok || now != held {
 			return nil // replaced or removed since
 		}
-		if _, err := b.log(kindRemoved, journalRecord{Index: index, Number: held.Number}); err != nil {
-			return err
-		}
-		removed, err = b.remove(index, held.Number)
+		removed, err = b.discard(index, held)
 		return err
 	})
 	if err != nil || !removed {
@@ -215,7 +229,7 @@ func (p *scrub) moveAside(index share.StorageIndex, held shareRecord) (string, e
 	name := fmt.Sprintf("%s.%s.%s", index, held.Number, time.Now().UTC().Format("20060102T150405.000000"))
 	aside := filepath.Join(p.quarantine, name)
 	if held.At != (position{}) {
-		r, err := p.journal.read(held.At)
+		r, err := p.journal.read(held.At, held.Size)
 		if err != nil {
 			return "", nil // nothing left to keep
 		}
@@ -268,6 +282,7 @@ func (p *scrub) adopt(ctx context.Context) error {
 
 // discardFile moves a bad share file aside unless the index has come to know it.
 func (p *scrub) discardFile(ctx context.Context, index share.StorageIndex, held shareRecord, cause error) error {
+	defer p.lockPlace(index)()
 	known := false
 	err := p.committer.do(ctx, func(b *batch) error {
 		f, err := b.file(index)

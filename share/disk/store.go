@@ -98,8 +98,8 @@ func (s *Store) Leases(ctx context.Context, index share.StorageIndex) ([]share.L
 	if len(f.Shares) == 0 {
 		return nil, fmt.Errorf("leases of %s: %w", index, share.ErrNotFound)
 	}
-	leases := make([]share.Lease, len(f.Leases))
-	for i, l := range f.Leases {
+	leases := make([]share.Lease, len(f.leases()))
+	for i, l := range f.leases() {
 		leases[i] = l.lease()
 	}
 	return leases, nil
@@ -215,6 +215,8 @@ type Stats struct {
 	Shares     int64 `json:"shares"`     // shares held
 	Bytes      int64 `json:"bytes"`      // of these shares
 	Unfinished int64 `json:"unfinished"` // uploads that are not committed
+	Names      int64 `json:"names"`      // mutable names with at least one version
+	HeadBytes  int64 `json:"head_bytes"` // of their versions
 }
 
 // Stats returns the counts as of the last change that is stable.
@@ -226,6 +228,12 @@ func (s *Store) Stats(ctx context.Context) (Stats, error) {
 	if _, err := s.index.get(stateKey, &state); err != nil {
 		return Stats{}, err
 	}
+	var heads headsRecord
+	if _, err := s.index.get(headsKey, &heads); err != nil {
+		return Stats{}, err
+	}
 	unfinished := len(s.sessions.all(func(*session) bool { return true }))
-	return Stats{Files: state.Files, Shares: state.Shares, Bytes: state.Bytes, Unfinished: int64(unfinished)}, nil
+	return Stats{
+		Files: state.Files, Shares: state.Shares, Bytes: state.Bytes, Unfinished: int64(unfinished), Names: heads.Names, HeadBytes: heads.Bytes,
+	}, nil
 }
