@@ -16,7 +16,7 @@ import (
 // case when it is twice the usual length. One change moves the ends of a page or two.
 const (
 	// pageBytes is about how long pages are; see docs/benchmarks.md, "Directories".
-	pageBytes    = 8 << 10
+	pageBytes    = 16 << 10
 	minPageBytes = pageBytes / 4
 	maxPageBytes = pageBytes * 2
 )
@@ -188,19 +188,20 @@ func mix(items, changes []item, add func(item)) {
 // above returns the changes to the level above. A page that is as it was stays.
 func (b *builder) above(ctx context.Context, pages []page.Page, replaced []place) ([]item, error) {
 	before := map[string]page.Ref{}
+	gone := map[share.StorageIndex]bool{}
 	changes := map[string]item{}
 	for _, p := range replaced {
 		if p.ref.Count == 0 {
 			continue // the old root, which has no reference
 		}
 		before[string(p.page.Marshal())] = p.ref
-		b.dropped[p.ref.Index] = true
+		gone[p.ref.Index] = true
 		changes[p.ref.Last] = item{key: p.ref.Last}
 	}
 	for _, p := range pages {
 		data := p.Marshal()
 		if ref, ok := before[string(data)]; ok {
-			delete(b.dropped, ref.Index)
+			delete(gone, ref.Index)
 			delete(changes, ref.Last)
 			continue
 		}
@@ -212,12 +213,24 @@ func (b *builder) above(ctx context.Context, pages []page.Page, replaced []place
 		b.added[ref.Index] = named
 		changes[ref.Last] = item{key: ref.Last, ref: &ref}
 	}
+	for index := range gone {
+		b.drop(index)
+	}
 	out := make([]item, 0, len(changes))
 	for _, i := range changes {
 		out = append(out, i)
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].key < out[j].key })
 	return out, nil
+}
+
+// drop notes that the new tree does not have a page.
+func (b *builder) drop(index share.StorageIndex) {
+	if _, ok := b.added[index]; ok {
+		delete(b.added, index)
+		return
+	}
+	b.dropped[index] = true
 }
 
 // root returns the root of the new tree, which is the first level that has one page only.
@@ -229,7 +242,7 @@ func (b *builder) root(ctx context.Context, pages []page.Page) (page.Page, error
 	for len(root.Refs) == 1 {
 		ref := root.Refs[0]
 		if named, ok := b.added[ref.Index]; ok {
-			delete(b.added, ref.Index)
+			b.drop(ref.Index)
 			p, err := page.Parse(named.Data)
 			if err != nil {
 				return page.Page{}, err
@@ -241,7 +254,7 @@ func (b *builder) root(ctx context.Context, pages []page.Page) (page.Page, error
 		if err != nil {
 			return page.Page{}, err
 		}
-		b.dropped[ref.Index] = true
+		b.drop(ref.Index)
 		root = below[0].page
 	}
 	return root, nil

@@ -7,6 +7,7 @@ import (
 
 	"cairn/grid/dir/page"
 	"cairn/share"
+	"cairn/share/capability"
 )
 
 // cacheBytes bounds the pages that are kept in memory, by their encoded size.
@@ -57,6 +58,42 @@ func (c *cache) put(ref page.Ref, p page.Page, size int) {
 		delete(c.pages, last.ref.Index)
 		c.size -= last.size
 	}
+}
+
+// maxWritten is how many directories' last versions are remembered.
+const maxWritten = 64
+
+// written remembers the versions that were written last.
+type written struct {
+	mu   sync.Mutex // guards what follows
+	last map[share.Name]*Directory
+}
+
+func (w *written) put(x *Directory) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	name, _ := x.c.Name()
+	if len(w.last) >= maxWritten {
+		for other := range w.last {
+			delete(w.last, other)
+			break
+		}
+	}
+	w.last[name] = x
+}
+
+// get returns what was written with this capability, nil when that is not known.
+func (w *written) get(c capability.Capability) *Directory {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	name, _ := c.Name()
+	return w.last[name]
+}
+
+func (w *written) forget(name share.Name) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.last, name)
 }
 
 // turns lets the changes that this process makes to one directory go one after the other instead of colliding.

@@ -58,6 +58,8 @@ type Version struct {
 	// Digest identifies the version's head, and Parents those of the versions that it follows.
 	Digest  share.Digest
 	Parents []share.Digest
+	// Handle is for the Files that the version came from.
+	Handle any
 }
 
 // A Page is a small immutable file, and the code that its storage index was worked out for.
@@ -85,6 +87,8 @@ type Write struct {
 	// Pages are stored with it. Drops are files of the versions before that it needs no longer.
 	Pages []Page
 	Drops []share.StorageIndex
+	// All returns every page that the version needs. It may read pages.
+	All func(ctx context.Context) ([]share.StorageIndex, error)
 }
 
 // Files are the mutable files in which the root pages of directories live.
@@ -125,6 +129,7 @@ type Dirs struct {
 	Config
 	cache *cache
 	turns turns
+	last  written
 }
 
 // New returns the directories on these files.
@@ -132,7 +137,10 @@ func New(c Config) *Dirs {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Dirs{Config: c, cache: newCache(cacheBytes), turns: turns{taken: map[share.Name]chan struct{}{}}}
+	return &Dirs{
+		Config: c, cache: newCache(cacheBytes),
+		turns: turns{taken: map[share.Name]chan struct{}{}}, last: written{last: map[share.Name]*Directory{}},
+	}
 }
 
 // Open returns the newest version of a directory, given its write capability, its read capability, or that of an immutable

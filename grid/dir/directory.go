@@ -116,4 +116,38 @@ func onlyImmutable(e page.Entry, c capability.Capability) error {
 	return nil
 }
 
-func (x *Directory) tree() *tree { return &tree{fetch: x.d.fetch, root: x.root} }
+func (x *Directory) tree() *tree { return &tree{fetch: x.fetch, root: x.root} }
+
+// fetch returns pages, those that a merge made from memory.
+func (x *Directory) fetch(ctx context.Context, refs []page.Ref) ([]page.Page, error) {
+	if x.merge == nil || len(x.merge.added) == 0 {
+		return x.d.fetch(ctx, refs)
+	}
+	pages := make([]page.Page, len(refs))
+	var others []page.Ref
+	for i, ref := range refs {
+		added, ok := x.merge.added[ref.Index]
+		if !ok {
+			others = append(others, ref)
+			continue
+		}
+		p, err := page.Parse(added.Data)
+		if err != nil {
+			return nil, err
+		}
+		pages[i] = p
+	}
+	if len(others) == 0 {
+		return pages, nil
+	}
+	stored, err := x.d.fetch(ctx, others)
+	if err != nil {
+		return nil, err
+	}
+	for i, ref := range refs {
+		if _, ok := x.merge.added[ref.Index]; !ok {
+			pages[i], stored = stored[0], stored[1:]
+		}
+	}
+	return pages, nil
+}

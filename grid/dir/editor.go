@@ -133,12 +133,16 @@ func (e *Editor) rename(from, to string, replace bool) error {
 func (x *Directory) renamed(raw page.Entry, to string) (page.Entry, error) {
 	moved := raw
 	moved.Name = to
-	if len(raw.Sealed) > 0 {
+	switch {
+	case len(raw.Sealed) == 0:
+	case x.sealer != nil:
 		c, err := x.sealer.Open(raw)
 		if err != nil {
 			return moved, err
 		}
 		x.sealer.Seal(&moved, c)
+	case raw.Capability != "":
+		moved.Sealed = nil // a reader who brings forks together cannot seal, nor open what is sealed
 	}
 	return moved, nil
 }
@@ -188,8 +192,12 @@ func (e *Editor) all() iter.Seq2[page.Entry, error] {
 
 // items returns the changes that make a difference, in the order of their names.
 func (e *Editor) items() ([]item, error) {
+	names := slices.Sorted(maps.Keys(e.changes))
+	if err := e.base.tree().warm(e.ctx, e.base.root, names); err != nil {
+		return nil, err
+	}
 	var out []item
-	for _, name := range slices.Sorted(maps.Keys(e.changes)) {
+	for _, name := range names {
 		changed := e.changes[name]
 		was, err := e.base.tree().lookup(e.ctx, name)
 		switch {

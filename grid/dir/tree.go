@@ -88,6 +88,40 @@ func (t *tree) seek(ctx context.Context, level int, name string) (place, error) 
 	return at, nil
 }
 
+// warm fetches the pages in which names have their places, many together, so that they are in memory when they are
+// looked at one by one. The names are in order. Nothing is checked yet.
+func (t *tree) warm(ctx context.Context, at page.Page, names []string) error {
+	var refs []page.Ref
+	var parts [][]string
+	for i, ref := range at.Refs {
+		n := len(names)
+		if i < len(at.Refs)-1 {
+			n = sort.SearchStrings(names, ref.Last+"\x00")
+		}
+		if n > 0 {
+			refs, parts = append(refs, ref), append(parts, names[:n])
+		}
+		names = names[n:]
+	}
+	for len(refs) > 0 {
+		n := min(len(refs), maxTogether)
+		pages, err := t.fetch(ctx, refs[:n])
+		if err != nil {
+			return err
+		}
+		for i, p := range pages {
+			if p.Level != at.Level-1 {
+				return nil // for who looks at it to refuse
+			}
+			if err := t.warm(ctx, p, parts[i]); err != nil {
+				return err
+			}
+		}
+		refs, parts = refs[n:], parts[n:]
+	}
+	return nil
+}
+
 // lookup returns the entry of a name.
 func (t *tree) lookup(ctx context.Context, name string) (page.Entry, error) {
 	at, err := t.seek(ctx, 0, name)

@@ -28,6 +28,17 @@ const (
 	maxAttempts = 100
 )
 
+// Entries returns a list as what Create and CreateImmutable take.
+func Entries(entries ...Entry) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		for _, e := range entries {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
 // Create makes a new directory with these entries and returns its write capability. The names must differ.
 func (d *Dirs) Create(ctx context.Context, entries iter.Seq2[Entry, error]) (capability.Capability, error) {
 	key := keys.NewWriteKey()
@@ -116,6 +127,19 @@ func (d *Dirs) Update(ctx context.Context, c capability.Capability, edit func(*E
 		return nil, err
 	}
 	defer end()
+	if x := d.last.get(c); x != nil {
+		// What this process wrote last is mostly the newest still, and a write tells if it is not. Nobody is told anything
+		// else by it: an error may come from what has changed since.
+		var failed error
+		after, err := d.write(ctx, x, func(e *Editor) error {
+			failed = edit(e)
+			return failed
+		})
+		if err == nil && after != x || err != nil && failed == nil && !errors.Is(err, share.ErrConflict) {
+			return after, err
+		}
+		d.last.forget(name)
+	}
 	for attempt := 0; ; attempt++ {
 		x, err := d.Open(ctx, c)
 		if err != nil {
@@ -158,27 +182,44 @@ func (d *Dirs) write(ctx context.Context, x *Directory, edit func(*Editor) error
 	if len(changes) == 0 && x.merge == nil && x.version.Sequence > 0 {
 		return x, nil
 	}
-	params := d.Pages.Params(ctx)
-	b := newBuilder(x.tree(), func(ctx context.Context, data []byte) (Page, error) {
-		return namePage(ctx, params, keys.NewReadKey(), data)
-	})
-	root, err := b.build(ctx, changes)
+	b, root, err := x.build(ctx, changes)
 	if err != nil {
 		return nil, err
 	}
-	w := Write{Data: root.Marshal()}
+	w := Write{Data: root.Marshal(), Pages: slices.Collect(maps.Values(b.added)), Drops: slices.Collect(maps.Keys(b.dropped))}
 	if x.version.Sequence > 0 {
 		w.Bases = []Version{x.version}
 	}
-	w.Pages = slices.Collect(maps.Values(b.added))
-	w.Drops = slices.Collect(maps.Keys(b.dropped))
+	if x.merge != nil {
+		w.Bases = append(w.Bases, x.merge.forks...)
+	}
+	after := &Directory{d: d, c: x.c, root: root, sealer: x.sealer, merge: &merge{added: b.added}}
+	w.All = func(ctx context.Context) ([]share.StorageIndex, error) {
+		all, err := after.tree().indexes(ctx)
+		return slices.Collect(maps.Keys(all)), err
+	}
 	key, _ := x.c.WriteKey()
 	version, err := d.Files.Write(ctx, key, w)
 	if err != nil {
 		return nil, fmt.Errorf("write directory %v: %w", x.c, err)
 	}
 	d.remember(w.Pages)
-	return &Directory{d: d, c: x.c, version: version, root: root, sealer: x.sealer}, nil
+	after = &Directory{d: d, c: x.c, version: version, root: root, sealer: x.sealer}
+	d.last.put(after)
+	return after, nil
+}
+
+// build applies changes to the tree.
+func (x *Directory) build(ctx context.Context, changes []item) (*builder, page.Page, error) {
+	params := x.d.Pages.Params(ctx)
+	b := newBuilder(x.tree(), func(ctx context.Context, data []byte) (Page, error) {
+		return namePage(ctx, params, keys.NewReadKey(), data)
+	})
+	if x.merge != nil {
+		b.added, b.dropped = maps.Clone(x.merge.added), maps.Clone(x.merge.dropped)
+	}
+	root, err := b.build(ctx, changes)
+	return b, root, err
 }
 
 // remember keeps pages that were just written, since they are the likeliest to be read.

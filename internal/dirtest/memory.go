@@ -33,9 +33,10 @@ type Memory struct {
 
 // Moved counts what went in and out since the last call of Reset, in plaintext bytes.
 type Moved struct {
-	Reads, Writes, Fetches               int // exchanges
-	RootsIn, RootsOut                    int // bytes
-	PagesIn, PagesOut, BytesIn, BytesOut int // pages and their bytes
+	Reads, Writes, Fetches int // exchanges
+	PagesIn, PagesOut      int // roots among them
+	BytesIn, BytesOut      int // of plaintext
+	Shares                 int // bytes of the shares that were written
 }
 
 var (
@@ -81,7 +82,7 @@ func (m *Memory) Read(_ context.Context, c capability.Capability) (dir.Content, 
 	}
 	newest.Forks = forks(versions, newest.Version)
 	m.moved.Reads++
-	m.moved.RootsOut += len(newest.Data)
+	m.out(newest.Data)
 	return newest, nil
 }
 
@@ -117,7 +118,7 @@ func (m *Memory) ReadVersion(_ context.Context, c capability.Capability, v dir.V
 	for _, content := range m.files[name] {
 		if content.Digest == v.Digest {
 			m.moved.Reads++
-			m.moved.RootsOut += len(content.Data)
+			m.out(content.Data)
 			return content, nil
 		}
 	}
@@ -175,7 +176,7 @@ func (m *Memory) append(name share.Name, w dir.Write) dir.Version {
 	v.Digest = sha256.Sum256(binary.BigEndian.AppendUint64(append(name[:], w.Data...), uint64(m.clock)))
 	m.files[name] = append(m.files[name], dir.Content{Version: v, Data: w.Data})
 	m.moved.Writes++
-	m.moved.RootsIn += len(w.Data)
+	m.in(w.Data)
 	m.store(w.Pages)
 	return v
 }
@@ -183,9 +184,20 @@ func (m *Memory) append(name share.Name, w dir.Write) dir.Version {
 func (m *Memory) store(pages []dir.Page) {
 	for _, p := range pages {
 		m.pages[p.Index] = p
-		m.moved.PagesIn++
-		m.moved.BytesIn += len(p.Data)
+		m.in(p.Data)
 	}
+}
+
+func (m *Memory) in(data []byte) {
+	m.moved.PagesIn++
+	m.moved.BytesIn += len(data)
+	block := (len(data) + m.Code.Needed - 1) / m.Code.Needed
+	m.moved.Shares += m.Code.Total * (block + 32*m.Code.Total + 118)
+}
+
+func (m *Memory) out(data []byte) {
+	m.moved.PagesOut++
+	m.moved.BytesOut += len(data)
 }
 
 // Params implements dir.Pages.
@@ -210,8 +222,7 @@ func (m *Memory) Fetch(_ context.Context, refs []page.Ref) ([][]byte, error) {
 		if !ok || p.Key != ref.Key {
 			return nil, fmt.Errorf("page %v: %w", ref.Index, share.ErrNotFound)
 		}
-		m.moved.PagesOut++
-		m.moved.BytesOut += len(p.Data)
+		m.out(p.Data)
 		out = append(out, p.Data)
 	}
 	return out, nil
