@@ -98,14 +98,14 @@ func ends(level int, key string, itemBytes, length int) bool {
 // A builder makes the tree of the next version out of that of another.
 type builder struct {
 	old  *tree
-	name func(ctx context.Context, data []byte) (Page, error) // gives a page its key and storage index
+	name func(data []byte) (Page, error) // gives a page its key and storage index
 	// added are the pages of the new tree that the old one does not have, dropped those of the old one that the new one does
 	// not have; roots are in neither.
 	added   map[share.StorageIndex]Page
 	dropped map[share.StorageIndex]bool
 }
 
-func newBuilder(old *tree, name func(context.Context, []byte) (Page, error)) *builder {
+func newBuilder(old *tree, name func([]byte) (Page, error)) *builder {
 	return &builder{old: old, name: name, added: map[share.StorageIndex]Page{}, dropped: map[share.StorageIndex]bool{}}
 }
 
@@ -119,7 +119,7 @@ func (b *builder) build(ctx context.Context, changes []item) (page.Page, error) 
 		if level >= b.old.root.Level && len(pages) <= 1 {
 			return b.root(ctx, pages)
 		}
-		if changes, err = b.above(ctx, pages, replaced); err != nil {
+		if changes, err = b.above(pages, replaced); err != nil {
 			return page.Page{}, err
 		}
 		if len(changes) == 0 {
@@ -186,7 +186,7 @@ func mix(items, changes []item, add func(item)) {
 }
 
 // above returns the changes to the level above. A page that is as it was stays.
-func (b *builder) above(ctx context.Context, pages []page.Page, replaced []place) ([]item, error) {
+func (b *builder) above(pages []page.Page, replaced []place) ([]item, error) {
 	before := map[string]page.Ref{}
 	gone := map[share.StorageIndex]bool{}
 	changes := map[string]item{}
@@ -205,7 +205,7 @@ func (b *builder) above(ctx context.Context, pages []page.Page, replaced []place
 			delete(changes, ref.Last)
 			continue
 		}
-		named, err := b.name(ctx, data)
+		named, err := b.name(data)
 		if err != nil {
 			return nil, err
 		}

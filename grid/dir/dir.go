@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"cairn/grid/dir/page"
+	"cairn/grid/mutable"
 	"cairn/share"
 	"cairn/share/capability"
 	"cairn/share/keys"
@@ -68,6 +69,8 @@ type Page struct {
 	Key    keys.ReadKey
 	Data   []byte
 	Params share.Params
+	// sealed is the encoded page.
+	sealed mutable.Page
 }
 
 // A Content is one version of a mutable file.

@@ -25,7 +25,7 @@ func (d *Dirs) Versions(ctx context.Context, c capability.Capability) ([]Version
 }
 
 // At returns the version of a directory with this sequence as it was, of several the newest; share.ErrNotFound when it is
-// not kept any more. It is not writable.
+// not kept any more.
 func (d *Dirs) At(ctx context.Context, c capability.Capability, sequence uint64) (*Directory, error) {
 	versions, err := d.Versions(ctx, c)
 	if err != nil {

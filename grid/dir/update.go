@@ -1,7 +1,6 @@
 package dir
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -13,10 +12,10 @@ import (
 	"time"
 
 	"cairn/grid/dir/page"
+	"cairn/grid/mutable"
 	"cairn/share"
 	"cairn/share/capability"
 	"cairn/share/encoding"
-	"cairn/share/erasure"
 	"cairn/share/keys"
 )
 
@@ -70,16 +69,16 @@ func (d *Dirs) createImmutable(ctx context.Context, entries iter.Seq2[Entry, err
 		return none, err
 	}
 	params := d.Pages.Params(ctx)
-	name := func(ctx context.Context, data []byte) (Page, error) {
+	name := func(data []byte) (Page, error) {
 		key := d.Secret.Convergent(sha256.Sum256(data), params.Needed, params.Total, encoding.BlockSizeFor(params.Total))
-		return namePage(ctx, params, key, data)
+		return namePage(params, key, data)
 	}
 	b := newBuilder(e.base.tree(), name)
 	root, err := b.build(ctx, changes)
 	if err != nil {
 		return none, err
 	}
-	top, err := name(ctx, root.Marshal())
+	top, err := name(root.Marshal())
 	if err != nil {
 		return none, err
 	}
@@ -212,8 +211,8 @@ func (d *Dirs) write(ctx context.Context, x *Directory, edit func(*Editor) error
 // build applies changes to the tree.
 func (x *Directory) build(ctx context.Context, changes []item) (*builder, page.Page, error) {
 	params := x.d.Pages.Params(ctx)
-	b := newBuilder(x.tree(), func(ctx context.Context, data []byte) (Page, error) {
-		return namePage(ctx, params, keys.NewReadKey(), data)
+	b := newBuilder(x.tree(), func(data []byte) (Page, error) {
+		return namePage(params, keys.NewReadKey(), data)
 	})
 	if x.merge != nil {
 		b.added, b.dropped = maps.Clone(x.merge.added), maps.Clone(x.merge.dropped)
@@ -231,19 +230,11 @@ func (d *Dirs) remember(pages []Page) {
 	}
 }
 
-// namePage works out the storage index that a page will have.
-func namePage(ctx context.Context, params share.Params, key keys.ReadKey, data []byte) (Page, error) {
-	code, err := erasure.New(params.Needed, params.Total)
+// namePage encodes a page, which tells the storage index that it will have.
+func namePage(params share.Params, key keys.ReadKey, data []byte) (Page, error) {
+	sealed, err := mutable.Seal(params, key, data)
 	if err != nil {
 		return Page{}, err
 	}
-	o := encoding.Options{Code: code, BlockSize: encoding.BlockSizeFor(params.Total), Size: int64(len(data)), Buffers: 2}
-	root, err := encoding.Encode(ctx, bytes.NewReader(data), key.File(nil), o, func(s *encoding.Segment) error {
-		s.Release()
-		return nil
-	})
-	if err != nil {
-		return Page{}, fmt.Errorf("encode page: %w", err)
-	}
-	return Page{Index: root.StorageIndex(), Key: key, Data: data, Params: params}, nil
+	return Page{Index: sealed.Index(), Key: key, Data: data, Params: params, sealed: sealed}, nil
 }
