@@ -117,7 +117,7 @@ func (c *commit) run(ctx context.Context) error {
 func (c *commit) plan() error {
 	var size int64
 	for _, p := range c.parcels {
-		size += int64(len(p.shares[0]))
+		size += int64(len(p.Shares[0]))
 	}
 	for _, s := range c.servers {
 		t := &target{server: s, replaces: c.base.Head.Digest}
@@ -204,7 +204,7 @@ func (c *commit) sharesOf(numbers []share.Number) []share.WholeShare {
 	var shares []share.WholeShare
 	for _, p := range c.parcels {
 		for _, number := range numbers {
-			shares = append(shares, share.WholeShare{Index: p.index, Number: number, Data: p.shares[number]})
+			shares = append(shares, share.WholeShare{Index: p.Index, Number: number, Data: p.Shares[number]})
 		}
 	}
 	return shares
@@ -388,10 +388,10 @@ func (c *commit) unhappy() error {
 		Happiness: min(c.count(acknowledged), c.happiness()), Happy: c.params.Happy, Needed: c.params.Needed, Servers: len(c.targets),
 	}
 	for _, t := range c.targets {
-		switch {
-		case t.state == failed || t.state == conflicting:
+		switch t.state {
+		case failed, conflicting:
 			e.Causes = append(e.Causes, &ServerError{t.server.Server, t.err})
-		case t.state == sent:
+		case sent:
 			e.Causes = append(e.Causes, &ServerError{t.server.Server, errNoAnswer})
 		}
 	}

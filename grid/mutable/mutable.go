@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"cairn/grid/file"
 	"cairn/share"
 	"cairn/share/capability"
 	"cairn/share/head"
@@ -128,12 +129,12 @@ func (m *Files) lease() share.Lease {
 	return share.Lease{Owner: m.env.Owner, Expires: time.Now().Add(m.env.Lease())}
 }
 
-// locate returns what looks for further holders of a file.
-func (m *Files) locate(index share.StorageIndex) []func(context.Context) []share.Server {
+// finders returns what looks for further holders of a file.
+func (m *Files) finders(index share.StorageIndex) []file.Finder {
 	if m.env.Locate == nil {
 		return nil
 	}
-	return []func(context.Context) []share.Server{func(ctx context.Context) []share.Server { return m.env.Locate(ctx, index) }}
+	return []file.Finder{func(ctx context.Context) []share.Server { return m.env.Locate(ctx, index) }}
 }
 
 // A ServerError says which server an error came from.

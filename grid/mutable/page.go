@@ -2,13 +2,11 @@ package mutable
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
+	"slices"
 
+	"cairn/grid/file"
 	"cairn/share"
-	"cairn/share/encoding"
-	"cairn/share/erasure"
 	"cairn/share/keys"
 )
 
@@ -18,9 +16,8 @@ type Page struct {
 	Key  keys.ReadKey
 	Data []byte
 
-	index  share.StorageIndex
 	params share.Params
-	shares [][]byte
+	small  *file.Small // nil until it is sealed
 }
 
 // Seal encrypts and encodes a page. The storage index that Index returns then follows from the arguments alone: together
@@ -31,72 +28,64 @@ func Seal(params share.Params, key keys.ReadKey, data []byte) (Page, error) {
 	return p, p.seal(params)
 }
 
-// Index returns the storage index of a sealed page.
-func (p Page) Index() share.StorageIndex { return p.index }
+// Index returns the storage index of a sealed page, and zero for one that is not.
+func (p Page) Index() share.StorageIndex {
+	if p.small == nil {
+		return share.StorageIndex{}
+	}
+	return p.small.Index
+}
 
 func (p *Page) seal(params share.Params) error {
-	root, shares, err := encode(params, p.Key, nil, p.Data)
+	small, err := file.EncodeSmall(params, 0, p.Key, nil, p.Data)
 	if err != nil {
 		return fmt.Errorf("page: %w", err)
 	}
-	p.index, p.params, p.shares = root.StorageIndex(), params, shares
+	p.small, p.params = &small, params
 	return nil
 }
 
-// encode encodes a small file in memory.
-func encode(params share.Params, key keys.ReadKey, salt, data []byte) (encoding.Root, [][]byte, error) {
-	code, err := erasure.New(params.Needed, params.Total)
-	if err != nil {
-		return encoding.Root{}, nil, err
-	}
-	root, shares, err := encoding.Shares(data, key.File(salt), encoding.Options{
-		Code: code, BlockSize: encoding.BlockSizeFor(params.Total), Salt: salt,
-	})
-	if err != nil {
-		return encoding.Root{}, nil, err
-	}
-	if len(shares[0]) > share.MaxWholeShare {
-		return encoding.Root{}, nil, fmt.Errorf("%w: shares of %d bytes, at most %d", share.ErrTooLarge, len(shares[0]), share.MaxWholeShare)
-	}
-	return root, shares, nil
-}
-
 // A Ref is what opens one page.
-type Ref struct {
-	Index share.StorageIndex
-	Key   keys.ReadKey
-}
-
-// pageLimit bounds a page that is read whole.
-const pageLimit = share.MaxWholeShare * share.MaxTotal
+type Ref = file.Ref
 
 // Pages reads pages of a mutable file or directory, in the order of the references, from the name's head servers and in as
 // few round trips as their size allows. What they do not have is looked for like any immutable file. The errors are
 // those of file.Open, for the first page that cannot be read.
 func (m *Files) Pages(ctx context.Context, name share.Name, refs []Ref) ([][]byte, error) {
-	out := make([][]byte, len(refs))
-	for i, ref := range refs {
-		data, err := m.page(ctx, ref)
-		if err != nil {
-			return nil, fmt.Errorf("page %s: %w", ref.Index, err)
-		}
-		out[i] = data
-	}
-	return out, nil
+	return m.fetch(ctx, m.headServers(ctx, name), refs)
 }
 
-func (m *Files) page(ctx context.Context, ref Ref) ([]byte, error) {
-	r, err := m.open(ctx, ref.Index, ref.Key)
+// Fetch reads small immutable files, as Pages does, from all servers: those of an immutable directory have no name.
+func (m *Files) Fetch(ctx context.Context, refs []Ref) ([][]byte, error) {
+	return m.fetch(ctx, nil, refs)
+}
+
+func (m *Files) fetch(ctx context.Context, first []headServer, refs []Ref) ([][]byte, error) {
+	out := make([][]byte, len(refs))
+	if len(refs) == 0 {
+		return out, nil
+	}
+	servers := m.env.Servers(ctx)
+	if len(first) > 0 && len(first) < len(servers) {
+		known := map[share.ServerID]bool{}
+		var order []share.Server
+		for _, s := range first {
+			known[s.ID] = true
+			order = append(order, s.Server)
+		}
+		servers = append(order, slices.DeleteFunc(slices.Clone(servers), func(s share.Server) bool { return known[s.ID] })...)
+	}
+	fetched, err := file.FetchBatch(ctx, servers, refs, file.FetchOptions{
+		Params: m.env.Params(ctx), First: len(first), Find: m.finders, Log: m.env.Logger,
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
-	if r.Size() > pageLimit {
-		return nil, fmt.Errorf("%w: %d bytes", share.ErrTooLarge, r.Size())
+	for i, f := range fetched {
+		if f.Err != nil {
+			return nil, fmt.Errorf("page %s: %w", refs[i].Index, f.Err)
+		}
+		out[i] = f.Data
 	}
-	data := make([]byte, r.Size())
-	if _, err := r.ReadAt(ctx, data, 0); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	return data, nil
+	return out, nil
 }

@@ -9,7 +9,6 @@ import (
 	"cairn/share"
 	"cairn/share/capability"
 	"cairn/share/encoding"
-	"cairn/share/erasure"
 	"cairn/share/keys"
 )
 
@@ -126,27 +125,8 @@ func decode(c candidate, key keys.ReadKey) ([]byte, error) {
 		seen[w.Number] = true
 		good = append(good, whole)
 		if len(good) == whole.Root.Needed {
-			return join(good, key)
+			return file.OpenSmall(good, key)
 		}
 	}
 	return nil, &share.NotEnoughSharesError{Index: c.head.Root, Found: len(good), Causes: causes}
-}
-
-// join decodes and decrypts a small file.
-func join(shares []*encoding.Whole, key keys.ReadKey) ([]byte, error) {
-	root := shares[0].Root
-	secret := key.File(root.Salt)
-	if !secret.Commits(root.Commitment) {
-		return nil, file.ErrWrongKey
-	}
-	code, err := erasure.New(root.Needed, root.Total)
-	if err != nil {
-		return nil, err
-	}
-	data, err := encoding.Join(code, shares)
-	if err != nil {
-		return nil, err
-	}
-	secret.XORKeyStream(data, data, 0)
-	return data, nil
 }

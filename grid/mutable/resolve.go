@@ -169,7 +169,7 @@ func (c *commit) cover(ctx context.Context) {
 	}
 	var size int64
 	for _, p := range c.parcels {
-		size += int64(len(p.shares[0]))
+		size += int64(len(p.Shares[0]))
 	}
 	missing, places := c.uncovered()
 	gives := map[*target][]share.Number{}

@@ -39,11 +39,3 @@ func (m *Files) headServers(ctx context.Context, name share.Name) []headServer {
 	}
 	return chosen
 }
-
-func plain(servers []headServer) []share.Server {
-	out := make([]share.Server, len(servers))
-	for i, s := range servers {
-		out[i] = s.Server
-	}
-	return out
-}

@@ -78,11 +78,7 @@ func (v *Version) Bytes(ctx context.Context, limit int64) ([]byte, error) {
 
 // open opens the encoded file of a version.
 func (m *Files) open(ctx context.Context, index share.StorageIndex, key keys.ReadKey) (Reader, error) {
-	var find []file.Finder
-	for _, f := range m.locate(index) {
-		find = append(find, f)
-	}
-	r, err := file.Open(ctx, m.env.Servers(ctx), index, key, m.env.Logger, find...)
+	r, err := file.Open(ctx, m.env.Servers(ctx), index, key, m.env.Logger, m.finders(index)...)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -23,8 +22,9 @@ const (
 	smallShare = 64 << 10
 	// saltSize is the length of the random salt that gives every version keys of its own.
 	saltSize = 16
-	// exchangeBytes bounds the shares that travel with one head to one server. What is more goes before it.
-	exchangeBytes = share.MaxBatchBytes / 2
+	// exchangeBytes and exchangeShares bound what travels with one head to one server. What is more goes before it.
+	exchangeBytes  = 2 << 20
+	exchangeShares = 1024
 )
 
 // WriteOptions say what else belongs to a version.
@@ -87,13 +87,7 @@ type write struct {
 	root    share.StorageIndex
 	adds    []share.StorageIndex
 	drops   []share.StorageIndex
-	parcels []parcel // of small versions and pages that travel with the head
-}
-
-// A parcel is a small file whose shares travel with a head.
-type parcel struct {
-	index  share.StorageIndex
-	shares [][]byte
+	parcels []*file.Small // that travel with the head
 }
 
 func (m *Files) newWrite(ctx context.Context, key keys.WriteKey, base *Version, o WriteOptions) (*write, error) {
@@ -133,12 +127,12 @@ func (w *write) content(ctx context.Context, r io.Reader) error {
 	}
 	if len(small) <= w.smallSize() {
 		w.data, w.size = small, int64(len(small))
-		root, shares, err := encode(w.params, w.read, salt, small)
+		small, err := file.EncodeSmall(w.params, 0, w.read, salt, small)
 		if err != nil {
 			return err
 		}
-		w.root = root.StorageIndex()
-		w.parcels = append(w.parcels, parcel{w.root, shares})
+		w.root = small.Index
+		w.parcels = append(w.parcels, &small)
 	} else if err := w.upload(ctx, salt, io.MultiReader(bytes.NewReader(small), r)); err != nil {
 		return err
 	}
@@ -157,33 +151,47 @@ func (w *write) upload(ctx context.Context, salt []byte, r io.Reader) error {
 	return err
 }
 
-// extras seals the pages and decides which of them travel with the head.
+// extras seals the pages. They travel with the head where there is room for them, and before it otherwise.
 func (w *write) extras(ctx context.Context) error {
-	left := exchangeBytes
+	bytes := 0
 	for _, p := range w.parcels {
-		left -= len(p.shares[0])
+		bytes += len(p.Shares[0])
 	}
+	var pages []*file.Small
 	for i := range w.o.Extra {
 		page := &w.o.Extra[i]
-		if page.shares == nil || page.params.Needed != w.params.Needed || page.params.Total != w.params.Total {
-			if page.shares != nil {
-				return fmt.Errorf("page: %w: it was sealed as %s, the version is %s", share.ErrDenied, page.params, w.params)
-			}
+		if page.small == nil {
 			if err := page.seal(w.params); err != nil {
 				return err
 			}
+		} else if page.params.Needed != w.params.Needed || page.params.Total != w.params.Total {
+			return fmt.Errorf("page: %w: it was sealed as %s, the version is %s", share.ErrDenied, page.params, w.params)
 		}
-		w.adds = append(w.adds, page.index)
-		w.parcels = append(w.parcels, parcel{page.index, page.shares})
-		left -= len(page.shares[0])
+		w.adds = append(w.adds, page.small.Index)
+		pages = append(pages, page.small)
+		bytes += len(page.small.Shares[0])
 	}
+	w.adds = distinct(w.adds, nil)
 	if len(w.adds) > share.MaxHeadIndexes || len(w.drops) > share.MaxHeadIndexes {
 		return fmt.Errorf("%w: %d files added and %d dropped, at most %d each", share.ErrTooLarge, len(w.adds), len(w.drops), share.MaxHeadIndexes)
 	}
-	if left < 0 {
-		return errors.New("too many pages")
+	each := w.params.Total/max(1, len(w.servers)) + 1 // shares of one file for one server, at most
+	if bytes*each <= exchangeBytes && len(pages)*each < exchangeShares {
+		w.parcels = append(w.parcels, pages...)
+		return nil
 	}
-	return ctx.Err()
+	files := make([]file.SmallFile, len(pages))
+	for i, page := range pages {
+		files[i].Encoded = page
+	}
+	servers := make([]share.Server, len(w.servers))
+	for i, s := range w.servers {
+		servers[i] = s.Server
+	}
+	_, err := file.UploadBatch(ctx, servers, files, file.BatchOptions{
+		Params: w.params, Owner: w.m.env.Owner, Lease: w.m.env.Lease(), Log: w.m.env.Logger,
+	})
+	return err
 }
 
 // sequence returns the sequence of the next version.

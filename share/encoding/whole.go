@@ -179,3 +179,6 @@ func Join(code *erasure.Code, shares []*Whole) ([]byte, error) {
 	}
 	return data, nil
 }
+
+// Segment returns the row of digests of segment i, and the share's block of it, which must not be changed.
+func (w *Whole) Segment(i int64) (row []share.Digest, block []byte) { return w.row(i), w.block(i) }

@@ -14,8 +14,14 @@ import (
 
 // wholeShapes are files whose shares are small, from no byte to three levels of index.
 var wholeShapes = []struct{ needed, total, blockSize, size int }{
-	{1, 1, 4 << 10, 0}, {1, 1, 4 << 10, 1}, {3, 10, 4 << 10, 100}, {3, 10, 128 << 10, 1000}, {3, 10, 4 << 10, 3 * 4 << 10},
-	{3, 10, 4 << 10, 3*4<<10 + 1}, {2, 3, 4 << 10, 100_000}, {1, 2, 4 << 10, 257 * 4 << 10},
+	{1, 1, 4 << 10, 0},
+	{1, 1, 4 << 10, 1},
+	{3, 10, 4 << 10, 100},
+	{3, 10, 128 << 10, 1000},
+	{3, 10, 4 << 10, 3 * 4 << 10},
+	{3, 10, 4 << 10, 3*4<<10 + 1},
+	{2, 3, 4 << 10, 100_000},
+	{1, 2, 4 << 10, 257 * 4 << 10},
 }
 
 // TestShares compares shares made in memory with those that the streaming encoder makes, and joins them again.
