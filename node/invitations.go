@@ -30,8 +30,12 @@ func (n *Node) openInvitations(context.Context) error {
 	if err != nil {
 		return err
 	}
+	kit, err := n.dir.kit()
+	if err != nil {
+		return err
+	}
 	n.issuer, err = invite.OpenIssuer(invite.Config{
-		Path: n.dir.file(invitationsFile), Roster: n.roster, Signer: &signer, Account: account, Self: n.dir.id,
+		Path: n.dir.file(invitationsFile), Roster: n.roster, Signer: &signer, Account: account, Kit: kit, Self: n.dir.id,
 		Addresses: n.host.Addresses, Contacts: n.contacts, Logger: n.log.With("part", "invitations"),
 	})
 	if err != nil {

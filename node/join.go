@@ -49,7 +49,13 @@ func (d *Dir) JoinInvitation(ctx context.Context, text, nickname string) (Joined
 	if err != nil {
 		return Joined{}, fmt.Errorf("join grid %s: %w", got.Grid, err)
 	}
-	if err := d.Enter(Admission{Address: address, Statements: got.Statements, Account: got.Account}); err != nil {
+	admission := Admission{Address: address, Statements: got.Statements}
+	if invitation.Kind == invite.KindDevice {
+		if admission.Owner, err = ownerOf(got.Account, got.Kit); err != nil {
+			return Joined{}, fmt.Errorf("join grid %s: %w", got.Grid, err)
+		}
+	}
+	if err := d.Enter(admission); err != nil {
 		return Joined{}, err
 	}
 	roster, err := d.roster(got.Grid)

@@ -75,8 +75,8 @@ type Admission struct {
 	Address introducer.Address
 	// Statements are the grid's roster, in which the node belongs to a member.
 	Statements [][]byte
-	// Account is the person's, zero where the node keeps the one that it has.
-	Account introducer.Account
+	// Owner is the person to whom a paired device belongs; zero where the node keeps the account that it has.
+	Owner Owner
 }
 
 // Enter records that the node belongs to a private grid from now on. It returns ErrHasGrid when the node belongs to another
@@ -98,8 +98,8 @@ func (d *Dir) Enter(a Admission) error {
 	if err := judge.Admit(d.id); err != nil {
 		return fmt.Errorf("join grid %s: %w", grid, err)
 	}
-	if !a.Account.IsZero() {
-		if err := d.writeAccount(a.Account); err != nil {
+	if !a.Owner.Account.IsZero() {
+		if err := d.belongTo(a.Owner); err != nil {
 			return err
 		}
 	}

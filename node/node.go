@@ -88,7 +88,7 @@ func Open(ctx context.Context, path string, c config.Config, options Options) (*
 		history: newHistory(), shutdown: make(chan struct{}),
 	}
 	for _, open := range []func(context.Context) error{
-		n.openLock, n.openGridFile, n.openRoster, n.openDisk, n.openHost, n.openEvents, n.openWatch, n.openDiscovery, n.openExchange, n.openStorage, n.openUpkeep, n.openGrid, n.openInvitations, n.openControl,
+		n.openLock, n.openGridFile, n.openRoster, n.openDisk, n.openHost, n.openEvents, n.openWatch, n.openDiscovery, n.openExchange, n.openStorage, n.openUpkeep, n.openGrid, n.openInvitations, n.openRecovery, n.openControl,
 	} {
 		err := ctx.Err()
 		if err == nil {

@@ -26,6 +26,8 @@ type Config struct {
 	Signer *introducer.Signer
 	// Account is whose devices are paired; zero where none can be.
 	Account introducer.Account
+	// Kit is what else a paired device gets, at most MaxKit bytes that mean something to nodes alone.
+	Kit []byte
 	// Self is the id of this node.
 	Self share.ServerID
 	// Addresses returns full multiaddrs at which this node is reached, the best first.
@@ -105,6 +107,9 @@ type Issuer struct {
 func OpenIssuer(cfg Config) (*Issuer, error) {
 	if cfg.Path == "" || cfg.Roster == nil || cfg.Self == "" || cfg.Addresses == nil {
 		return nil, errors.New("invitations: file, roster, own id or own addresses are missing")
+	}
+	if len(cfg.Kit) > MaxKit {
+		return nil, fmt.Errorf("invitations: a kit of %d bytes: %w", len(cfg.Kit), share.ErrTooLarge)
 	}
 	if cfg.Contacts == nil {
 		cfg.Contacts = cfg.Addresses

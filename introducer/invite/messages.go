@@ -18,6 +18,8 @@ const (
 	// maxStatements is how much of the roster an answer carries; the rest comes with the first exchange.
 	maxStatements = 384 << 10
 	maxNickname   = 4 * introducer.MaxName
+	// MaxKit is how much of its own a node may give a paired device.
+	MaxKit = 1 << 10
 )
 
 // hail opens an exchange.
@@ -91,6 +93,7 @@ type answer struct {
 	Grid       string   `cbor:"3,keyasint,omitempty"` // a grid address: the descriptor, and where to find members
 	Statements [][]byte `cbor:"4,keyasint,omitempty"`
 	Seed       []byte   `cbor:"5,keyasint,omitempty"` // of the account, for a device
+	Kit        []byte   `cbor:"6,keyasint,omitempty"` // what else the account's devices share, for a device
 }
 
 // A Refusal says why somebody who holds a valid invitation is not let in all the same.

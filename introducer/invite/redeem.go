@@ -50,6 +50,8 @@ type Membership struct {
 	Contacts []string
 	// Account is the person: the joiner's own, or the one of the owner of a paired device.
 	Account introducer.Account
+	// Kit is what else the owner of a paired device gave it, empty where that runs an earlier version.
+	Kit []byte
 	// Member is how the grid knows the person.
 	Member introducer.Member
 	// Statements are for introducer.Roster.Add; one of them is about this node.
@@ -210,6 +212,7 @@ func (x *joining) accept(a answer) (m Membership, device []byte, err error) {
 		if m.Account, err = introducer.AccountFromSeed(a.Seed); err != nil {
 			return m, nil, err
 		}
+		m.Kit = a.Kit
 	}
 	roster := introducer.NewRoster(m.Grid)
 	if _, err := roster.Add(a.Statements...); err != nil {

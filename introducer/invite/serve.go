@@ -163,7 +163,9 @@ func (i *Issuer) redeem(id invitationID, plain []byte, keys session, joiner shar
 	}
 	if e.Kind == KindDevice {
 		i.log.Info("a device is paired", "peer", joiner.Short())
-		return i.answer(nil, i.cfg.Account.Seed())
+		a, err := i.answer(nil)
+		a.Seed, a.Kit = i.cfg.Account.Seed(), i.cfg.Kit
+		return a, err
 	}
 	granted, err := i.vouch(e, account, nickname, known != nil, now)
 	if err != nil {
@@ -171,7 +173,7 @@ func (i *Issuer) redeem(id invitationID, plain []byte, keys session, joiner shar
 		return answer{Refusal: RefusalAuthority, Text: "whoever issued the invitation could not take in a member now; ask them"}, i.release(n, known)
 	}
 	i.log.Info("a member joined", "nickname", nickname, "account", account.Short(), "peer", joiner.Short(), "invitation", e.ID)
-	return i.answer(granted, nil)
+	return i.answer(granted)
 }
 
 // consume puts the use on disk.
@@ -270,7 +272,7 @@ func same(a, b introducer.Grant) bool {
 
 // answer puts together what a new member needs: the grid, whom to meet, and the statements that make it, this node and the others
 // members. Where the roster is large, the others come later.
-func (i *Issuer) answer(granted, seed []byte) (answer, error) {
+func (i *Issuer) answer(granted []byte) (answer, error) {
 	grid, err := introducer.NewAddress(i.cfg.Roster.Grid(), contacts(i.cfg.Contacts()))
 	if err != nil {
 		return answer{}, err
@@ -282,30 +284,7 @@ func (i *Issuer) answer(granted, seed []byte) (answer, error) {
 	if granted != nil {
 		own = append(own, granted)
 	}
-	return answer{Grid: grid.String(), Statements: i.pick(own), Seed: seed}, nil
-}
-
-// pick returns the statements that are needed, then revocations and settings, then others as far as they fit.
-func (i *Issuer) pick(needed [][]byte) [][]byte {
-	var later [][]byte
-	for _, data := range i.cfg.Roster.Statements() {
-		st, err := introducer.ParseStatement(i.cfg.Roster.Grid(), data)
-		if err == nil && (st.Revocation != nil || st.Settings != nil) {
-			needed = append(needed, data)
-		} else {
-			later = append(later, data)
-		}
-	}
-	var list [][]byte
-	have, size := make(map[string]bool), 0
-	for _, data := range append(needed, later...) {
-		if have[string(data)] || size+len(data) > maxStatements {
-			continue
-		}
-		have[string(data)] = true
-		list, size = append(list, data), size+len(data)
-	}
-	return list
+	return answer{Grid: grid.String(), Statements: i.cfg.Roster.Excerpt(own, maxStatements)}, nil
 }
 
 // contacts cuts a list of addresses to what a grid address carries.
