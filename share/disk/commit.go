@@ -131,6 +131,7 @@ type batch struct {
 
 	names       map[share.Name]*nameRecord
 	nameCharges map[share.Name]charge // as the index has them
+	nameSizes   map[share.Name]int64
 	wanted      map[share.StorageIndex]*wantRecord
 	taken       map[position]headRecord // versions that are in frames
 }
@@ -139,7 +140,7 @@ func (c *committer) newBatch() *batch {
 	return &batch{
 		committer: c, state: c.state, heads: c.heads, files: map[share.StorageIndex]*fileRecord{}, charges: map[share.StorageIndex]charge{},
 		uploads: map[[32]byte]*uploadRecord{}, wasted: map[uint32]int64{},
-		names: map[share.Name]*nameRecord{}, nameCharges: map[share.Name]charge{},
+		names: map[share.Name]*nameRecord{}, nameCharges: map[share.Name]charge{}, nameSizes: map[share.Name]int64{},
 		wanted: map[share.StorageIndex]*wantRecord{}, taken: map[position]headRecord{},
 	}
 }

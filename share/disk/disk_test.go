@@ -3,6 +3,7 @@ package disk_test
 import (
 	"log/slog"
 	"testing"
+	"time"
 
 	"cairn/share"
 	"cairn/share/disk"
@@ -38,7 +39,14 @@ func TestStore(t *testing.T) {
 			if err := store.(*disk.Store).Close(); err != nil {
 				t.Fatalf("close: %v", err)
 			}
-			return open(t, dir, disk.Options{})
+			reopened := open(t, dir, disk.Options{})
+			dirs[reopened] = dir
+			return reopened
+		},
+		Collect: func(t *testing.T, store share.Store, ahead time.Duration) {
+			if _, err := store.(*disk.Store).Collect(t.Context(), time.Now().Add(ahead)); err != nil {
+				t.Fatalf("collect: %v", err)
+			}
 		},
 	}.Run(t)
 }

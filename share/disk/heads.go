@@ -136,13 +136,7 @@ func (s *Store) SetHead(ctx context.Context, update share.HeadUpdate) error {
 // checkUpdate checks all of an update that can be checked without what the store holds.
 func (s *Store) checkUpdate(update share.HeadUpdate) (headUpdate, error) {
 	u := headUpdate{HeadUpdate: update, lease: recordLease(update.Lease)}
-	if err := column.CheckLease(update.Lease, time.Now()); err != nil {
-		return u, err
-	}
-	if len(update.Adds) > share.MaxHeadIndexes || len(update.Drops) > share.MaxHeadIndexes {
-		return u, fmt.Errorf("%w: %d files added and %d dropped, at most %d each", share.ErrTooLarge, len(update.Adds), len(update.Drops), share.MaxHeadIndexes)
-	}
-	if err := checkBatch(update.Shares); err != nil {
+	if err := column.CheckUpdate(update, time.Now()); err != nil {
 		return u, err
 	}
 	var err error
@@ -151,10 +145,7 @@ func (s *Store) checkUpdate(update share.HeadUpdate) (headUpdate, error) {
 	}
 	u.bytes = int64(frameCost + len(update.Record) + len(share.StorageIndex{})*(len(update.Adds)+len(update.Drops)))
 	for _, w := range update.Shares {
-		r, err := wholeRecord(w, u.lease)
-		if err != nil {
-			return u, err
-		}
+		r := wholeRecord(w, column.WholeRoot(w.Index, w.Data), u.lease)
 		u.shares, u.bytes = append(u.shares, r), u.bytes+r.Size
 	}
 	return u, nil

@@ -41,6 +41,7 @@ type versionRecord struct {
 	Sequence uint64
 	At       position
 	Size     int64 // bytes of the frame
+	Charged  int64 // bytes that the owner of the name is charged with
 	Taken    int64 // when this store took it, in Unix milliseconds
 }
 
@@ -95,22 +96,33 @@ type wantedBy struct {
 	_        struct{} `cbor:",toarray"`
 	Name     share.Name
 	Sequence uint64 // of the last version that added the file
-	Owner    string // of the lease with which it did
 }
 
 // maxWanted bounds the names in a wantRecord.
 const maxWanted = 64
 
+// freeFiles is how many files a version adds and drops, both together, before its owner is charged with the list.
+const freeFiles = 128
+
+// charged returns what the owner of a name is charged with for one version.
+func (r *headRecord) charged() int64 {
+	list := len(r.Adds) + len(r.Drops) - freeFiles*len(share.StorageIndex{})
+	return int64(len(r.Record) + max(0, list))
+}
+
 // charge returns what the owner of the name is charged with.
 func (r *nameRecord) charge() charge {
-	c := charge{bytes: r.size()}
+	var c charge
+	for _, v := range r.Versions {
+		c.bytes += v.Charged
+	}
 	if c.bytes > 0 {
 		c.owners = []string{r.Lease.Owner}
 	}
 	return c
 }
 
-// size returns the bytes of all versions.
+// size returns the bytes of all versions in the journal.
 func (r *nameRecord) size() int64 {
 	var n int64
 	for _, v := range r.Versions {

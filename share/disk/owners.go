@@ -216,8 +216,9 @@ func (s *Store) countNames(held map[string]int64) (headsRecord, error) {
 			return nil
 		}
 		heads.Names, heads.Bytes = heads.Names+1, heads.Bytes+n.size()
-		for _, owner := range n.charge().owners {
-			held[owner] += n.size()
+		c := n.charge()
+		for _, owner := range c.owners {
+			held[owner] += c.bytes
 		}
 		return nil
 	})

@@ -46,7 +46,7 @@ func countAll(t *testing.T, store *Store) (usage map[string]int64, state stateRe
 				if err := unseal(data, &n); err != nil {
 					return err
 				}
-				usage[n.Lease.Owner] += n.size()
+				usage[n.Lease.Owner] += n.charge().bytes
 			}
 			return nil
 		})

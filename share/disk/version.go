@@ -17,7 +17,7 @@ func (b *batch) name(name share.Name) (*nameRecord, error) {
 	if _, err := b.index.get(nameKey(name), r); err != nil {
 		return nil, err
 	}
-	b.names[name], b.nameCharges[name] = r, r.charge()
+	b.names[name], b.nameCharges[name], b.nameSizes[name] = r, r.charge(), r.size()
 	return r, nil
 }
 
@@ -55,7 +55,7 @@ func (b *batch) nameChanges() []change {
 			continue
 		}
 		changed = true
-		before, after := b.nameCharges[name].bytes, r.size()
+		before, after := b.nameSizes[name], r.size()
 		b.heads.Bytes += after - before
 		c := change{key: nameKey(name)}
 		if len(r.Versions) > 0 {
@@ -78,7 +78,7 @@ func (b *batch) nameChanges() []change {
 // putVersion records a version that is in the journal.
 func (b *batch) putVersion(n *nameRecord, r headRecord, at position, size int64) error {
 	n.changed = true
-	v := versionRecord{Sequence: r.Sequence, At: at, Size: size, Taken: r.Taken}
+	v := versionRecord{Sequence: r.Sequence, At: at, Size: size, Charged: r.charged(), Taken: r.Taken}
 	if old := n.put(v); old.At != (position{}) && old.At != at {
 		b.waste(old.At, old.Size)
 	}
@@ -90,9 +90,24 @@ func (b *batch) putVersion(n *nameRecord, r headRecord, at position, size int64)
 		if err != nil {
 			return err
 		}
-		w.add(wantedBy{Name: r.Name, Sequence: r.Sequence, Owner: r.Lease.Owner})
+		w.add(wantedBy{Name: r.Name, Sequence: r.Sequence})
+		if err := b.leaseHeld(index, r.Lease); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// leaseHeld adds a lease on a file if shares of it are held. One that has too many owners stays as it is.
+func (b *batch) leaseHeld(index share.StorageIndex, l leaseRecord) error {
+	f, err := b.file(index)
+	if errors.Is(err, share.ErrCorrupt) {
+		return nil // the index has told of its damage, and is computed again
+	}
+	if err != nil || len(f.Shares) == 0 || f.leasable(l.Owner) != nil {
+		return err
+	}
+	return f.lease(l)
 }
 
 // retire forgets the versions that are out of the retention and ends the leases on what they alone had. It returns how
@@ -136,8 +151,8 @@ func (b *batch) version(v versionRecord) (headRecord, error) {
 	return r, err
 }
 
-// releaseDropped ends the leases on what a version dropped, of who wrote it and of who had added it, unless a later version
-// added it again or another name wants it.
+// releaseDropped ends the writer's leases on what a version dropped, unless a later version added it again or another name
+// wants it.
 func (b *batch) releaseDropped(name share.Name, v versionRecord) error {
 	r, err := b.version(v)
 	if err != nil {
@@ -149,26 +164,24 @@ func (b *batch) releaseDropped(name share.Name, v versionRecord) error {
 		if err != nil {
 			return err
 		}
-		owners := []string{r.Lease.Owner}
 		if i := w.find(name); i >= 0 {
 			if w.Names[i].Sequence >= v.Sequence {
 				continue
 			}
-			owners = append(owners, w.Names[i].Owner)
 			w.remove(name)
 		}
 		if len(w.Names) > 0 || w.Many {
 			continue
 		}
-		if err := b.release(index, owners, now); err != nil {
+		if err := b.release(index, r.Lease.Owner, now); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// release ends leases on a file.
-func (b *batch) release(index share.StorageIndex, owners []string, now time.Time) error {
+// release ends the lease of an owner on a file.
+func (b *batch) release(index share.StorageIndex, owner string, now time.Time) error {
 	f, err := b.file(index)
 	if errors.Is(err, share.ErrCorrupt) {
 		return nil // the index has told of its damage, and is computed again
@@ -176,9 +189,7 @@ func (b *batch) release(index share.StorageIndex, owners []string, now time.Time
 	if err != nil {
 		return err
 	}
-	for _, owner := range owners {
-		f.release(owner, now)
-	}
+	f.release(owner, now)
 	return nil
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"cairn/share"
 	"cairn/share/column"
-	"cairn/share/encoding"
 )
 
 // Limits of how many whole shares become stable in one go.
@@ -25,50 +24,29 @@ func (s *Store) Put(ctx context.Context, shares []share.WholeShare, lease share.
 	if err := column.CheckLease(lease, time.Now()); err != nil {
 		return nil, err
 	}
-	if err := checkBatch(shares); err != nil {
+	if err := column.CheckBatch(shares); err != nil {
 		return nil, err
 	}
 	verdicts := make([]error, len(shares))
 	p := put{store: s, lease: recordLease(lease), verdicts: verdicts}
 	for i, w := range shares {
-		r, err := wholeRecord(w, p.lease)
+		root, err := column.CheckWhole(w)
 		if err != nil {
 			verdicts[i] = err
 			continue
 		}
-		if err := p.add(ctx, i, r); err != nil {
+		if err := p.add(ctx, i, wholeRecord(w, root, p.lease)); err != nil {
 			return nil, err
 		}
 	}
 	return verdicts, p.flush(ctx)
 }
 
-// checkBatch returns ErrTooLarge for a batch beyond the bounds of package share.
-func checkBatch(shares []share.WholeShare) error {
-	var bytes int
-	for _, w := range shares {
-		bytes += len(w.Data)
-	}
-	if len(shares) > share.MaxBatchShares || bytes > share.MaxBatchBytes {
-		return fmt.Errorf("%w: %d shares of %d bytes in one batch, at most %d of %d", share.ErrTooLarge,
-			len(shares), bytes, share.MaxBatchShares, share.MaxBatchBytes)
-	}
-	return nil
-}
-
-// wholeRecord checks every byte of a share and returns its record.
-func wholeRecord(w share.WholeShare, lease leaseRecord) (journalRecord, error) {
-	if len(w.Data) > share.MaxWholeShare {
-		return journalRecord{}, fmt.Errorf("share %d of %s: %w: %d bytes, at most %d", w.Number, w.Index, share.ErrTooLarge, len(w.Data), share.MaxWholeShare)
-	}
-	whole, err := encoding.ParseWhole(w.Index, w.Number, w.Data)
-	if err != nil {
-		return journalRecord{}, fmt.Errorf("share %d of %s: %w", w.Number, w.Index, err)
-	}
-	root := whole.Root.Marshal()
+// wholeRecord returns the record of a share that column.CheckWhole accepted.
+func wholeRecord(w share.WholeShare, root []byte, lease leaseRecord) journalRecord {
 	return journalRecord{
 		Index: w.Index, Number: w.Number, Root: root, Size: int64(len(w.Data)), Lease: lease, Data: w.Data[:len(w.Data)-len(root)],
-	}, nil
+	}
 }
 
 // A put is a batch of whole shares on its way to the journal.
