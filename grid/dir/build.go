@@ -112,6 +112,9 @@ func newBuilder(old *tree, name func([]byte) (Page, error)) *builder {
 // build applies changes, which are in the order of their keys, and returns the new root.
 func (b *builder) build(ctx context.Context, changes []item) (page.Page, error) {
 	for level := 0; ; level++ {
+		if len(changes) == 0 {
+			return b.old.root, nil
+		}
 		pages, replaced, err := b.level(ctx, level, changes)
 		if err != nil {
 			return page.Page{}, err
@@ -121,9 +124,6 @@ func (b *builder) build(ctx context.Context, changes []item) (page.Page, error) 
 		}
 		if changes, err = b.above(pages, replaced); err != nil {
 			return page.Page{}, err
-		}
-		if len(changes) == 0 {
-			return b.old.root, nil
 		}
 	}
 }

@@ -235,11 +235,12 @@ func (m *Memory) Reachable(ctx context.Context, c capability.Capability) map[sha
 	if err != nil {
 		return out
 	}
-	m.reach(content.Data, out)
+	m.Reach(content.Data, out)
 	return out
 }
 
-func (m *Memory) reach(data []byte, out map[share.StorageIndex]bool) {
+// Reach adds the pages that lead from a page.
+func (m *Memory) Reach(data []byte, out map[share.StorageIndex]bool) {
 	p, err := page.Parse(data)
 	if err != nil {
 		panic(err)
@@ -249,6 +250,14 @@ func (m *Memory) reach(data []byte, out map[share.StorageIndex]bool) {
 		m.mu.Lock()
 		below := m.pages[ref.Index].Data
 		m.mu.Unlock()
-		m.reach(below, out)
+		m.Reach(below, out)
 	}
+}
+
+// Forget lets go of the versions of a directory with a sequence, as servers do after the retention.
+func (m *Memory) Forget(c capability.Capability, sequence uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	name, _ := c.Name()
+	m.files[name] = slices.DeleteFunc(m.files[name], func(v dir.Content) bool { return v.Sequence == sequence })
 }
