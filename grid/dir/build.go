@@ -14,12 +14,9 @@ import (
 // Where pages end follows from the names alone, not from the order of changes, so that the same entries make the same
 // pages: a page ends behind an item whose hash is small enough, which is the likelier the longer the page is, and in any
 // case when it is twice the usual length. One change moves the ends of a page or two.
-const (
-	// pageBytes is about how long pages are; see docs/benchmarks.md, "Directories".
-	pageBytes    = 16 << 10
-	minPageBytes = pageBytes / 4
-	maxPageBytes = pageBytes * 2
-)
+//
+// pageBytes is about how long pages are; see docs/benchmarks.md, "Directories".
+const pageBytes = 16 << 10
 
 // An item is an entry of a leaf, a reference of another page, or the removal of either.
 type item struct {
@@ -52,6 +49,7 @@ func items(p page.Page) []item {
 // A cutter cuts the items of one level into pages.
 type cutter struct {
 	level int
+	usual int // length of a page
 	open  page.Page
 	size  int // of open's items
 	done  []page.Page
@@ -66,7 +64,7 @@ func (c *cutter) add(i item) {
 		c.open.Refs = append(c.open.Refs, *i.ref)
 	}
 	c.size += size
-	if ends(c.level, i.key, size, c.size) {
+	if ends(c.usual, c.level, i.key, size, c.size) {
 		c.cut()
 	}
 }
@@ -79,17 +77,17 @@ func (c *cutter) cut() {
 	c.open, c.size = page.Page{}, 0
 }
 
-// ends reports whether a page that has now the given length ends behind an item.
-func ends(level int, key string, itemBytes, length int) bool {
+// ends reports whether a page whose items have the given length by now ends behind the last of them.
+func ends(usual, level int, key string, itemBytes, length int) bool {
 	switch {
-	case length < minPageBytes:
+	case length < usual/4:
 		return false
-	case length >= maxPageBytes:
+	case length >= usual*2:
 		return true
 	}
-	scale := 4 * pageBytes
-	if length >= pageBytes {
-		scale = pageBytes / 4
+	scale := 4 * usual
+	if length >= usual {
+		scale = usual / 4
 	}
 	hash := sha256.Sum256(append([]byte{byte(level)}, key...))
 	return binary.BigEndian.Uint32(hash[:]) < uint32(min(uint64(itemBytes)*(1<<32)/uint64(scale), math.MaxUint32))
@@ -97,16 +95,17 @@ func ends(level int, key string, itemBytes, length int) bool {
 
 // A builder makes the tree of the next version out of that of another.
 type builder struct {
-	old  *tree
-	name func(data []byte) (Page, error) // gives a page its key and storage index
+	old   *tree
+	usual int                             // length of a page
+	name  func(data []byte) (Page, error) // gives a page its key and storage index
 	// added are the pages of the new tree that the old one does not have, dropped those of the old one that the new one does
 	// not have; roots are in neither.
 	added   map[share.StorageIndex]Page
 	dropped map[share.StorageIndex]bool
 }
 
-func newBuilder(old *tree, name func([]byte) (Page, error)) *builder {
-	return &builder{old: old, name: name, added: map[share.StorageIndex]Page{}, dropped: map[share.StorageIndex]bool{}}
+func newBuilder(old *tree, usual int, name func([]byte) (Page, error)) *builder {
+	return &builder{old: old, usual: usual, name: name, added: map[share.StorageIndex]Page{}, dropped: map[share.StorageIndex]bool{}}
 }
 
 // build applies changes, which are in the order of their keys, and returns the new root.
@@ -130,7 +129,7 @@ func (b *builder) build(ctx context.Context, changes []item) (page.Page, error) 
 
 // level applies changes to one level and returns the pages that stand for those replaced.
 func (b *builder) level(ctx context.Context, level int, changes []item) (pages []page.Page, replaced []place, err error) {
-	c := cutter{level: level}
+	c := cutter{level: level, usual: b.usual}
 	if level > b.old.root.Level {
 		for _, i := range changes {
 			if !i.removal() {

@@ -133,6 +133,8 @@ type Dirs struct {
 	cache *cache
 	turns turns
 	last  written
+
+	pageBytes int // usual length of a page
 }
 
 // New returns the directories on these files.
@@ -141,7 +143,7 @@ func New(c Config) *Dirs {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Dirs{
-		Config: c, cache: newCache(cacheBytes),
+		Config: c, cache: newCache(cacheBytes), pageBytes: pageBytes,
 		turns: turns{taken: map[share.Name]chan struct{}{}}, last: written{last: map[share.Name]*Directory{}},
 	}
 }

@@ -46,7 +46,7 @@ func cut(t interface {
 	t.Helper()
 	content, err := m.Read(t.Context(), c)
 	check(t, err)
-	return dir.New(dir.Config{Files: &side{Memory: m, own: []dir.Version{content.Version}}, Pages: m})
+	return dir.New(dir.Config{Files: &side{Memory: m, own: []dir.Version{content.Version}}, Pages: m}).WithPages(700)
 }
 
 type edit = func(*dir.Editor) error
@@ -54,6 +54,7 @@ type edit = func(*dir.Editor) error
 func set(name string, n int) edit { return func(e *dir.Editor) error { return e.Set(entry(name, n)) } }
 func remove(name string) edit     { return func(e *dir.Editor) error { return e.Remove(name) } }
 func both(a, b edit) edit         { return func(e *dir.Editor) error { return firstOf(a(e), b(e)) } }
+
 func rename(from, to string) edit {
 	return func(e *dir.Editor) error { return e.Rename(from, to, true) }
 }
@@ -168,16 +169,16 @@ func TestForksOfManyEntries(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := dirtest.New()
 		m.Code = share.Params{Needed: 1, Happy: 1, Total: 1}
-		c, err := m.Dirs().Create(t.Context(), usual(0, 2000))
+		c, err := m.Dirs().WithPages(700).Create(t.Context(), usual(0, 150))
 		check(t, err)
 		sides := []*dir.Dirs{cut(t, m, c), cut(t, m, c)}
 		want := map[string]int64{}
-		for i := range 2000 {
+		for i := range 150 {
 			want[usualEntry(i).Name] = usualEntry(i).Size
 		}
 		for s, d := range sides {
 			for range rapid.IntRange(1, 3).Draw(t, "versions") {
-				from, n := rapid.IntRange(0, 1000).Draw(t, "from"), rapid.IntRange(1, 400).Draw(t, "n")
+				from, n := rapid.IntRange(0, 100).Draw(t, "from"), rapid.IntRange(1, 40).Draw(t, "n")
 				_, err := d.Update(t.Context(), c, func(e *dir.Editor) error {
 					for i := range n { // even names on one side, odd ones on the other
 						name := usualEntry((from+i)/2*2 + s).Name
@@ -199,7 +200,7 @@ func TestForksOfManyEntries(t *testing.T) {
 			m.Reach(fork.Data, held)
 		}
 		m.BeforeWrite = func(w dir.Write) { account(t, held, w) }
-		x, err := m.Dirs().Update(t.Context(), c, nothing)
+		x, err := m.Dirs().WithPages(700).Update(t.Context(), c, nothing)
 		check(t, err)
 		got := map[string]int64{}
 		for e, err := range x.All(t.Context()) {

@@ -37,7 +37,7 @@ func TestAgainstMap(t *testing.T) {
 		m.Code = share.Params{Needed: 1, Happy: 1, Total: 1}
 		held := map[share.StorageIndex]bool{}
 		m.BeforeWrite = func(w dir.Write) { account(t, held, w) }
-		dirs := m.Dirs()
+		dirs := m.Dirs().WithPages(rapid.SampledFrom([]int{600, 2000}).Draw(t, "page"))
 		c, err := dirs.Create(t.Context(), nil)
 		check(t, err)
 		model := map[string]int{}
@@ -83,16 +83,16 @@ func drawStep(t *rapid.T, model map[string]int) step {
 	switch rapid.IntRange(0, 3).Draw(t, "kind") {
 	case 0: // a few
 		for range rapid.IntRange(1, 5).Draw(t, "few") {
-			s[name(rapid.IntRange(0, 3000).Draw(t, "name"))] = rapid.IntRange(-1, 1000).Draw(t, "value")
+			s[name(rapid.IntRange(0, 600).Draw(t, "name"))] = rapid.IntRange(-1, 1000).Draw(t, "value")
 		}
 	case 1: // a run
-		from, n := rapid.IntRange(0, 3000).Draw(t, "from"), rapid.IntRange(1, 1200).Draw(t, "run")
+		from, n := rapid.IntRange(0, 600).Draw(t, "from"), rapid.IntRange(1, 300).Draw(t, "run")
 		for i := range n {
 			s[name(from+i)] = i
 		}
 	case 2: // scattered
 		stride := rapid.IntRange(1, 97).Draw(t, "stride")
-		for i := 0; i < 3000; i += stride {
+		for i := 0; i < 600; i += stride {
 			s[name(i)] = i + stride
 		}
 	default: // remove most
@@ -159,7 +159,7 @@ func compare(t *rapid.T, x *dir.Directory, model map[string]int) {
 			t.Fatalf("%q listed, want %q", e.Name, names[from+i])
 		}
 	}
-	n := name(rapid.IntRange(0, 3000).Draw(t, "looked up"))
+	n := name(rapid.IntRange(0, 600).Draw(t, "looked up"))
 	e, err := x.Lookup(t.Context(), n)
 	value, there := model[n]
 	if there != (err == nil) || !there && !errors.Is(err, share.ErrNotFound) || there && e.Size != int64(value) {

@@ -73,7 +73,7 @@ func (d *Dirs) createImmutable(ctx context.Context, entries iter.Seq2[Entry, err
 		key := d.Secret.Convergent(sha256.Sum256(data), params.Needed, params.Total, encoding.BlockSizeFor(params.Total))
 		return namePage(params, key, data)
 	}
-	b := newBuilder(e.base.tree(), name)
+	b := newBuilder(e.base.tree(), d.pageBytes, name)
 	root, err := b.build(ctx, changes)
 	if err != nil {
 		return none, err
@@ -211,7 +211,7 @@ func (d *Dirs) write(ctx context.Context, x *Directory, edit func(*Editor) error
 // build applies changes to the tree.
 func (x *Directory) build(ctx context.Context, changes []item) (*builder, page.Page, error) {
 	params := x.d.Pages.Params(ctx)
-	b := newBuilder(x.tree(), func(data []byte) (Page, error) {
+	b := newBuilder(x.tree(), x.d.pageBytes, func(data []byte) (Page, error) {
 		return namePage(params, keys.NewReadKey(), data)
 	})
 	if x.merge != nil {

@@ -15,7 +15,7 @@ import (
 func TestWriters(t *testing.T) {
 	m := dirtest.New()
 	c := create(t, m.Dirs(), entry("start", 1))
-	hammer(t, c, 5, 40, func(int) *dir.Dirs { return m.Dirs() })
+	hammer(t, c, 5, 40, func(int) *dir.Dirs { return m.Dirs().WithPages(1000) })
 }
 
 // TestWritersOfOneNode: the changes of one process wait for each other instead of colliding.
