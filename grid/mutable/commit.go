@@ -53,6 +53,7 @@ type commit struct {
 	head    head.Head
 	record  []byte
 	mine    map[share.Digest]bool // heads that this commit has signed
+	needed  []share.StorageIndex  // all that the version needs; nil until somebody has to be told
 	targets []*target
 	places  []placement.Server
 	placed  map[share.ServerID][]share.Number // acknowledged
@@ -169,8 +170,8 @@ func (c *commit) send(t *target) {
 		Name: c.name, Record: c.record, Replaces: t.replaces, Shares: c.sharesOf(t.numbers), Adds: c.adds,
 		Drops: slices.Concat(c.drops, t.drops, c.m.left(c.name)), Retention: c.o.Retention, Lease: c.m.lease(),
 	}
-	if t.diverged && c.o.All != nil {
-		update.Adds = slices.Concat(c.adds, c.o.All())
+	if t.diverged && c.needed != nil {
+		update.Adds = c.needed
 	}
 	update.Adds = distinct(update.Adds, nil)
 	update.Drops = distinct(update.Drops, update.Adds)

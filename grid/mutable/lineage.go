@@ -2,6 +2,7 @@ package mutable
 
 import (
 	"context"
+	"crypto/sha256"
 	"sync"
 
 	"cairn/share"
@@ -11,11 +12,11 @@ import (
 // A lineage is every head of a name that servers still know, by digest. Parents tie them together.
 type lineage map[share.Digest]head.Head
 
-// lineage asks the head servers that are up for all heads they have kept.
-func (m *Files) lineage(ctx context.Context, name share.Name) lineage {
+// lineage asks the head servers that are up for all heads they have kept, and says how many answered.
+func (m *Files) lineage(ctx context.Context, name share.Name) (known lineage, answered int) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	known := lineage{}
+	known = lineage{}
 	var mu sync.Mutex
 	var asking sync.WaitGroup
 	for _, server := range m.headServers(ctx, name) {
@@ -28,20 +29,31 @@ func (m *Files) lineage(ctx context.Context, name share.Name) lineage {
 				m.env.Logger.Debug("a server gave no history", "server", server.String(), "name", name.String(), "error", inTime(ctx, err))
 				return
 			}
-			for _, record := range records[:min(len(records), share.MaxHistory)] {
-				h, err := head.Parse(name, record)
-				if err != nil {
-					m.env.Logger.Warn("a server gave a head that does not verify", "server", server.String(), "name", name.String(), "error", err)
-					return
-				}
-				mu.Lock()
-				known[h.Digest] = h
-				mu.Unlock()
+			mu.Lock()
+			defer mu.Unlock()
+			answered++
+			if err := known.add(name, records); err != nil {
+				m.env.Logger.Warn("a server gave a head that does not verify", "server", server.String(), "name", name.String(), "error", err)
 			}
 		})
 	}
 	asking.Wait()
-	return known
+	return known, answered
+}
+
+// add adds the records that one server gave, up to the first that does not verify.
+func (l lineage) add(name share.Name, records [][]byte) error {
+	for _, record := range records[:min(len(records), share.MaxHistory)] {
+		if _, known := l[sha256.Sum256(record)]; known {
+			continue
+		}
+		h, err := head.Parse(name, record)
+		if err != nil {
+			return err
+		}
+		l[h.Digest] = h
+	}
+	return nil
 }
 
 // follows reports whether a head comes after another, through any of its parents, and whether that is certain: it is not
@@ -90,7 +102,7 @@ func (m *Files) forks(ctx context.Context, s *survey, chosen candidate, candidat
 			continue
 		}
 		if known == nil {
-			known = m.lineage(ctx, s.name)
+			known, _ = m.lineage(ctx, s.name)
 		}
 		if yes, certain := known.follows(chosen.head, c.head); yes || !certain {
 			continue

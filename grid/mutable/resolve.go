@@ -40,6 +40,9 @@ func (c *commit) resolve(ctx context.Context) (again bool, err error) {
 			return false, c.collision(r)
 		}
 	}
+	if slices.ContainsFunc(c.targets, func(t *target) bool { return t.diverged && t.state == idle }) || press {
+		c.all(ctx)
+	}
 	if enough {
 		return c.count(idle) > 0, nil
 	}
@@ -107,19 +110,29 @@ func (c *commit) judge(ctx context.Context, r *rival, known *lineage) verdict {
 	case follows:
 		return replaceable
 	}
+	if *known == nil && (maybe || c.o.All != nil) {
+		*known, _ = c.m.lineage(ctx, c.name)
+	}
+	yes, certain := known.follows(c.head, r.head)
 	for _, t := range r.targets {
-		t.diverged = true
+		t.diverged = !yes
 	}
-	if !maybe {
-		return replaceable
+	if maybe && !yes && certain {
+		return newer
 	}
-	if *known == nil {
-		*known = c.m.lineage(ctx, c.name)
+	return replaceable
+}
+
+// all finds out what the version needs in all, for servers that may have let go of it.
+func (c *commit) all(ctx context.Context) {
+	if c.o.All == nil || c.needed != nil {
+		return
 	}
-	if yes, certain := known.follows(c.head, r.head); yes || !certain {
-		return replaceable
+	needed, err := c.o.All(ctx)
+	if err != nil {
+		c.m.env.Logger.Warn("could not list what a version needs", "name", c.name.String(), "error", err)
 	}
-	return newer
+	c.needed = append(needed, c.adds...)
 }
 
 // silent returns how many servers may hold anything.
@@ -137,6 +150,9 @@ func (c *commit) silent() int {
 func (c *commit) replace(r *rival) {
 	for _, t := range r.targets {
 		t.state, t.replaces = idle, r.head.Digest
+		if r.head.Sequence == c.head.Sequence {
+			t.diverged = true
+		}
 		if r.head.Sequence > 0 {
 			t.drops = append(t.drops, r.head.Root)
 		}

@@ -39,7 +39,7 @@ type WriteOptions struct {
 	Adds, Drops []share.StorageIndex
 	// All, if set, returns every file that the version needs beside its own. It is called when a server held something else
 	// than the version before, as after a collision: the server may have let go of files that this version needs.
-	All func() []share.StorageIndex
+	All func(context.Context) ([]share.StorageIndex, error)
 	// Retention says which past versions servers keep. The zero value is DefaultRetention.
 	Retention share.Retention
 }

@@ -1,0 +1,232 @@
+package mutable
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"cairn/grid/file"
+	"cairn/grid/health"
+	"cairn/share"
+	"cairn/share/capability"
+	"cairn/share/encoding"
+	"cairn/share/head"
+	"cairn/share/keys"
+)
+
+// History returns the versions that servers still know of, newest first; of two with one sequence, written by writers who
+// did not know of each other, both. Size is -1 where no share of a version was found. How far back it goes follows from the
+// Retention of the writes. It returns ErrNotFound when no server knows any.
+func (m *Files) History(ctx context.Context, c capability.Capability) ([]Version, error) {
+	name, key, err := subject(c)
+	if err != nil {
+		return nil, err
+	}
+	known, answered := m.lineage(ctx, name)
+	if len(known) == 0 {
+		if answered == 0 {
+			return nil, fmt.Errorf("history of %s: %w: no server answered", name, share.ErrUnavailable)
+		}
+		return nil, fmt.Errorf("history of %s: %w", name, share.ErrNotFound)
+	}
+	heads := slices.SortedFunc(maps.Values(known), func(a, b head.Head) int {
+		return cmp.Or(cmp.Compare(b.Sequence, a.Sequence), bytes.Compare(b.Digest[:], a.Digest[:]))
+	})
+	sizes := m.sizes(ctx, name, heads)
+	versions := make([]Version, len(heads))
+	for i, h := range heads {
+		versions[i] = Version{Head: h, Size: -1, m: m, key: key, held: map[share.ServerID]share.Digest{}, top: heads[0].Sequence}
+		if size, ok := sizes[h.Root]; ok {
+			versions[i].Size = size
+		}
+	}
+	return versions, nil
+}
+
+// sizes asks for the roots of versions, which tell their sizes.
+func (m *Files) sizes(ctx context.Context, name share.Name, heads []head.Head) map[share.StorageIndex]int64 {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	indexes := make([]share.StorageIndex, len(heads))
+	for i, h := range heads {
+		indexes[i] = h.Root
+	}
+	indexes = distinct(indexes, nil)
+	sizes := map[share.StorageIndex]int64{}
+	var mu sync.Mutex
+	var asking sync.WaitGroup
+	for _, server := range m.headServers(ctx, name) {
+		if server.Down {
+			continue
+		}
+		asking.Go(func() {
+			held, err := server.Store.Numbers(ctx, indexes)
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for i := range min(len(held), len(indexes)) {
+				if _, known := sizes[indexes[i]]; known || len(held[i].Numbers) == 0 {
+					continue
+				}
+				if root, err := encoding.CheckRoot(indexes[i], held[i].Root); err == nil {
+					sizes[indexes[i]] = root.Size
+				}
+			}
+			if len(sizes) == len(indexes) {
+				cancel() // the others would tell the same
+			}
+		})
+	}
+	asking.Wait()
+	return sizes
+}
+
+// ReadHead reads the version of a head that Read or History gave, as one of a fork. The errors are those of file.Open.
+func (m *Files) ReadHead(ctx context.Context, c capability.Capability, h head.Head) (*Version, error) {
+	name, key, err := subject(c)
+	if err != nil {
+		return nil, err
+	}
+	if h.Name != name {
+		return nil, fmt.Errorf("read %s: %w: the version is one of %s", name, share.ErrDenied, h.Name)
+	}
+	v := &Version{Head: h, m: m, key: key, held: map[share.ServerID]share.Digest{}, top: h.Sequence}
+	limit := smallShare * int64(m.env.Params(ctx).Needed)
+	got, err := file.FetchBatch(ctx, m.nearest(ctx, name), []Ref{{Index: h.Root, Key: key}}, file.FetchOptions{
+		Params: m.env.Params(ctx), Limit: limit, Find: m.finders, Log: m.env.Logger,
+	})
+	if err == nil && got[0].Err == nil {
+		v.data, v.Size = got[0].Data, int64(len(got[0].Data))
+		return v, nil
+	}
+	r, err := m.open(ctx, h.Root, key)
+	if err != nil {
+		return nil, fmt.Errorf("read version %d of %s: %w", h.Sequence, name, err)
+	}
+	v.Size = r.Size()
+	return v, r.Close()
+}
+
+// nearest returns all servers, the head servers of a name first.
+func (m *Files) nearest(ctx context.Context, name share.Name) []share.Server {
+	known := map[share.ServerID]bool{}
+	var order []share.Server
+	for _, s := range m.headServers(ctx, name) {
+		known[s.ID] = true
+		order = append(order, s.Server)
+	}
+	for _, s := range m.env.Servers(ctx) {
+		if !known[s.ID] {
+			order = append(order, s)
+		}
+	}
+	return order
+}
+
+// Restore writes a new version with the content of an old one. Where enough servers still hold the old version's shares
+// nothing is uploaded: the new head points at them, and their leases are renewed. Otherwise the content is read and written
+// anew. It returns ErrNotFound when no version has the sequence, and a *CollisionError as Write does.
+//
+// Where two versions have the sequence, written by writers who did not know of each other, it takes the one that the newest
+// version follows; RestoreHead takes any.
+func (m *Files) Restore(ctx context.Context, key keys.WriteKey, sequence uint64) (*Version, error) {
+	name := capability.NameOf(key)
+	base, err := m.Read(ctx, capability.Mutable(key))
+	if err != nil {
+		return nil, err
+	}
+	known, _ := m.lineage(ctx, name)
+	var found []head.Head
+	for _, h := range known {
+		if h.Sequence == sequence {
+			found = append(found, h)
+		}
+	}
+	slices.SortFunc(found, func(a, b head.Head) int {
+		first, _ := known.follows(base.Head, a)
+		second, _ := known.follows(base.Head, b)
+		switch {
+		case first == second:
+			return bytes.Compare(b.Digest[:], a.Digest[:])
+		case first:
+			return -1
+		}
+		return 1
+	})
+	if len(found) == 0 {
+		return nil, fmt.Errorf("restore version %d of %s: %w", sequence, name, share.ErrNotFound)
+	}
+	return m.restore(ctx, key, base, found[0])
+}
+
+// RestoreHead is Restore for a version that History gave.
+func (m *Files) RestoreHead(ctx context.Context, key keys.WriteKey, h head.Head) (*Version, error) {
+	base, err := m.Read(ctx, capability.Mutable(key))
+	if err != nil {
+		return nil, err
+	}
+	return m.restore(ctx, key, base, h)
+}
+
+func (m *Files) restore(ctx context.Context, key keys.WriteKey, base *Version, h head.Head) (*Version, error) {
+	v, err := m.relink(ctx, key, base, h)
+	if err == nil && v == nil {
+		var old *Version
+		if old, err = m.ReadHead(ctx, capability.Mutable(key), h); err == nil {
+			var r Reader
+			if r, err = old.Open(ctx); err == nil {
+				defer r.Close()
+				return m.Write(ctx, key, base, section(ctx, r, 0, r.Size()), WriteOptions{})
+			}
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("restore version %d of %s: %w", h.Sequence, h.Name, err)
+	}
+	return v, nil
+}
+
+// relink writes a version whose file is that of an old one. It returns nil where too few servers hold shares of it.
+func (m *Files) relink(ctx context.Context, key keys.WriteKey, base *Version, h head.Head) (*Version, error) {
+	w, err := m.newWrite(ctx, key, base, WriteOptions{})
+	if err != nil {
+		return nil, err
+	}
+	servers := m.env.Servers(ctx)
+	report, err := health.Check(ctx, servers, h.Root)
+	if err != nil {
+		return nil, err
+	}
+	if report.Happiness < w.params.Happy {
+		return nil, nil
+	}
+	lease := m.lease()
+	var renewing sync.WaitGroup
+	for _, s := range servers {
+		if s.Down {
+			continue
+		}
+		renewing.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, askTimeout)
+			defer cancel()
+			_ = s.Store.Renew(ctx, []share.StorageIndex{h.Root}, lease) // who holds nothing of it says so
+		})
+	}
+	renewing.Wait()
+	r, err := m.open(ctx, h.Root, w.read)
+	if err != nil {
+		return nil, err
+	}
+	w.root, w.size = h.Root, r.Size()
+	if err := r.Close(); err != nil {
+		return nil, err
+	}
+	w.adds = []share.StorageIndex{h.Root}
+	return w.commit(ctx)
+}
