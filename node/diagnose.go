@@ -31,10 +31,9 @@ func (a api) Diagnose(ctx context.Context) ([]doctor.Check, error) {
 	}
 	count := countPeers(n.host.Peers())
 	ports := listenPorts(n.config.Network.Listen)
-	reach := n.host.Reachability()
 	var asked []doctor.Check
 	var asking sync.WaitGroup
-	if reach.Enabled {
+	if n.host.Reachability().Enabled {
 		asking.Go(func() { asked = n.askReachable(ctx, answering, ports) })
 	}
 	checks := []doctor.Check{
@@ -45,7 +44,7 @@ func (a api) Diagnose(ctx context.Context) ([]doctor.Check, error) {
 	}
 	asking.Wait()
 	checks = append(checks, n.membership()...)
-	return append(append(checks, doctor.Reach(reach, ports)...), asked...), nil
+	return append(append(checks, doctor.Reach(n.host.Reachability(), ports)...), asked...), nil
 }
 
 // askReachable has the first peer that can be asked try to connect to this node.

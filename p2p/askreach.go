@@ -36,6 +36,7 @@ type DialBack struct {
 
 // AskReachable has a member connect to each public address of this node, as a stranger would (AutoNAT v2), and returns
 // what it answers, one DialBack for each address. It takes up to half a minute. There is none when this node has no public address.
+// Reachability knows of the answers from then on.
 // The error wraps share.ErrUnavailable when the member cannot be asked and share.ErrVersion when it does not do this.
 func (h *Host) AskReachable(ctx context.Context, id share.ServerID) ([]DialBack, error) {
 	to, err := peer.Decode(string(id))
@@ -51,6 +52,7 @@ func (h *Host) AskReachable(ctx context.Context, id share.ServerID) ([]DialBack,
 		if err != nil {
 			return answers, fmt.Errorf("ask %s to connect: %w", id.Short(), Reason(err))
 		}
+		h.sight.answer(a, d.Reach, time.Now())
 		answers = append(answers, d)
 	}
 	return answers, nil

@@ -42,7 +42,7 @@ type Host struct {
 	paths      *paths
 	ports      *ports
 	sight      sight
-	router     router
+	router     *router
 	interfaces interfaces
 	punch      *holepunch.Service
 	spreading  atomic.Bool // members are being told of new addresses
@@ -73,7 +73,7 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 	h := &Host{
 		cfg: cfg, log: cfg.Logger, prefix: protocol.ID("/cairn/" + cfg.Grid), gater: newGater(cfg.Gate, cfg.StrangerFor),
 		members: newMembers(self), wake: make(chan struct{}, 1), paths: newPaths(),
-		book: book{path: cfg.Book, grid: cfg.Grid, log: cfg.Logger},
+		router: newRouter(), book: book{path: cfg.Book, grid: cfg.Grid, log: cfg.Logger},
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.ports = newPorts(h.ctx, h.start)
@@ -124,6 +124,8 @@ func (h *Host) open() error {
 	}
 	h.ports.listening(h.host.Network().ListenAddresses())
 	if h.cfg.traversal() {
+		h.start(func() { h.router.run(h.ctx) })
+		h.router.look()
 		if err := h.seekRelays(); err != nil {
 			return err
 		}

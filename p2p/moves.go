@@ -113,6 +113,7 @@ func (h *Host) checkOthers(c network.Conn) {
 func (h *Host) moved(gone []net.IP) {
 	h.log.Info("the addresses of this machine changed", "gone", gone)
 	h.sight.forget()
+	h.router.look()
 	var check []network.Conn
 	for _, c := range h.host.Network().Conns() {
 		if ip, err := manet.ToIP(c.LocalMultiaddr()); err == nil && slices.ContainsFunc(gone, ip.Equal) {

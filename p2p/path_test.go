@@ -46,6 +46,25 @@ func TestNAT(t *testing.T) {
 	}
 }
 
+// TestAnswered: the latest answer of a member that was asked counts, for a while, beside the library's verdict.
+func TestAnswered(t *testing.T) {
+	var s sight
+	list := addresses("/ip4/5.5.5.5/tcp/1", "/ip4/5.5.5.5/tcp/2", "/ip4/5.5.5.5/tcp/3")
+	s.verdict(list[:1], list[1:2])
+	now := time.Now()
+	s.answer(list[1], ReachPublic, now)
+	s.answer(list[2], ReachPublic, now.Add(-answerFor-time.Minute))
+	good, bad := s.confirmed()
+	if len(good) != 2 || len(bad) != 0 {
+		t.Errorf("reachable %v, not reachable %v", good, bad)
+	}
+	s.answer(list[1], ReachPrivate, now)
+	good, bad = s.confirmed()
+	if len(good) != 1 || len(bad) != 1 {
+		t.Errorf("after another answer: reachable %v, not reachable %v", good, bad)
+	}
+}
+
 // TestSightIsBounded: no number of peers makes the list grow without end.
 func TestSightIsBounded(t *testing.T) {
 	var s sight

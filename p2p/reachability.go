@@ -69,7 +69,7 @@ type TransportReach struct {
 // Reachability returns what is known at present. It asks nobody: see AskReachable.
 func (h *Host) Reachability() Reachability {
 	r := Reachability{Enabled: h.cfg.traversal(), Overall: ReachUnknown, Relaying: h.relay != nil}
-	r.Router = h.router.discovered()
+	r.Router = h.router.HasDiscoveredNAT()
 	for _, family := range []string{"ip4", "ip6"} {
 		for _, transport := range []string{"tcp", "quic-v1"} {
 			t := h.transportReach(transport, family)
@@ -100,7 +100,7 @@ func (h *Host) transportReach(transport, family string) TransportReach {
 	external, observers, nat := h.sight.seen(kind, interfaces)
 	t.Observers, t.NAT = observers, nat
 	for _, a := range keep(h.host.Network().ListenAddresses(), kind) {
-		if mapped := h.router.mapping(a); mapped != nil {
+		if mapped := h.router.GetMapping(a); mapped != nil && kind(mapped) {
 			t.Mapped = mapped.String()
 			external = append(external, mapped)
 		}

@@ -3,6 +3,7 @@ package p2p
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/host"
@@ -13,8 +14,12 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// maxObservers bounds whose sight of this node is kept.
-const maxObservers = 256
+const (
+	// maxObservers bounds whose sight of this node is kept.
+	maxObservers = 256
+	// answerFor is how long a member's answer to the question whether it gets through counts.
+	answerFor = 10 * time.Minute
+)
 
 // sight gathers what the library and the peers tell about this node's own addresses.
 type sight struct {
@@ -24,6 +29,9 @@ type sight struct {
 	reachable   []multiaddr.Multiaddr
 	unreachable []multiaddr.Multiaddr
 	relays      []multiaddr.Multiaddr
+	// answered are the addresses at which a member got through when it was asked, and when. The library asks each member every
+	// two minutes at most, so that in a small grid its own verdict on a new address takes minutes.
+	answered map[string]time.Time
 }
 
 // An observation is the address at which a peer on another network saw the connection from one of our listening ports.
@@ -84,10 +92,33 @@ func (r *sight) setRelays(addresses []multiaddr.Multiaddr) {
 	r.relays = slices.Clone(addresses)
 }
 
+// answer notes what a member said that was asked to connect to an address.
+func (r *sight) answer(a multiaddr.Multiaddr, reach Reach, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case reach == ReachPublic && r.answered == nil:
+		r.answered = map[string]time.Time{a.String(): now}
+	case reach == ReachPublic:
+		r.answered[a.String()] = now
+	case reach == ReachPrivate:
+		delete(r.answered, a.String())
+	}
+}
+
+// confirmed returns the addresses at which members got through, and those where they did not.
 func (r *sight) confirmed() (good, bad []multiaddr.Multiaddr) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.reachable), slices.Clone(r.unreachable)
+	good = slices.Clone(r.reachable)
+	for text, since := range r.answered {
+		if time.Since(since) > answerFor {
+			delete(r.answered, text)
+		} else if a, err := multiaddr.NewMultiaddr(text); err == nil && !containsAddress(good, a) {
+			good = append(good, a)
+		}
+	}
+	return good, keep(r.unreachable, func(a multiaddr.Multiaddr) bool { return !containsAddress(good, a) })
 }
 
 func (r *sight) relayAddresses() []multiaddr.Multiaddr {
@@ -130,7 +161,7 @@ func (r *sight) note(o observation) {
 func (r *sight) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.observed = nil
+	r.observed, r.answered = nil, nil
 }
 
 // seen returns the addresses of one kind at which peers outside saw us, by how many peers, and what that says of the

@@ -34,13 +34,18 @@ const doctorEvery = 5 * time.Second
 // says waits until the node's doctor says all of it.
 func (n *node) says(lines ...string) {
 	n.t.Helper()
+	n.saysEvery(doctorEvery, lines...)
+}
+
+func (n *node) saysEvery(pause time.Duration, lines ...string) {
+	n.t.Helper()
 	var out []byte
 	defer func() {
 		if n.t.Failed() {
 			n.t.Logf("%s", out)
 		}
 	}()
-	eventuallyEvery(n.t, doctorEvery, patience, "the doctor's finding", func() bool {
+	eventuallyEvery(n.t, pause, patience, "the doctor's finding", func() bool {
 		out, _ = n.try("doctor")
 		for _, line := range lines {
 			if !regexp.MustCompile(line).Match(out) {
