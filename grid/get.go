@@ -7,6 +7,7 @@ import (
 
 	"cairn/grid/file"
 	"cairn/grid/health"
+	"cairn/grid/tree"
 	"cairn/share"
 	"cairn/share/capability"
 )
@@ -30,6 +31,12 @@ func (g *Grid) Open(ctx context.Context, c capability.Capability) (Reader, error
 	if data, ok := c.Data(); ok {
 		return literal(data), nil
 	}
+	switch {
+	case c.Kind() == capability.KindMutable || c.Kind() == capability.KindMutableRead:
+		return g.openMutable(ctx, c)
+	case tree.IsDirectory(c):
+		return nil, tree.ErrIsDirectory
+	}
 	if err := c.Want(capability.KindFile); err != nil {
 		return nil, err
 	}
@@ -40,6 +47,15 @@ func (g *Grid) Open(ctx context.Context, c capability.Capability) (Reader, error
 		return nil, err
 	}
 	return fileReader{r}, nil
+}
+
+// openMutable opens the newest version of a mutable file.
+func (g *Grid) openMutable(ctx context.Context, c capability.Capability) (Reader, error) {
+	v, err := g.files.Read(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return v.Open(ctx)
 }
 
 type fileReader struct{ *file.Reader }
@@ -73,13 +89,13 @@ func (l literal) WriteTo(_ context.Context, w io.Writer, off, n int64) (int64, e
 	return int64(written), err
 }
 
-// Stat returns the shape of a file. A verify capability suffices. The errors are those of
+// Stat returns the shape of a file. For an immutable file a verify capability suffices. The errors are those of
 // Open.
 func (g *Grid) Stat(ctx context.Context, c capability.Capability) (Stat, error) {
 	if data, ok := c.Data(); ok {
 		return Stat{Kind: c.Kind().String(), Size: int64(len(data))}, nil
 	}
-	index, err := encodedFile(c)
+	index, err := g.newestObject(ctx, c)
 	if err != nil {
 		return Stat{}, err
 	}
@@ -94,7 +110,7 @@ func (g *Grid) Stat(ctx context.Context, c capability.Capability) (Stat, error) 
 // Check asks which servers hold which shares of a file. With verify every share is downloaded and verified. A verify
 // capability suffices.
 func (g *Grid) Check(ctx context.Context, c capability.Capability, verify bool, progress func(health.Progress)) (health.Report, error) {
-	index, err := encodedFile(c)
+	index, err := g.newestObject(ctx, c)
 	if err != nil {
 		return health.Report{}, err
 	}
@@ -107,7 +123,7 @@ func (g *Grid) Check(ctx context.Context, c capability.Capability, verify bool, 
 // Repair makes the missing and bad shares of a file anew. With verify every share is downloaded and verified first. A
 // verify capability suffices.
 func (g *Grid) Repair(ctx context.Context, c capability.Capability, verify bool, progress func(health.Progress)) (health.Result, error) {
-	index, err := encodedFile(c)
+	index, err := g.newestObject(ctx, c)
 	if err != nil {
 		return health.Result{}, err
 	}

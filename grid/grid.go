@@ -5,11 +5,15 @@ package grid
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
+	"cairn/grid/dir"
 	"cairn/grid/file"
+	"cairn/grid/mutable"
+	"cairn/grid/tree"
 	"cairn/share"
 	"cairn/share/capability"
 	"cairn/share/encoding"
@@ -31,6 +35,8 @@ type Config struct {
 	Terms func() Terms
 	// Secret makes the keys of this account's files depend on their contents.
 	Secret keys.ConvergenceSecret
+	// Memory remembers the newest heads of mutable things; nil is one that lasts as long as the Grid.
+	Memory mutable.Memory
 	// Owner is the identity that holds the leases.
 	Owner  string
 	Logger *slog.Logger
@@ -47,6 +53,9 @@ type Terms struct {
 // A Grid stores and reads files. It is safe for concurrent use.
 type Grid struct {
 	Config
+	files      *mutable.Files
+	dirs       *dir.Dirs
+	tree       *tree.Tree
 	turns      turns
 	ctx        context.Context
 	cancel     context.CancelFunc
@@ -66,8 +75,18 @@ func New(c Config) *Grid {
 	}
 	g := &Grid{Config: c}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
+	g.newNames()
 	return g
 }
+
+// Files are the grid's mutable files.
+func (g *Grid) Files() *mutable.Files { return g.files }
+
+// Dirs are the grid's directories.
+func (g *Grid) Dirs() *dir.Dirs { return g.dirs }
+
+// Tree works with paths over the grid's directories.
+func (g *Grid) Tree() *tree.Tree { return g.tree }
 
 // Close gives uploads that still have servers to hear from a last moment, and ends all other work in the background.
 func (g *Grid) Close() error {
@@ -155,13 +174,23 @@ type Stat struct {
 	StorageIndex string `json:"storage_index,omitempty"`
 }
 
-// encodedFile returns the storage index of a capability that can be checked and repaired.
-func encodedFile(c capability.Capability) (share.StorageIndex, error) {
-	if err := c.Want(capability.KindFile, capability.KindFileVerify); err != nil {
+// newestObject returns the storage index of what a capability opens: of the newest version where it can change. That takes a
+// read capability, since only who can read tells a version from noise.
+func (g *Grid) newestObject(ctx context.Context, c capability.Capability) (share.StorageIndex, error) {
+	if index, ok := c.StorageIndex(); ok {
+		return index, nil
+	}
+	if _, ok := c.Name(); !ok {
+		return share.StorageIndex{}, c.Want(capability.KindFile, capability.KindFileVerify)
+	}
+	if _, ok := c.ReadKey(); !ok {
+		return share.StorageIndex{}, fmt.Errorf("%w: of what can change, the read capability is needed to find the newest version", capability.ErrAuthority)
+	}
+	v, err := g.files.Read(ctx, c)
+	if err != nil {
 		return share.StorageIndex{}, err
 	}
-	index, _ := c.StorageIndex()
-	return index, nil
+	return v.Head.Root, nil
 }
 
 // stat describes a file by its root.

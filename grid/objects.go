@@ -1,0 +1,289 @@
+package grid
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sync/errgroup"
+
+	"cairn/grid/health"
+	"cairn/grid/tree"
+	"cairn/share"
+	"cairn/share/capability"
+)
+
+// An Object is one encoded file behind a tree: an immutable file, the newest version of a mutable one, or a page of a
+// directory.
+type Object struct {
+	// Path is where it was met first, below the root.
+	Path  []string
+	Index share.StorageIndex
+}
+
+// TreeCounts say what a tree consists of. Each thing counts once, however often it is linked.
+type TreeCounts struct {
+	Directories int
+	Files       int   // literals included
+	Literals    int   // files that are in their capability
+	Bytes       int64 // of the files, as far as their directories tell
+	Objects     int
+}
+
+// A TreeProblem is a part of a tree that cannot be looked at.
+type TreeProblem struct {
+	Path []string
+	ID   string
+	Err  error
+}
+
+// objects goes through a tree and calls the function for every encoded file behind it, each once. What cannot be read goes to
+// problem. An error of a function ends it.
+func (g *Grid) objects(ctx context.Context, root capability.Capability, path string, each func(Object) error, problem func(TreeProblem) error) (TreeCounts, error) {
+	o := &objects{g: g, ctx: ctx, each: each, problem: problem, seen: map[share.StorageIndex]bool{}, files: map[string]bool{}}
+	err := g.tree.Walk(ctx, root, path, o.visit)
+	return o.counts, err
+}
+
+type objects struct {
+	g       *Grid
+	ctx     context.Context
+	each    func(Object) error
+	problem func(TreeProblem) error
+	seen    map[share.StorageIndex]bool
+	files   map[string]bool
+	counts  TreeCounts
+}
+
+func (o *objects) visit(v tree.Visit) error {
+	c := v.Entry.Capability
+	switch {
+	case v.Err != nil:
+		return o.problem(TreeProblem{Path: v.Path, ID: tree.ID(c), Err: v.Err})
+	case v.Opened != nil:
+		o.counts.Directories++
+		pages, err := v.Opened.Files(o.ctx)
+		if err != nil {
+			return o.problem(TreeProblem{Path: v.Path, ID: tree.ID(c), Err: err})
+		}
+		for _, index := range pages {
+			if err := o.add(v.Path, index); err != nil {
+				return err
+			}
+		}
+		return nil
+	case v.Directory(): // for the second time
+		return nil
+	}
+	return o.file(v, c)
+}
+
+func (o *objects) file(v tree.Visit, c capability.Capability) error {
+	id := tree.ID(c)
+	if o.files[id] {
+		return nil
+	}
+	if id != "" {
+		o.files[id] = true
+	}
+	switch c.Kind() {
+	case capability.KindUnknown:
+		return nil
+	case capability.KindLiteral:
+		o.counts.Literals++
+		o.counts.Files++
+		return nil
+	default:
+	}
+	o.counts.Files++
+	o.counts.Bytes += v.Entry.Size
+	if index, ok := c.StorageIndex(); ok {
+		return o.add(v.Path, index)
+	}
+	version, err := o.g.files.Read(o.ctx, c)
+	if err != nil {
+		if o.ctx.Err() != nil {
+			return o.ctx.Err()
+		}
+		return o.problem(TreeProblem{Path: v.Path, ID: id, Err: err})
+	}
+	return o.add(v.Path, version.Head.Root)
+}
+
+func (o *objects) add(path []string, index share.StorageIndex) error {
+	if o.seen[index] {
+		return nil
+	}
+	o.seen[index] = true
+	o.counts.Objects++
+	return o.each(Object{Path: path, Index: index})
+}
+
+// TreeOptions say what CheckTree does.
+type TreeOptions struct {
+	// Verify downloads every share and checks every byte.
+	Verify bool
+	// Repair makes missing and bad shares anew.
+	Repair bool
+	// Each, if set, is called for every object that was looked at, from one goroutine at a time.
+	Each func(TreeResult)
+}
+
+// A TreeResult says how one object of a tree is.
+type TreeResult struct {
+	Object
+	Report health.Report // after the repair, where one was made
+	Made   int           // shares made
+	Err    error
+}
+
+// checkAtOnce is how many objects of a tree are checked at a time.
+const checkAtOnce = 8
+
+// CheckTree checks, and repairs if that is asked for, every object behind a tree once. That an object is not healthy, or a
+// directory cannot be read, is no error: it is told to Each or in the problems.
+func (g *Grid) CheckTree(ctx context.Context, root capability.Capability, path string, o TreeOptions) (TreeCounts, []TreeProblem, error) {
+	var problems []TreeProblem
+	results := make(chan TreeResult)
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		for result := range results {
+			if o.Each != nil {
+				o.Each(result)
+			}
+		}
+	}()
+	work, working := errgroup.WithContext(ctx)
+	work.SetLimit(checkAtOnce)
+	counts, err := g.objects(working, root, path, func(object Object) error {
+		work.Go(func() error {
+			result := g.checkObject(working, object, o)
+			if working.Err() == nil {
+				results <- result
+			}
+			return nil
+		})
+		return working.Err()
+	}, func(p TreeProblem) error {
+		problems = append(problems, p)
+		return nil
+	})
+	err = errors.Join(err, work.Wait())
+	close(results)
+	<-told
+	return counts, problems, err
+}
+
+func (g *Grid) checkObject(ctx context.Context, object Object, o TreeOptions) TreeResult {
+	result := TreeResult{Object: object}
+	c := capability.FileVerify(object.Index)
+	if result.Report, result.Err = g.Check(ctx, c, o.Verify, nil); result.Err != nil || result.Report.Healthy && len(result.Report.Corrupt) == 0 || !o.Repair {
+		return result
+	}
+	var repaired health.Result
+	if repaired, result.Err = g.Repair(ctx, c, o.Verify, nil); result.Err == nil {
+		result.Report, result.Made = repaired.After, len(repaired.Made)
+	}
+	return result
+}
+
+// RenewTree extends the leases on everything behind a tree that due selects, at most a few hundred objects at a time. It
+// returns how many were renewed on at least one server, and how many no server has that answered.
+func (g *Grid) RenewTree(ctx context.Context, root capability.Capability, path string, due func(share.StorageIndex) bool, renewed func([]share.StorageIndex) error) (TreeCounts, Renewal, []TreeProblem, error) {
+	var problems []TreeProblem
+	var done Renewal
+	var batch []share.StorageIndex
+	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		held, err := g.renew(ctx, batch)
+		if err == nil {
+			done.Renewed += len(held)
+			done.Missing += len(batch) - len(held)
+			err = renewed(held)
+		}
+		batch = batch[:0]
+		return err
+	}
+	counts, err := g.objects(ctx, root, path, func(o Object) error {
+		if !due(o.Index) {
+			return nil
+		}
+		if batch = append(batch, o.Index); len(batch) < renewBatch {
+			return nil
+		}
+		return flush()
+	}, func(p TreeProblem) error {
+		problems = append(problems, p)
+		return nil
+	})
+	if err == nil {
+		err = flush()
+	}
+	return counts, done, problems, err
+}
+
+// A Renewal says how many objects got new leases.
+type Renewal struct {
+	Renewed int // on at least one server
+	Missing int // no server that answered has any share
+}
+
+// renewBatch is how many objects are renewed in one exchange with each server.
+const renewBatch = 200
+
+// renew extends the leases on objects on all servers that answer, and returns those of which anybody holds a share.
+func (g *Grid) renew(ctx context.Context, indexes []share.StorageIndex) ([]share.StorageIndex, error) {
+	servers := g.Servers(ctx)
+	held := make([]map[share.StorageIndex]bool, len(servers))
+	work, working := errgroup.WithContext(ctx)
+	work.SetLimit(checkAtOnce)
+	for i, server := range servers {
+		if server.Down {
+			continue
+		}
+		work.Go(func() error {
+			held[i] = g.renewOn(working, server, indexes)
+			return working.Err()
+		})
+	}
+	if err := work.Wait(); err != nil {
+		return nil, err
+	}
+	var out []share.StorageIndex
+	for _, index := range indexes {
+		for i := range held {
+			if held[i][index] {
+				out = append(out, index)
+				break
+			}
+		}
+	}
+	return out, nil
+}
+
+// renewOn extends the leases that one server has, and returns on what. A server that does not answer has none.
+func (g *Grid) renewOn(ctx context.Context, server share.Server, indexes []share.StorageIndex) map[share.StorageIndex]bool {
+	answers, err := server.Store.Numbers(ctx, indexes)
+	if err != nil {
+		g.Logger.Debug("a server did not say what it holds", "server", server.String(), "error", err)
+		return nil
+	}
+	held := map[share.StorageIndex]bool{}
+	var there []share.StorageIndex
+	for _, answer := range answers {
+		if len(answer.Numbers) > 0 {
+			held[answer.Index] = true
+			there = append(there, answer.Index)
+		}
+	}
+	if len(there) == 0 {
+		return nil
+	}
+	if err := server.Store.Renew(ctx, there, g.lease()); err != nil {
+		g.Logger.Warn("a server did not renew leases", "server", server.String(), "error", err)
+		return nil
+	}
+	return held
+}
