@@ -18,9 +18,10 @@ import (
 
 // Names in a node's directory, beside those of secrets.
 const (
-	gridFile   = "grid"   // the address of the grid that the node belongs to
-	rosterFile = "roster" // who belongs to a private grid
-	bookFile   = "peers"  // the peers that were met
+	gridFile   = "grid"     // the address of the grid that the node belongs to
+	rosterFile = "roster"   // who belongs to a private grid
+	bookFile   = "peers"    // the peers that were met
+	stateFile  = "state.db" // what the node remembers of the grid
 	lockFile   = "node.lock"
 )
 

@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"cairn/introducer/invite"
 	"cairn/node/config"
 	"cairn/node/control"
+	"cairn/node/state"
 	"cairn/p2p"
 	"cairn/p2p/discovery"
 	"cairn/p2p/storage"
@@ -61,9 +63,15 @@ type Node struct {
 	accounts  accounts
 	quota     *quota // nil for a gateway
 	standings standings
+	state     *state.State
 	grid      *grid.Grid
+	home      *home
+	aliases   *aliases
 	control   *control.Server
 	endpoint  control.Endpoint
+
+	// maintaining is held by who goes through the leases.
+	maintaining sync.Mutex
 
 	history  *history
 	gauge    gauge
@@ -88,7 +96,8 @@ func Open(ctx context.Context, path string, c config.Config, options Options) (*
 		history: newHistory(), shutdown: make(chan struct{}),
 	}
 	for _, open := range []func(context.Context) error{
-		n.openLock, n.openGridFile, n.openRoster, n.openDisk, n.openHost, n.openEvents, n.openWatch, n.openDiscovery, n.openExchange, n.openStorage, n.openUpkeep, n.openGrid, n.openInvitations, n.openRecovery, n.openControl,
+		n.openLock, n.openGridFile, n.openRoster, n.openDisk, n.openHost, n.openEvents, n.openWatch, n.openDiscovery, n.openExchange, n.openStorage, n.openUpkeep,
+		n.openState, n.openGrid, n.openHome, n.openMaintenance, n.openInvitations, n.openRecovery, n.openControl,
 	} {
 		err := ctx.Err()
 		if err == nil {
@@ -194,7 +203,8 @@ func (n *Node) openStorage(context.Context) error {
 
 func (n *Node) openGrid(context.Context) error {
 	n.grid = grid.New(grid.Config{
-		Servers: n.servers.all, Locate: n.locate, Terms: n.terms, Secret: n.dir.secret, Owner: string(n.dir.id), Logger: n.log.With("part", "grid"),
+		Servers: n.servers.all, Locate: n.locate, Terms: n.terms, Secret: n.dir.secret, Owner: string(n.dir.id), Memory: n.state,
+		Logger: n.log.With("part", "grid"),
 	})
 	n.opened(n.grid)
 	return nil

@@ -37,6 +37,7 @@ func verbs(a *app) []*cobra.Command {
 		newInitCommand(a), newGridCommand(a), newJoinCommand(a), newUpCommand(a), newStopCommand(a), newServiceCommand(a),
 		newStatusCommand(a), newPeersCommand(a), newEventsCommand(a), newDoctorCommand(a),
 		newPutCommand(a), newGetCommand(a), newCatCommand(a), newStatCommand(a),
+		newMkdirCommand(a), newLsCommand(a), newRmCommand(a),
 		newCheckCommand(a), newRepairCommand(a),
 		newCapCommand(a), newCIDCommand(a),
 		newConfigCommand(a), newVersionCommand(a), newManCommand(a),

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -56,13 +58,19 @@ type getOptions struct {
 func newGetCommand(a *app) *cobra.Command {
 	o := &getOptions{}
 	cmd := &cobra.Command{
-		Use:   "get CAPABILITY -o FILE",
+		Use:   "get CAPABILITY|PATH [-o FILE]",
 		Short: "read a file from the grid",
 		Long: help(`Reads a file, or a part of it, through the running node. Every byte is checked against the capability before it is
 written. FILE appears when all of it is there; on failure nothing is left behind and a FILE that was there before is
-untouched. With -o - the bytes go to standard output as they come.`, statusNotFound, statusNotEnough, statusRefused),
-		Example: "  cairn get cairn:file:bafy... -o copy.mp4\n  cairn get cairn:file:bafy... -o - | tar x",
-		Args:    cobra.ExactArgs(1),
+untouched. With -o - the bytes go to standard output as they come.
+
+A file that is named by a path keeps its time and may be executed if it could be when it was stored. Without -o it gets its own
+name in the current folder, if nothing has that yet.
+
+`+pathHelp, statusNotFound, statusNotEnough, statusRefused),
+		Example:           "  cairn get cairn:file:bafy... -o copy.mp4\n  cairn get home:docs/plan.txt\n  cairn get cairn:file:bafy... -o - | tar x",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeTargets(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runGet(cmd.Context(), a, o, args[0])
 		},
@@ -79,14 +87,15 @@ untouched. With -o - the bytes go to standard output as they come.`, statusNotFo
 func newCatCommand(a *app) *cobra.Command {
 	o := &getOptions{output: "-"}
 	cmd := &cobra.Command{
-		Use:   "cat CAPABILITY",
-		Short: "write a file of the grid to standard output",
-		Long: help(`Writes a file, or a part of it, to standard output as its bytes come. It is "cairn get -o -".`,
+		Use:   "cat CAPABILITY|PATH...",
+		Short: "write files of the grid to standard output",
+		Long: help("Writes files, or a part of each, to standard output as their bytes come. It is \"cairn get -o -\".\n\n"+pathHelp,
 			statusNotFound, statusNotEnough, statusRefused),
-		Example: "  cairn cat cairn:file:bafy... --offset 1GiB --length 64KiB",
-		Args:    cobra.ExactArgs(1),
+		Example:           "  cairn cat home:docs/plan.txt\n  cairn cat cairn:file:bafy... --offset 1GiB --length 64KiB",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeTargets(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runGet(cmd.Context(), a, o, args[0])
+			return forEach(a, "cat", args, func(text string) error { return runGet(cmd.Context(), a, o, text) })
 		},
 	}
 	o.addFlags(cmd.Flags())
@@ -94,13 +103,6 @@ func newCatCommand(a *app) *cobra.Command {
 }
 
 func runGet(ctx context.Context, a *app, o *getOptions, text string) error {
-	open, err := parseCapability(text)
-	if err != nil {
-		return err
-	}
-	if o.output == "" {
-		return withHint(usagef("get %s: no place to write to", open), "-o FILE writes to a file, -o - to standard output")
-	}
 	offset, length, err := o.part()
 	if err != nil {
 		return err
@@ -110,24 +112,79 @@ func runGet(ctx context.Context, a *app, o *getOptions, text string) error {
 			return err
 		}
 	}
+	if !bare(text) && control.OnGrid(text) {
+		return a.getPath(ctx, o, text, offset, length)
+	}
+	open, err := parseCapability(text)
+	if err != nil {
+		return err
+	}
+	if o.output == "" {
+		return withHint(usagef("get %s: no place to write to", open), "-o FILE writes to a file, -o - to standard output")
+	}
 	if err := readable(open); err != nil {
 		return about(err, "get %s", open)
 	}
-	return about(a.fetch(ctx, o, open, offset, length), "get %s", open)
+	from := func() (source, error) { return a.open(ctx, open, offset, length) }
+	return about(a.fetch(o.output, from), "get %s", open)
 }
 
-// fetch writes a part of what a capability opens to where it shall go.
-func (a *app) fetch(ctx context.Context, o *getOptions, open capability.Capability, offset, length int64) error {
-	to := &target{w: a.out}
-	if o.output != "-" {
-		var err error
-		if to, err = newTarget(o.output); err != nil {
+// getPath reads a file that is named by a path.
+func (a *app) getPath(ctx context.Context, o *getOptions, path string, offset, length int64) error {
+	output := o.output
+	if output == "" {
+		output = nameOf(path)
+		if _, err := os.Lstat(output); err == nil || output == "" {
+			return withHint(usagef("get: %s exists already", output), "-o FILE writes to another file or replaces this one, -o - to standard output")
+		}
+	}
+	return a.running("get", func(client *control.Client) error {
+		var entry control.Entry
+		err := a.fetch(output, func() (source, error) {
+			d, err := client.GetAt(ctx, path, offset, length)
+			if err != nil {
+				return nil, err
+			}
+			entry = d.Entry
+			return download{d, nil}, nil
+		})
+		if err != nil || output == "-" {
+			return err
+		}
+		return keepMetadata(output, entry)
+	})
+}
+
+// keepMetadata gives a file on disk the time that it had when it was stored, and lets it be executed if it could be.
+func keepMetadata(path string, e control.Entry) error {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	if e.Executable {
+		readers := info.Mode().Perm() & 0o444 >> 2
+		if err := os.Chmod(path, info.Mode().Perm()|readers); err != nil {
 			return err
 		}
 	}
-	from, err := a.open(ctx, open, offset, length)
+	if e.Modified.IsZero() {
+		return nil
+	}
+	return os.Chtimes(path, time.Time{}, e.Modified)
+}
+
+// fetch writes a source to where it shall go.
+func (a *app) fetch(output string, open func() (source, error)) error {
+	to := &target{w: a.out}
+	if output != "-" {
+		var err error
+		if to, err = newTarget(output); err != nil {
+			return err
+		}
+	}
+	from, err := open()
 	if err == nil {
-		err = a.copy(to, from, o.output != "-")
+		err = a.copy(to, from, output != "-")
 		err = errors.Join(err, from.Close())
 	}
 	return to.end(err)
@@ -190,11 +247,13 @@ func (l literal) Close() error { return nil }
 
 type download struct {
 	*control.Download
-	client *control.Client
+	client *control.Client // closed with it; nil where somebody else does
 }
 
 func (d download) Close() error {
-	defer d.client.Close()
+	if d.client != nil {
+		defer d.client.Close()
+	}
 	return d.Download.Close()
 }
 
@@ -242,7 +301,7 @@ func parseCapability(text string) (capability.Capability, error) {
 // readable checks that the capability reads a file.
 func readable(c capability.Capability) error {
 	switch c.Kind() {
-	case capability.KindFile, capability.KindLiteral:
+	case capability.KindFile, capability.KindLiteral, capability.KindMutable, capability.KindMutableRead:
 		return nil
 	case capability.KindFileVerify:
 		return withHint(fmt.Errorf("%w: a verify capability finds, checks and repairs a file, but does not read it", capability.ErrAuthority),

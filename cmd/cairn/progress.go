@@ -35,6 +35,12 @@ func (a *app) terminal() bool {
 	return ok && !a.quiet && !a.json && term.IsTerminal(int(file.Fd()))
 }
 
+// outTerminal reports whether a person reads standard output on a terminal.
+func (a *app) outTerminal() bool {
+	file, ok := a.out.(*os.File)
+	return ok && !a.json && term.IsTerminal(int(file.Fd()))
+}
+
 // progress returns a progress line, which draws only when standard error is a terminal and -q was not given.
 func (a *app) progress() *progress {
 	p := &progress{began: time.Now()}

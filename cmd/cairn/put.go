@@ -5,7 +5,10 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"mime"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/spf13/cobra"
@@ -25,41 +28,108 @@ type putOptions struct {
 	paramsFlags
 	private   bool
 	blockSize string
+	mutable   bool
+	keep      bool
+	offset    string
+	mediaType string
 }
 
 func newPutCommand(a *app) *cobra.Command {
 	o := &putOptions{}
 	cmd := &cobra.Command{
-		Use:   "put [FILE]",
+		Use:   "put [FILE] [PATH]",
 		Short: "store a file, print its capability",
 		Long: help(`Stores FILE on the grid and prints its capability, the only key to it: whoever has it can read the file, and nobody
 else can. With - or without FILE, what comes on standard input is stored.
+
+With PATH the file gets a name in a directory of the grid: in one that exists, or where PATH ends with a slash, its own name. What
+has the name already is replaced, except directories. With --mutable it is a file whose contents can be changed later: a put to
+the path of a mutable file, or to its write capability, writes its next version, and with --offset only a part of it. "cairn history"
+shows the versions.
 
 The same file stored again by this node takes no more space and gets the same capability, and an upload that was
 interrupted goes on where it stopped when the command is run again. Not so with --private or from standard input,
 which use a random key.
 
 The upload succeeds when shares are on as many servers as --happy says. Files of at most 55 bytes are not stored at all:
-the capability holds them.`, statusNotFound, statusNotEnough, statusRefused),
-		Example: "  cairn put holiday.mp4\n  tar c photos | cairn put -\n  cairn put --k 5 --n 12 --happy 9 thesis.pdf",
-		Args:    cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			name := ""
-			if len(args) == 1 {
-				name = args[0]
+the capability holds them.
+
+`+pathHelp, statusNotFound, statusNotEnough, statusRefused),
+		Example: "  cairn put holiday.mp4\n  cairn put plan.txt home:docs/\n  tar c photos | cairn put - home:photos.tar\n" +
+			"  cairn put --mutable notes.txt home:notes.txt\n  echo done | cairn put --offset 120 - home:notes.txt",
+		Args: cobra.MaximumNArgs(2),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 0 {
+				return nil, cobra.ShellCompDirectiveDefault
 			}
-			return runPut(cmd.Context(), a, o, name)
+			return a.completeTargets(false)(cmd, args, typed)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			args = append(args, "", "")
+			return runPut(cmd.Context(), a, o, args[0], args[1])
 		},
 	}
 	o.addFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&o.private, "private", false, "use a random key, so that storing the same file twice cannot be noticed")
 	cmd.Flags().StringVar(&o.blockSize, "block-size", "", "`SIZE` of a block, a power of two such as 64KiB (default: by the number of shares)")
+	cmd.Flags().BoolVar(&o.mutable, "mutable", false, "store a file that can be changed")
+	cmd.Flags().BoolVarP(&o.keep, "no-clobber", "n", false, "do not replace what has the name already")
+	cmd.Flags().StringVar(&o.offset, "offset", "", "write into a mutable file `SIZE` from its start, and leave the rest of it")
+	cmd.Flags().StringVar(&o.mediaType, "content-type", "", "`TYPE` of the contents (default: by the file's name)")
+	cmd.MarkFlagsMutuallyExclusive("offset", "mutable")
 	return cmd
 }
 
-func runPut(ctx context.Context, a *app, o *putOptions, name string) error {
-	request := control.PutRequest{Private: o.private, Size: -1}
-	var err error
+// request returns what the flags ask for.
+func (o *putOptions) request(name, target string) (control.PutRequest, error) {
+	request := control.PutRequest{Private: o.private, Size: -1, Target: target, Mutable: o.mutable, Keep: o.keep}
+	if o.offset != "" {
+		size, err := config.ParseSize(o.offset)
+		if err != nil {
+			return request, usagef("--offset: %w", err)
+		}
+		if target == "" {
+			return request, usagef("--offset: name the mutable file to write into behind the file")
+		}
+		offset := int64(size)
+		request.Patch = &offset
+	}
+	if target == "" {
+		return request, nil
+	}
+	if !control.OnGrid(target) {
+		return request, withHint(usagef("put: %s is no place on the grid", target), "name one like %s%s", homeTarget, strings.TrimLeft(target, "/"))
+	}
+	request.Metadata.ContentType = o.mediaType
+	if name != "" && name != "-" {
+		request.Name = filepath.Base(name)
+	}
+	return request, nil
+}
+
+// describe adds what the disk tells of a file.
+func describeFile(source *os.File, request *control.PutRequest) {
+	if request.Target == "" {
+		return
+	}
+	if info, err := source.Stat(); err == nil && info.Mode().IsRegular() {
+		request.Metadata.Modified = info.ModTime()
+		request.Metadata.Executable = info.Mode().Perm()&0o100 != 0
+	}
+	if request.Metadata.ContentType == "" {
+		name := nameOf(request.Target)
+		if strings.HasSuffix(request.Target, "/") || filepath.Ext(name) == "" {
+			name = request.Name
+		}
+		request.Metadata.ContentType = mime.TypeByExtension(filepath.Ext(name))
+	}
+}
+
+func runPut(ctx context.Context, a *app, o *putOptions, name, target string) error {
+	request, err := o.request(name, target)
+	if err != nil {
+		return err
+	}
 	if request.Params, err = o.params(share.DefaultParams(10)); err != nil {
 		return err
 	}
@@ -71,6 +141,7 @@ func runPut(ctx context.Context, a *app, o *putOptions, name string) error {
 		return err
 	}
 	defer source.Close()
+	describeFile(source, &request)
 	client, err := a.client()
 	if err != nil {
 		return about(err, "put %s", label)
@@ -88,6 +159,13 @@ func runPut(ctx context.Context, a *app, o *putOptions, name string) error {
 	}
 	if result.Total > 0 {
 		a.note("%s: %s stored %s on %d servers", label, sizeText(result.Size), result.Params, result.Happiness)
+	}
+	if result.Path != "" {
+		where := result.Path
+		if result.Version > 1 {
+			where += fmt.Sprintf(", version %d", result.Version)
+		}
+		a.note("%s is %s", label, where)
 	}
 	if result.Resumed > 0 {
 		a.note("%s of it were there already", sizeText(result.Resumed))
@@ -154,7 +232,7 @@ func announce(ctx context.Context, source *os.File, request *control.PutRequest,
 		return err
 	}
 	request.Size = max(0, info.Size()-start)
-	if request.Private {
+	if request.Private || request.Mutable || request.Patch != nil {
 		return nil
 	}
 	if err := announceHash(ctx, source, request, bar); err != nil {

@@ -116,7 +116,35 @@ func (c *Client) Put(ctx context.Context, r io.Reader, request PutRequest, progr
 	if request.Checksum != nil {
 		h.Set(headerChecksum, strconv.FormatUint(*request.Checksum, 16))
 	}
+	if err := request.place(h); err != nil {
+		return PutResult{}, err
+	}
 	return follow[PutResult](ctx, c, "/v1/files", h, r, request.Size, progress)
+}
+
+// place puts into a header where the file shall be found.
+func (r PutRequest) place(h http.Header) error {
+	for name, set := range map[string]bool{headerMutable: r.Mutable, headerKeep: r.Keep} {
+		if set {
+			h.Set(name, "1")
+		}
+	}
+	for name, text := range map[string]string{headerTarget: r.Target, headerName: r.Name} {
+		if text != "" {
+			h.Set(name, escaped(text))
+		}
+	}
+	if r.Patch != nil {
+		h.Set(headerPatch, strconv.FormatInt(*r.Patch, 10))
+	}
+	metadata, err := json.Marshal(r.Metadata)
+	if err != nil {
+		return fmt.Errorf("local API: %w", err)
+	}
+	if string(metadata) != "{}" {
+		h.Set(headerMetadata, escaped(string(metadata)))
+	}
+	return nil
 }
 
 // Check asks how healthy a file is.

@@ -89,6 +89,18 @@ type PutRequest struct {
 	Size      int64        // -1 when it is not known
 	Digest    *share.Digest
 	Checksum  *uint64 // XXH64 of the file; what arrives is compared with it, and with Digest only where it is nil
+	// Target is where the file shall be found, empty for nowhere. What has the name already is replaced; a mutable file
+	// that it leads to gets the bytes as its next version.
+	Target string
+	// Name is the file's name where Target leads to a directory.
+	Name string
+	// Mutable makes a mutable file.
+	Mutable bool
+	// Patch, if set, writes into the mutable file from this offset on and leaves the rest of it.
+	Patch *int64
+	// Keep refuses to replace what has the name already.
+	Keep     bool
+	Metadata Metadata
 }
 
 // A PutResult says what was stored.
@@ -99,6 +111,10 @@ type PutResult struct {
 	Happiness int   `json:"happiness"`
 	Servers   int   `json:"servers"`
 	Resumed   int64 `json:"resumed"` // bytes that an earlier, interrupted upload had left
+	// Path is where the file is to be found, empty for nowhere.
+	Path string `json:"path,omitempty"`
+	// Version counts the versions of a mutable file.
+	Version uint64 `json:"version,omitempty"`
 }
 
 // Progress says how far an operation has come, in bytes of the file or in shares.
@@ -149,6 +165,7 @@ type Node interface {
 	// Diagnose looks for what keeps the node from working well. What only a running node can tell is in it.
 	Diagnose(ctx context.Context) ([]doctor.Check, error)
 	Membership
+	Tree
 	// Shutdown asks the node to stop; it does not wait.
 	Shutdown()
 }

@@ -30,6 +30,7 @@ import (
 // fake is a node that keeps files in memory, and fails as it is told.
 type fake struct {
 	control.Membership // none of it is asked for
+	control.Tree       // nor of it
 
 	mu      sync.Mutex
 	files   map[string][]byte

@@ -15,6 +15,8 @@ import (
 type Download struct {
 	// Size is the size of the whole file, Length that of the part that was asked for.
 	Size, Length int64
+	// Entry is what is known of a file that was named by a target.
+	Entry Entry
 
 	client   *Client
 	ctx      context.Context
@@ -24,7 +26,15 @@ type Download struct {
 // Get asks for length bytes of a file from offset; a negative length means all that follows. The caller closes the
 // Download.
 func (c *Client) Get(ctx context.Context, open capability.Capability, offset, length int64) (*Download, error) {
-	h := header(headerCapability, open.Text())
+	return c.get(ctx, header(headerCapability, open.Text()), offset, length)
+}
+
+// GetAt is Get of a file that is named by a target.
+func (c *Client) GetAt(ctx context.Context, target string, offset, length int64) (*Download, error) {
+	return c.get(ctx, header(headerTarget, escaped(target)), offset, length)
+}
+
+func (c *Client) get(ctx context.Context, h http.Header, offset, length int64) (*Download, error) {
 	h.Set(headerOffset, strconv.FormatInt(offset, 10))
 	if length >= 0 {
 		h.Set(headerLength, strconv.FormatInt(length, 10))
@@ -40,6 +50,9 @@ func (c *Client) Get(ctx context.Context, open capability.Capability, offset, le
 	if err != nil {
 		response.Body.Close()
 		return nil, fmt.Errorf("local API: the answer does not say how long it is")
+	}
+	if text, err := unescaped(response.Header, headerEntry); err == nil && text != "" {
+		_ = json.Unmarshal([]byte(text), &d.Entry) // what cannot be read stays unknown
 	}
 	return d, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"cairn/grid/dir"
 	"cairn/share"
 	"cairn/share/capability"
 )
@@ -113,6 +114,7 @@ func (e *Error) separate(whole, short error, causes []error) {
 func codeOf(err error) Code {
 	unhappy, isUnhappy := errors.AsType[*share.UnhappyError](err)
 	few, isFew := errors.AsType[*share.NotEnoughSharesError](err)
+	_, isName := errors.AsType[*dir.NameError](err)
 	switch {
 	case isUnhappy && unhappy != nil && unhappy.OverQuota():
 		return CodeRefused
@@ -122,10 +124,12 @@ func codeOf(err error) Code {
 		return CodeNotFound // everybody answered and nobody knows the file
 	case isFew:
 		return CodeNotEnough
-	case errors.Is(err, capability.ErrAuthority), errors.Is(err, share.ErrDenied):
+	case errors.Is(err, capability.ErrAuthority), errors.Is(err, share.ErrDenied), errors.Is(err, share.ErrReadOnly):
 		return CodeRefused
-	case errors.Is(err, capability.ErrMalformed):
+	case errors.Is(err, capability.ErrMalformed), isName:
 		return CodeMalformed
+	case errors.Is(err, share.ErrRollback):
+		return CodeNotEnough
 	case errors.Is(err, share.ErrNotFound):
 		return CodeNotFound
 	case errors.Is(err, context.Canceled):

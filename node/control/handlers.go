@@ -91,8 +91,12 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 		fail(w, r, err)
 		return
 	}
+	store := s.node.Put
+	if request.Target != "" || request.Mutable {
+		store = s.node.PutAt
+	}
 	stream(w, r, func(ctx context.Context, progress func(Progress)) (PutResult, error) {
-		return s.node.Put(ctx, r.Body, request, progress)
+		return store(ctx, r.Body, request, progress)
 	})
 }
 
@@ -121,17 +125,12 @@ func (s *Server) repair(w http.ResponseWriter, r *http.Request) {
 // get sends a range of a file. The length is not announced, so that an error after the first byte can follow in the
 // trailer instead of a broken connection.
 func (s *Server) get(w http.ResponseWriter, r *http.Request) {
-	c, err := capabilityOf(r)
-	if err != nil {
-		fail(w, r, err)
-		return
-	}
 	off, n, err := rangeOf(r.Header)
 	if err != nil {
 		fail(w, r, err)
 		return
 	}
-	file, err := s.node.Open(r.Context(), c)
+	file, err := s.open(w, r)
 	if err != nil {
 		fail(w, r, err)
 		return
@@ -153,6 +152,28 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 		text, _ := json.Marshal(ErrorOf(caused(r.Context(), err))) // strings and numbers always encode
 		w.Header().Set(trailerError, string(text))
 	}
+}
+
+// open opens the file that a request names by its capability or by a target. What is known of the latter goes into a header.
+func (s *Server) open(w http.ResponseWriter, r *http.Request) (File, error) {
+	target, err := unescaped(r.Header, headerTarget)
+	if err != nil {
+		return nil, err
+	}
+	if target == "" {
+		c, err := capabilityOf(r)
+		if err != nil {
+			return nil, err
+		}
+		return s.node.Open(r.Context(), c)
+	}
+	file, entry, err := s.node.OpenAt(r.Context(), target)
+	if err != nil {
+		return nil, err
+	}
+	text, _ := json.Marshal(entry) // strings, numbers and times always encode
+	w.Header().Set(headerEntry, escaped(string(text)))
+	return file, nil
 }
 
 // An event is one line of a stream: progress, the result, or the error. Exactly one of them is set.
@@ -224,7 +245,30 @@ func putRequest(h http.Header) (PutRequest, error) {
 		}
 		request.Checksum = &checksum
 	}
-	return request, nil
+	return request, putTarget(h, &request)
+}
+
+// putTarget reads where a file shall be found.
+func putTarget(h http.Header, request *PutRequest) (err error) {
+	request.Mutable, request.Keep = h.Get(headerMutable) != "", h.Get(headerKeep) != ""
+	if request.Target, err = unescaped(h, headerTarget); err != nil {
+		return err
+	}
+	if request.Name, err = unescaped(h, headerName); err != nil {
+		return err
+	}
+	if text := h.Get(headerPatch); text != "" {
+		offset, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || offset < 0 {
+			return badHeader(headerPatch)
+		}
+		request.Patch = &offset
+	}
+	metadata, err := unescaped(h, headerMetadata)
+	if err == nil && metadata != "" && json.Unmarshal([]byte(metadata), &request.Metadata) != nil {
+		err = badHeader(headerMetadata)
+	}
+	return err
 }
 
 // rangeOf returns the offset and length asked for; without a length it is all that follows.

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cairn/node/control"
+)
+
+// lsOptions say what to list and how.
+type lsOptions struct {
+	long, all, recursive, caps, human, classify, directory bool
+}
+
+func newLsCommand(a *app) *cobra.Command {
+	o := &lsOptions{}
+	cmd := &cobra.Command{
+		Use:   "ls [PATH]...",
+		Short: "list a directory of the grid",
+		Long: help(`Lists what is in directories, in the order of names; without a PATH your root directory home:.
+
+With -l a line says first what it is (d a directory, - a file, ? a kind of a later version), whether you can read and write it, and
+whether it can be executed; then its size in bytes, when its contents changed, and its name. Names that begin with a dot are
+shown with -a only. --caps shows the capability of each; whoever sees one has what it gives.
+
+`+pathHelp, statusNotFound, statusNotEnough, statusRefused),
+		Example:           "  cairn ls\n  cairn ls -l home:docs\n  cairn ls -R --json home:",
+		ValidArgsFunction: a.completeTargets(false),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				args = []string{homeTarget}
+			}
+			return a.running("ls", func(client *control.Client) error { return a.ls(cmd.Context(), client, o, args) })
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVarP(&o.long, "long", "l", false, "show what each is, its size and its time")
+	flags.BoolVarP(&o.all, "all", "a", false, "show names that begin with a dot")
+	flags.BoolVarP(&o.recursive, "recursive", "R", false, "list the directories below too")
+	flags.BoolVarP(&o.directory, "directory", "d", false, "list directories themselves, not what is in them")
+	flags.BoolVarP(&o.human, "human-readable", "h", false, "with -l, sizes as people write them")
+	flags.BoolVarP(&o.classify, "classify", "F", false, "put a slash behind the names of directories (always on a terminal)")
+	flags.BoolVar(&o.caps, "caps", false, "show capabilities")
+	flags.Bool("help", false, "help for ls")
+	return cmd
+}
+
+// A block is one directory of a listing.
+type block struct {
+	title   string
+	entries []control.Entry
+}
+
+func (a *app) ls(ctx context.Context, client *control.Client, o *lsOptions, targets []string) error {
+	o.classify = o.classify || a.outTerminal()
+	all := []control.Entry{}
+	blocks, failed := []*block{}, error(nil)
+	for _, target := range targets {
+		found, err := a.list(ctx, client, o, target)
+		for _, b := range found {
+			all = append(all, b.entries...)
+		}
+		blocks = append(blocks, found...)
+		failed = errors.Join(failed, err)
+		if len(targets) == 1 && err != nil {
+			return err
+		}
+	}
+	err := a.result(all, func(w io.Writer) {
+		for i, b := range blocks {
+			if i > 0 && b.title != "" {
+				fmt.Fprintln(w)
+			}
+			if b.title != "" && (len(targets) > 1 || o.recursive) {
+				fmt.Fprintln(w, b.title+":")
+			}
+			printEntries(w, o, b.entries)
+		}
+	})
+	return errors.Join(failed, err)
+}
+
+// list returns what there is to show of one target.
+func (a *app) list(ctx context.Context, client *control.Client, o *lsOptions, target string) ([]*block, error) {
+	files := &block{}
+	order := []*block{files}
+	byPath := map[string]*block{}
+	request := control.ListRequest{Target: target, Recursive: o.recursive, Capabilities: o.caps}
+	if o.directory {
+		request.Depth, request.Recursive = 1, true
+	}
+	err := each(ctx, client, request, func(l *listing, e control.Entry) error {
+		rest := l.relative(e)
+		e.Path = l.show(e)
+		if rest == "" {
+			if e.Directory() && !o.directory {
+				byPath[""] = &block{title: target}
+				order = append(order, byPath[""])
+				return nil
+			}
+			e.Name = target
+			files.entries = append(files.entries, e)
+			return nil
+		}
+		if o.directory || !o.all && hidden(rest) {
+			return nil
+		}
+		in := rest[:max(0, strings.LastIndex(rest, "/"))]
+		if b := byPath[in]; b != nil {
+			b.entries = append(b.entries, e)
+		}
+		if e.Problem != "" {
+			a.note("ls: %s", e.Problem)
+		}
+		if o.recursive && e.Directory() && !e.Again {
+			byPath[rest] = &block{title: e.Path}
+			order = append(order, byPath[rest])
+		}
+		return nil
+	})
+	if len(files.entries) == 0 {
+		order = order[1:]
+	}
+	return order, err
+}
+
+func printEntries(w io.Writer, o *lsOptions, entries []control.Entry) {
+	if !o.long {
+		for _, e := range entries {
+			if o.caps {
+				fmt.Fprintf(w, "%s  %s\n", e.Capability, shownName(o, e))
+			} else {
+				fmt.Fprintln(w, shownName(o, e))
+			}
+		}
+		return
+	}
+	width := 1
+	for _, e := range entries {
+		width = max(width, len(shownSize(o, e)))
+	}
+	for _, e := range entries {
+		line := fmt.Sprintf("%s  %*s  %s  %s", modeOf(e), width, shownSize(o, e), timeText(e.Modified), shownName(o, e))
+		if o.caps {
+			line += "  " + e.Capability
+		}
+		fmt.Fprintln(w, line)
+	}
+}
+
+func shownName(o *lsOptions, e control.Entry) string {
+	if o.classify && e.Directory() && !strings.HasSuffix(e.Name, "/") && !strings.HasSuffix(e.Name, ":") {
+		return e.Name + "/"
+	}
+	return e.Name
+}
+
+// modeOf says in four letters what an entry is and what can be done with it.
+func modeOf(e control.Entry) string {
+	mode := []byte("-r--")
+	switch {
+	case e.Directory():
+		mode[0] = 'd'
+	case e.Type == control.TypeUnknown:
+		mode = []byte("?---")
+	}
+	if strings.HasSuffix(e.Kind, "-verify") {
+		mode[1] = '-'
+	}
+	if e.Writable {
+		mode[2] = 'w'
+	}
+	if e.Executable {
+		mode[3] = 'x'
+	}
+	return string(mode)
+}
+
+func shownSize(o *lsOptions, e control.Entry) string {
+	switch {
+	case e.Directory() || e.Size < 0:
+		return "-"
+	case o.human:
+		return sizeText(e.Size)
+	}
+	return fmt.Sprint(e.Size)
+}
+
+// timeText returns a time as ls shows it, a dash where it is unknown.
+func timeText(t time.Time) string {
+	if t.IsZero() {
+		return fmt.Sprintf("%-16s", "-")
+	}
+	return t.Local().Format("2006-01-02 15:04")
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cairn/node/control"
+	"cairn/share/capability"
+)
+
+// homeTarget is what verbs that list work on where nothing is named.
+const homeTarget = control.HomeAlias + ":"
+
+// pathHelp explains targets in the help of every verb that takes them.
+const pathHelp = `A PATH is ALIAS:NAME/NAME, such as home:docs/plan.txt, or CAPABILITY/NAME. home: is your root directory, which every node
+has; "cairn alias" makes more. Names that differ only in their Unicode normalisation are the same name; names that differ in
+case are not. "." and repeated slashes count for nothing; ".." is refused, since a directory may be in many others.`
+
+// bare reports whether a text is a capability alone, and not a path.
+func bare(text string) bool {
+	return strings.HasPrefix(text, "cairn:") && !strings.Contains(text, "/")
+}
+
+// running runs what needs the node, and says in an error which verb it was.
+func (a *app) running(verb string, do func(*control.Client) error) error {
+	client, err := a.client()
+	if err == nil {
+		defer client.Close()
+		err = do(client)
+	}
+	return about(err, "%s", verb)
+}
+
+// lookup returns what a path or a capability leads to, with its capability.
+func lookup(ctx context.Context, client *control.Client, target string) (control.Entry, error) {
+	return client.Lookup(ctx, control.LookupRequest{Target: target, Capabilities: true})
+}
+
+// opened returns the capability that a person named by itself or by a path. A capability needs no node.
+func (a *app) opened(ctx context.Context, verb, text string) (c capability.Capability, err error) {
+	if bare(text) {
+		return parseCapability(text)
+	}
+	err = a.running(verb, func(client *control.Client) error {
+		e, err := lookup(ctx, client, text)
+		if err != nil {
+			return err
+		}
+		c, err = capability.Parse(e.Capability)
+		return err
+	})
+	return c, err
+}
+
+// A listing turns the paths of a listing into what the person typed with the rest behind it, so that they can be used again.
+type listing struct {
+	typed string // the target
+	base  string // the path of the first entry
+}
+
+// relative returns the names below the target, empty for the target itself.
+func (l *listing) relative(e control.Entry) string {
+	return strings.TrimLeft(strings.TrimPrefix(e.Path, l.base), "/")
+}
+
+// show returns the path as the person would type it.
+func (l *listing) show(e control.Entry) string {
+	rest := l.relative(e)
+	if rest == "" {
+		return l.typed
+	}
+	return below(l.typed, rest)
+}
+
+// below returns the target of what is in another one.
+func below(target, name string) string {
+	if strings.HasSuffix(target, "/") || strings.HasSuffix(target, ":") && !strings.HasPrefix(target, "cairn:") {
+		return target + name
+	}
+	return target + "/" + name
+}
+
+// hidden reports whether one of the names has a dot in front.
+func hidden(rest string) bool {
+	return strings.HasPrefix(rest, ".") || strings.Contains(rest, "/.")
+}
+
+// each lists a target and everything that a request asks for, the target itself first.
+func each(ctx context.Context, client *control.Client, request control.ListRequest, do func(l *listing, e control.Entry) error) error {
+	l := &listing{typed: request.Target}
+	request.Self = true
+	first := true
+	return client.List(ctx, request, func(e control.Entry) error {
+		if first {
+			l.base, first = e.Path, false
+		}
+		return do(l, e)
+	})
+}
+
+// into returns the target for one of several things that go into a directory.
+func into(target string, several bool) string {
+	if several && !strings.HasSuffix(target, "/") && !strings.HasSuffix(target, ":") {
+		return target + "/"
+	}
+	return target
+}
+
+// nameOf returns the last name of a target, empty for a root.
+func nameOf(target string) string {
+	if !strings.HasPrefix(target, "cairn:") {
+		_, target, _ = strings.Cut(target, ":")
+	} else if bare(target) {
+		return ""
+	}
+	name := path.Base(strings.TrimSuffix(target, "/"))
+	if name == "." || name == "/" {
+		return ""
+	}
+	return name
+}
+
+// completeTimeout bounds how long a shell waits for the names in a directory.
+const completeTimeout = 3 * time.Second
+
+// completeTargets completes aliases and the names in directories, and files on disk where disk is set.
+func (a *app) completeTargets(disk bool) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		directive := cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+		if disk {
+			directive = cobra.ShellCompDirectiveNoSpace
+		}
+		client, err := a.client()
+		if err != nil || strings.HasPrefix(typed, "cairn:") {
+			return nil, directive
+		}
+		defer client.Close()
+		ctx, cancel := context.WithTimeout(cmd.Context(), completeTimeout)
+		defer cancel()
+		if !strings.Contains(typed, ":") {
+			return completeAlias(ctx, client, typed), directive
+		}
+		at := strings.LastIndexAny(typed, ":/") + 1
+		var found []string
+		_ = client.List(ctx, control.ListRequest{Target: typed[:at], Limit: 200}, func(e control.Entry) error {
+			if strings.HasPrefix(e.Name, typed[at:]) && (typed[at:] != "" || !hidden(e.Name)) {
+				name := typed[:at] + e.Name
+				if e.Directory() {
+					name += "/"
+				}
+				found = append(found, name)
+			}
+			return nil
+		})
+		return found, directive | cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func completeAlias(ctx context.Context, client *control.Client, typed string) []string {
+	aliases, err := client.Aliases(ctx)
+	if err != nil {
+		return nil
+	}
+	var found []string
+	for _, alias := range aliases {
+		if strings.HasPrefix(alias.Alias, typed) {
+			found = append(found, alias.Alias+":")
+		}
+	}
+	return found
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"cairn/node/control"
+)
+
+func newRmCommand(a *app) *cobra.Command {
+	var recursive, force bool
+	cmd := &cobra.Command{
+		Use:   "rm PATH...",
+		Short: "take names out of directories",
+		Long: help(`Takes names out of their directories; with -r those of directories too, with whatever is in them. What a name led to stays for
+whoever has its capability, or another name of it: its shares are given up when nobody renews their leases any more. The
+former versions of the directory still have the name ("cairn history").
+
+`+pathHelp, statusNotFound, statusNotEnough, statusRefused),
+		Example:           "  cairn rm home:docs/old.txt\n  cairn rm -r home:photos/2019\n  cairn rm -f -- home:-x",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeTargets(false),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.running("rm", func(client *control.Client) error {
+				removed := []control.Entry{}
+				err := forEach(a, "rm", args, func(target string) error {
+					e, err := client.Remove(cmd.Context(), control.RemoveRequest{Target: target, Recursive: recursive})
+					if err == nil {
+						removed = append(removed, e)
+					} else if force && statusOf(err) == statusNotFound {
+						err = nil
+					}
+					return err
+				})
+				return firstError(err, a.result(removed, func(io.Writer) {}))
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "remove directories with what is in them")
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "no error for what is not there")
+	return cmd
+}
+
+// forEach does something to each of several things. Where there are several it goes on behind a failure and tells it at once;
+// the first one decides the exit status.
+func forEach(a *app, verb string, targets []string, do func(string) error) error {
+	var first error
+	for _, target := range targets {
+		err := do(target)
+		if err == nil {
+			continue
+		}
+		if errors.Is(err, context.Canceled) || len(targets) == 1 {
+			return err
+		}
+		a.report(about(err, "%s", verb))
+		first = firstError(first, err)
+	}
+	if first != nil {
+		return &silentError{first}
+	}
+	return nil
+}
+
+// firstError returns the first of two errors.
+func firstError(err, other error) error {
+	if err == nil {
+		return other
+	}
+	return err
+}

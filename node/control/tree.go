@@ -1,0 +1,228 @@
+package control
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// The types of an Entry.
+const (
+	TypeFile      = "file"
+	TypeDirectory = "dir"
+	TypeUnknown   = "unknown" // a kind of a later version
+)
+
+// An Entry is what a target leads to.
+type Entry struct {
+	Path string `json:"path"` // the target, without keys
+	Name string `json:"name"` // in its directory; empty for what the target names itself
+	Type string `json:"type"` // file, dir or unknown
+	Kind string `json:"kind"` // of the capability
+	// Mutable says that it can change, Writable that this capability changes it.
+	Mutable  bool  `json:"mutable"`
+	Writable bool  `json:"writable"`
+	Size     int64 `json:"size"` // bytes of a file; 0 for a directory; -1 where it is unknown
+	// Modified is when the contents changed, Created and Changed when the entry was made and last changed.
+	Modified    time.Time         `json:"modified,omitzero"`
+	Created     time.Time         `json:"created,omitzero"`
+	Changed     time.Time         `json:"changed,omitzero"`
+	ContentType string            `json:"content_type,omitempty"`
+	Executable  bool              `json:"executable,omitempty"`
+	User        map[string]string `json:"user,omitempty"`
+	// ID is the same for every capability of the same thing, and no secret; empty for a literal.
+	ID string `json:"id,omitempty"`
+	// Capability is set where it was asked for.
+	Capability string `json:"capability,omitempty"`
+	// Problem says why a directory could not be listed.
+	Problem string `json:"problem,omitempty"`
+	// Again says that the directory was listed before in the same listing, and is not listed again.
+	Again bool `json:"again,omitempty"`
+}
+
+// Directory reports whether the entry is a directory.
+func (e Entry) Directory() bool { return e.Type == TypeDirectory }
+
+// Metadata is what is kept of a file beside its bytes. Zero values are not kept.
+type Metadata struct {
+	Modified    time.Time         `json:"modified,omitzero"`
+	ContentType string            `json:"content_type,omitempty"`
+	Executable  bool              `json:"executable,omitempty"`
+	User        map[string]string `json:"user,omitempty"`
+}
+
+// A LookupRequest asks what a target leads to.
+type LookupRequest struct {
+	Target       string `json:"target"`
+	Capabilities bool   `json:"capabilities,omitempty"`
+}
+
+// A ListRequest asks for what is in a directory, in the order of names. A file lists as itself.
+type ListRequest struct {
+	Target       string `json:"target"`
+	Capabilities bool   `json:"capabilities,omitempty"`
+	// Self begins with the directory itself.
+	Self bool `json:"self,omitempty"`
+	// Recursive goes on with what is in each directory, right behind it. Each directory is listed once.
+	Recursive bool `json:"recursive,omitempty"`
+	// Depth bounds how far Recursive goes; 0 is without bound.
+	Depth int `json:"depth,omitempty"`
+	// After and Limit select a page of a directory: names behind After, at most Limit of them where it is not 0.
+	After string `json:"after,omitempty"`
+	Limit int    `json:"limit,omitempty"`
+}
+
+// A MkdirRequest makes a directory.
+type MkdirRequest struct {
+	Target string `json:"target"`
+	// Parents makes the directories above it too, and is content with one that is there.
+	Parents bool `json:"parents,omitempty"`
+}
+
+// A LinkRequest puts what one target leads to into a directory as well.
+type LinkRequest struct {
+	Source string `json:"source"`
+	Target string `json:"target"`
+	// ReadOnly links a capability that only reads.
+	ReadOnly bool `json:"read_only,omitempty"`
+	// Replace takes the place of what has the name already, unless it is a directory.
+	Replace bool `json:"replace,omitempty"`
+}
+
+// A CopyRequest copies within the grid. Immutable files are linked; mutable files and directories are made anew.
+type CopyRequest struct {
+	Source    string `json:"source"`
+	Target    string `json:"target"`
+	Recursive bool   `json:"recursive,omitempty"`
+	// Keep leaves what has the name already.
+	Keep bool `json:"keep,omitempty"`
+}
+
+// A CopyResult says what was copied.
+type CopyResult struct {
+	Entry       Entry `json:"entry"`
+	Files       int   `json:"files"`       // linked or stored
+	Directories int   `json:"directories"` // made
+}
+
+// A MoveRequest gives something another name or another directory.
+type MoveRequest struct {
+	Source string `json:"source"`
+	Target string `json:"target"`
+	// Keep refuses to replace what has the name already.
+	Keep bool `json:"keep,omitempty"`
+}
+
+// A RemoveRequest takes names out of directories.
+type RemoveRequest struct {
+	Target string `json:"target"`
+	// Recursive removes directories too.
+	Recursive bool `json:"recursive,omitempty"`
+}
+
+// A Version is one version of a mutable file or a directory.
+type Version struct {
+	Version uint64    `json:"version"`
+	Written time.Time `json:"written"`
+	Size    int64     `json:"size"` // bytes; of a directory, of its list; -1 where it is unknown
+	Current bool      `json:"current,omitempty"`
+	// Record tells two versions apart that were written with the same number.
+	Record string `json:"record"`
+}
+
+// A RestoreRequest makes a former version of a mutable file or a directory the newest.
+type RestoreRequest struct {
+	Target  string `json:"target"`
+	Version uint64 `json:"version"`
+}
+
+// An Alias is a short name of a capability.
+type Alias struct {
+	Alias      string `json:"alias"`
+	Kind       string `json:"kind"`
+	Writable   bool   `json:"writable"`
+	Capability string `json:"capability,omitempty"`
+}
+
+// An AliasRequest gives a capability a short name.
+type AliasRequest struct {
+	Alias string `json:"alias"`
+	// Target is what it stands for; empty makes a new directory.
+	Target string `json:"target,omitempty"`
+}
+
+// A TreeCheckRequest asks for the health of everything below a target.
+type TreeCheckRequest struct {
+	Target string `json:"target"`
+	Verify bool   `json:"verify,omitempty"`
+	Repair bool   `json:"repair,omitempty"`
+}
+
+// A TreeItem is one thing in a tree that is not as it should be.
+type TreeItem struct {
+	Path        string `json:"path"`
+	ID          string `json:"id"`
+	Healthy     bool   `json:"healthy"`
+	Recoverable bool   `json:"recoverable"`
+	SharesGood  int    `json:"shares_good"`
+	SharesTotal int    `json:"shares_total"`
+	Needed      int    `json:"shares_needed"`
+	Made        int    `json:"shares_made,omitempty"`
+	Problem     string `json:"problem,omitempty"`
+}
+
+// A TreeReport says how healthy everything below a target is. Each thing counts once, however often it is linked.
+type TreeReport struct {
+	Path          string     `json:"path"`
+	Directories   int        `json:"directories"`
+	Files         int        `json:"files"`
+	Bytes         int64      `json:"bytes"` // of the files
+	Objects       int        `json:"objects"`
+	Healthy       int        `json:"healthy"`
+	Degraded      int        `json:"degraded"`
+	Unrecoverable int        `json:"unrecoverable"`
+	Literals      int        `json:"literals"`
+	Repaired      int        `json:"repaired"`
+	SharesMade    int        `json:"shares_made"`
+	Unhealthy     []TreeItem `json:"unhealthy"` // the first MaxUnhealthy that are not healthy
+}
+
+// MaxUnhealthy bounds how many unhealthy things a report lists.
+const MaxUnhealthy = 10000
+
+// A MaintainReport says what a round of maintenance did.
+type MaintainReport struct {
+	Directories int `json:"directories"` // that were walked
+	Files       int `json:"files"`
+	Objects     int `json:"objects"` // encoded files behind them, each once
+	Renewed     int `json:"renewed"` // of which leases were renewed
+	Missing     int `json:"missing"` // of which no server that answered holds anything
+	// Problems are directories that could not be listed, the first few.
+	Problems []string `json:"problems,omitempty"`
+}
+
+// Tree is the part of a Node that deals with names. Targets are what ParseTarget reads.
+type Tree interface {
+	Lookup(ctx context.Context, request LookupRequest) (Entry, error)
+	// OpenAt opens a file by its target.
+	OpenAt(ctx context.Context, target string) (File, Entry, error)
+	// PutAt stores a file under request.Target.
+	PutAt(ctx context.Context, r io.Reader, request PutRequest, progress func(Progress)) (PutResult, error)
+	List(ctx context.Context, request ListRequest, each func(Entry) error) error
+	Mkdir(ctx context.Context, request MkdirRequest, progress func(Progress)) (Entry, error)
+	Link(ctx context.Context, request LinkRequest) (Entry, error)
+	Copy(ctx context.Context, request CopyRequest, progress func(Progress)) (CopyResult, error)
+	Move(ctx context.Context, request MoveRequest) (Entry, error)
+	// Remove returns what was removed.
+	Remove(ctx context.Context, request RemoveRequest) (Entry, error)
+	// History returns the versions within reach, newest first.
+	History(ctx context.Context, target string) ([]Version, error)
+	// Restore returns the version that it made.
+	Restore(ctx context.Context, request RestoreRequest) (Version, error)
+	CheckTree(ctx context.Context, request TreeCheckRequest, progress func(Progress)) (TreeReport, error)
+	Aliases(ctx context.Context) ([]Alias, error)
+	SetAlias(ctx context.Context, request AliasRequest) (Alias, error)
+	RemoveAlias(ctx context.Context, alias string) (Alias, error)
+	// Maintain renews the leases of what is reachable from the root directory.
+	Maintain(ctx context.Context, progress func(Progress)) (MaintainReport, error)
+}

@@ -1,0 +1,61 @@
+package node
+
+import (
+	"context"
+	"fmt"
+
+	"cairn/grid"
+	"cairn/grid/tree"
+	"cairn/node/control"
+	"cairn/share"
+)
+
+func (a api) Copy(ctx context.Context, request control.CopyRequest, progress func(control.Progress)) (control.CopyResult, error) {
+	from, n, err := a.resolve(ctx, request.Source)
+	if err == nil && n.Directory() && !request.Recursive {
+		err = &tree.PathError{Path: tree.Join(n.Path), Err: fmt.Errorf("%w, which is copied with -r only", tree.ErrIsDirectory)}
+	}
+	if err != nil {
+		return control.CopyResult{}, from.explain(a.n, err)
+	}
+	to, err := a.n.writable(ctx, request.Target)
+	if err != nil {
+		return control.CopyResult{}, err
+	}
+	path, was, err := a.copyTo(ctx, to, n)
+	if err == nil && request.Keep && !was.Entry.Capability.IsZero() {
+		err = &tree.PathError{Path: path, Err: share.ErrExists}
+	}
+	if err == nil {
+		err = a.placeable(ctx, to, path)
+	}
+	if err != nil {
+		return control.CopyResult{}, to.explain(a.n, err)
+	}
+	var done grid.Copied
+	entry := n.Entry
+	entry.Capability, done, err = a.n.grid.Copy(ctx, entry.Capability, func(c grid.Copied) {
+		progress(control.Progress{Note: "copying", Done: int64(c.Files + c.Directories), Total: -1})
+	})
+	if err != nil {
+		return control.CopyResult{}, from.explain(a.n, err)
+	}
+	if entry.Name == "" {
+		a.describe(ctx, &entry)
+	}
+	made, err := a.n.names().Link(ctx, to.root, path, entry, tree.LinkOptions{Replace: !request.Keep && !n.Directory()})
+	if err != nil {
+		return control.CopyResult{}, to.explain(a.n, err)
+	}
+	return control.CopyResult{Entry: to.entry(made, false), Files: done.Files, Directories: done.Directories}, nil
+}
+
+// copyTo returns the path of the copy, and what is there.
+func (a api) copyTo(ctx context.Context, to place, n tree.Node) (string, tree.Node, error) {
+	path, was, err := a.destination(ctx, to, n.Entry.Name)
+	if err == nil || !n.Directory() {
+		return path, was, err
+	}
+	names, _, split := tree.Split(to.target.Path) // cp -r DIR NEWNAME/
+	return tree.Join(names), tree.Node{}, split
+}

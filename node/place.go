@@ -1,0 +1,135 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"cairn/grid/dir"
+	"cairn/grid/tree"
+	"cairn/node/control"
+	"cairn/share"
+	"cairn/share/capability"
+)
+
+// A place is a target whose root is known.
+type place struct {
+	target control.Target
+	root   capability.Capability
+}
+
+// names returns the paths of the node's grid.
+func (n *Node) names() *tree.Tree { return n.grid.Tree() }
+
+// place reads a target and finds where it begins.
+func (n *Node) place(ctx context.Context, text string) (place, error) {
+	target, err := control.ParseTarget(text)
+	if err != nil {
+		return place{}, err
+	}
+	p := place{target: target, root: target.Capability}
+	if target.Alias != "" {
+		p.root, err = n.aliases.find(ctx, target.Alias)
+	}
+	return p, err
+}
+
+// writable is place for a target that is to be written below. It makes the root directory where that is where the target
+// begins and nothing was ever put into it.
+func (n *Node) writable(ctx context.Context, text string) (place, error) {
+	p, err := n.place(ctx, text)
+	if err == nil && p.target.Alias == control.HomeAlias {
+		err = n.home.make(ctx)
+	}
+	return p, err
+}
+
+// prefix returns what stands before the path in messages.
+func (p place) prefix() string {
+	if p.target.Alias != "" {
+		return p.target.Alias + ":"
+	}
+	return p.root.String() + "/"
+}
+
+// path returns the whole path of a node below the place's root, without keys.
+func (p place) path(names []string) string {
+	if len(names) == 0 && p.target.Alias == "" {
+		return p.root.String()
+	}
+	return p.prefix() + tree.Join(names)
+}
+
+// explain says in an error where its path begins, and what to do about it.
+func (p place) explain(n *Node, err error) error {
+	if err == nil {
+		return nil
+	}
+	wrong := p.target.String()
+	if e, ok := errors.AsType[*tree.PathError](err); ok {
+		wrong, err = p.path([]string{e.Path}), e.Err
+		if e.Path == "" {
+			wrong = p.path(nil)
+		}
+	}
+	if p.target.Alias == control.HomeAlias && errors.Is(err, share.ErrNotFound) && !n.home.exists(context.Background()) {
+		err = fmt.Errorf("%w: nothing was put into the root directory yet", share.ErrNotFound)
+	}
+	told := control.ErrorOf(fmt.Errorf("%s: %w", wrong, err))
+	if told.Hint == "" {
+		told.Hint = hintFor(wrong, err)
+	}
+	return told
+}
+
+// hintFor returns the next step after an error about a path, or nothing.
+func hintFor(path string, err error) string {
+	switch {
+	case errors.Is(err, tree.ErrIsDirectory):
+		return "name a file in it, or use -r where a whole directory is meant"
+	case errors.Is(err, share.ErrRollback):
+		return "wait until the servers that have the newer version are up; \"cairn history " + path + "\" shows what can be found"
+	case errors.Is(err, share.ErrConflict):
+		return "read it again and decide; \"cairn history " + path + "\" shows both versions"
+	case errors.Is(err, share.ErrCorrupt):
+		return "\"cairn history " + path + "\" shows the versions before; \"cairn restore " + path + " VERSION\" brings one of them back"
+	}
+	return ""
+}
+
+// entry describes a node.
+func (p place) entry(n tree.Node, capabilities bool) control.Entry {
+	e := n.Entry
+	out := control.Entry{
+		Path: p.path(n.Path), Name: e.Name, Type: typeOf(e.Capability), Kind: e.Capability.Kind().String(), ID: tree.ID(e.Capability),
+		Writable: e.Capability.Authority() == capability.AuthorityWrite, Size: sizeOf(e),
+		Modified: e.Modified, Created: e.Created, Changed: e.Changed,
+		ContentType: e.ContentType, Executable: e.Executable, User: e.User,
+	}
+	_, out.Mutable = e.Capability.Name()
+	if capabilities {
+		out.Capability = e.Capability.Text()
+	}
+	return out
+}
+
+func typeOf(c capability.Capability) string {
+	switch {
+	case tree.IsDirectory(c):
+		return control.TypeDirectory
+	case c.Kind() == capability.KindUnknown:
+		return control.TypeUnknown
+	}
+	return control.TypeFile
+}
+
+// sizeOf returns the size of an entry in bytes, as far as its directory tells.
+func sizeOf(e dir.Entry) int64 {
+	if data, ok := e.Capability.Data(); ok {
+		return int64(len(data))
+	}
+	if e.Name == "" && !tree.IsDirectory(e.Capability) {
+		return -1 // no directory tells
+	}
+	return e.Size
+}

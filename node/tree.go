@@ -1,0 +1,212 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"cairn/grid/dir"
+	"cairn/grid/tree"
+	"cairn/node/control"
+	"cairn/share"
+	"cairn/share/capability"
+)
+
+// resolve returns what a target leads to. Errors are still to be explained.
+func (a api) resolve(ctx context.Context, target string) (place, tree.Node, error) {
+	p, err := a.n.place(ctx, target)
+	if err != nil {
+		return p, tree.Node{}, err
+	}
+	n, err := a.n.names().Resolve(ctx, p.root, p.target.Path)
+	return p, n, err
+}
+
+func (a api) Lookup(ctx context.Context, request control.LookupRequest) (control.Entry, error) {
+	p, n, err := a.resolve(ctx, request.Target)
+	if err != nil {
+		return control.Entry{}, p.explain(a.n, err)
+	}
+	return p.entry(n, request.Capabilities), nil
+}
+
+func (a api) List(ctx context.Context, request control.ListRequest, each func(control.Entry) error) error {
+	p, n, err := a.resolve(ctx, request.Target)
+	if err != nil {
+		return p.explain(a.n, err)
+	}
+	if p.target.Alias == control.HomeAlias && len(n.Path) == 0 && !a.n.home.exists(ctx) {
+		if request.Self {
+			return each(p.entry(n, request.Capabilities))
+		}
+		return nil // it is as good as empty
+	}
+	if request.Recursive {
+		err = a.walk(ctx, p, request, each)
+	} else {
+		err = a.list(ctx, p, n, request, each)
+	}
+	return p.explain(a.n, err)
+}
+
+func (a api) list(ctx context.Context, p place, n tree.Node, request control.ListRequest, each func(control.Entry) error) error {
+	if request.Self || !n.Directory() {
+		if err := each(p.entry(n, request.Capabilities)); err != nil || !n.Directory() {
+			return err
+		}
+	}
+	return a.n.names().List(ctx, n, request.After, request.Limit, func(n tree.Node) error {
+		return each(p.entry(n, request.Capabilities))
+	})
+}
+
+func (a api) walk(ctx context.Context, p place, request control.ListRequest, each func(control.Entry) error) error {
+	top := -1
+	return a.n.names().Walk(ctx, p.root, p.target.Path, func(v tree.Visit) error {
+		first := top < 0
+		if first {
+			top = len(v.Path)
+			if v.Err != nil {
+				return v.Err
+			}
+			if !request.Self && v.Directory() {
+				return nil
+			}
+		}
+		e := p.entry(v.Node, request.Capabilities)
+		e.Again = v.Again
+		if v.Err != nil {
+			e.Problem = v.Err.Error()
+		}
+		if err := each(e); err != nil {
+			return err
+		}
+		if request.Depth > 0 && len(v.Path)-top >= request.Depth && v.Directory() {
+			return tree.ErrSkip
+		}
+		return nil
+	})
+}
+
+func (a api) Mkdir(ctx context.Context, request control.MkdirRequest, _ func(control.Progress)) (control.Entry, error) {
+	p, err := a.n.writable(ctx, request.Target)
+	if err != nil {
+		return control.Entry{}, err
+	}
+	mkdir := a.n.names().Mkdir
+	if request.Parents {
+		mkdir = a.n.names().MkdirAll
+	}
+	n, err := mkdir(ctx, p.root, p.target.Path)
+	if err != nil {
+		return control.Entry{}, p.explain(a.n, err)
+	}
+	return p.entry(n, true), nil
+}
+
+// destination returns the path at which something is to be put: a directory, or a path that ends with a slash, gets a name
+// below it.
+func (a api) destination(ctx context.Context, p place, name string) (path string, was tree.Node, err error) {
+	names, slash, err := tree.Split(p.target.Path)
+	if err != nil {
+		return "", was, err
+	}
+	was, err = a.n.names().Resolve(ctx, p.root, tree.Join(names))
+	switch {
+	case err == nil && was.Directory():
+		if name == "" {
+			return "", was, &control.Error{Code: control.CodeMalformed, Message: p.path(names) + " is a directory: name the file in it"}
+		}
+		path = tree.Join(append(slices.Clone(names), name))
+		was, err = a.n.names().Resolve(ctx, p.root, path)
+	case err == nil && slash:
+		return "", was, &tree.PathError{Path: tree.Join(names), Err: tree.ErrNotDirectory}
+	case slash:
+		return "", was, err
+	default:
+		path = tree.Join(names)
+	}
+	if errors.Is(err, share.ErrNotFound) {
+		was, err = tree.Node{}, nil
+	}
+	return path, was, err
+}
+
+func (a api) Link(ctx context.Context, request control.LinkRequest) (control.Entry, error) {
+	from, n, err := a.resolve(ctx, request.Source)
+	if err != nil {
+		return control.Entry{}, from.explain(a.n, err)
+	}
+	entry := n.Entry
+	if request.ReadOnly {
+		if entry.Capability, err = entry.Capability.Read(); err != nil {
+			return control.Entry{}, from.explain(a.n, err)
+		}
+	}
+	to, err := a.n.writable(ctx, request.Target)
+	if err != nil {
+		return control.Entry{}, err
+	}
+	path, _, err := a.destination(ctx, to, entry.Name)
+	if err != nil {
+		return control.Entry{}, to.explain(a.n, err)
+	}
+	if entry.Name == "" { // no directory has told
+		a.describe(ctx, &entry)
+	}
+	linked, err := a.n.names().Link(ctx, to.root, path, entry, tree.LinkOptions{Replace: request.Replace})
+	if err != nil {
+		return control.Entry{}, to.explain(a.n, err)
+	}
+	return to.entry(linked, true), nil
+}
+
+// describe fills in what the grid tells of a file of which no directory has told.
+func (a api) describe(ctx context.Context, e *dir.Entry) {
+	if tree.IsDirectory(e.Capability) || e.Capability.Kind() == capability.KindUnknown {
+		return
+	}
+	if s, err := a.n.grid.Stat(ctx, e.Capability); err == nil {
+		e.Size = s.Size
+	}
+}
+
+func (a api) Move(ctx context.Context, request control.MoveRequest) (control.Entry, error) {
+	from, n, err := a.resolve(ctx, request.Source)
+	if err != nil {
+		return control.Entry{}, from.explain(a.n, err)
+	}
+	to, err := a.n.writable(ctx, request.Target)
+	if err != nil {
+		return control.Entry{}, err
+	}
+	path, _, err := a.destination(ctx, to, n.Entry.Name)
+	if err != nil && !n.Directory() {
+		return control.Entry{}, to.explain(a.n, err)
+	}
+	if err != nil { // mv DIR NEWNAME/ is a rename
+		names, _, split := tree.Split(to.target.Path)
+		if split != nil {
+			return control.Entry{}, to.explain(a.n, split)
+		}
+		path = tree.Join(names)
+	}
+	moved, err := a.n.names().Move(ctx, tree.Place{Root: from.root, Path: from.target.Path}, tree.Place{Root: to.root, Path: path},
+		tree.MoveOptions{Replace: !request.Keep})
+	if err != nil {
+		return control.Entry{}, to.explain(a.n, err)
+	}
+	return to.entry(moved, false), nil
+}
+
+func (a api) Remove(ctx context.Context, request control.RemoveRequest) (control.Entry, error) {
+	p, err := a.n.place(ctx, request.Target)
+	if err != nil {
+		return control.Entry{}, err
+	}
+	n, err := a.n.names().Unlink(ctx, p.root, p.target.Path, tree.UnlinkOptions{Directories: request.Recursive})
+	if err != nil {
+		return control.Entry{}, p.explain(a.n, err)
+	}
+	return p.entry(n, false), nil
+}

@@ -1,0 +1,108 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"cairn/grid/dir"
+	"cairn/grid/mutable"
+	"cairn/grid/tree"
+	"cairn/node/control"
+	"cairn/share"
+	"cairn/share/capability"
+)
+
+func (a api) History(ctx context.Context, target string) ([]control.Version, error) {
+	p, n, err := a.resolve(ctx, target)
+	if err != nil {
+		return nil, p.explain(a.n, err)
+	}
+	versions, err := a.history(ctx, n)
+	return versions, p.explain(a.n, err)
+}
+
+var errNoVersions = errors.New("it is immutable: there is one version of it")
+
+func (a api) history(ctx context.Context, n tree.Node) ([]control.Version, error) {
+	c := n.Entry.Capability
+	if _, mutable := c.Name(); !mutable {
+		return nil, errNoVersions
+	}
+	if _, reads := c.ReadKey(); !reads {
+		return nil, fmt.Errorf("%w: this is %s; the read capability shows the versions", capability.ErrAuthority, c.Kind().Noun())
+	}
+	found, err := a.n.grid.Files().History(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, share.ErrNotFound
+	}
+	list := make([]control.Version, len(found))
+	for i, v := range found {
+		list[i] = control.Version{
+			Version: v.Head.Sequence, Written: v.Head.Written, Size: v.Size, Current: i == 0, Record: v.Head.Digest.String()[:8],
+		}
+	}
+	return list, nil
+}
+
+func (a api) Restore(ctx context.Context, request control.RestoreRequest) (control.Version, error) {
+	p, n, err := a.resolve(ctx, request.Target)
+	if err != nil {
+		return control.Version{}, p.explain(a.n, err)
+	}
+	v, err := a.restore(ctx, n, request.Version)
+	return v, p.explain(a.n, err)
+}
+
+func (a api) restore(ctx context.Context, n tree.Node, sequence uint64) (control.Version, error) {
+	c := n.Entry.Capability
+	if _, mutable := c.Name(); !mutable {
+		return control.Version{}, errNoVersions
+	}
+	if n.Directory() {
+		return a.restoreDirectory(ctx, c, sequence)
+	}
+	key, ok := c.WriteKey()
+	if !ok {
+		return control.Version{}, fmt.Errorf("%w: the mutable file is open for reading only here; its write capability (cairn:mutable:…) would do", capability.ErrAuthority)
+	}
+	v, err := a.n.grid.Files().Restore(ctx, key, sequence)
+	if err != nil {
+		return control.Version{}, err
+	}
+	if n.Parent.Authority() == capability.AuthorityWrite {
+		err = a.n.names().Change(ctx, n, func(e *dir.Entry) { e.Size, e.Modified, e.Changed = v.Size, time.Now(), time.Now() })
+	}
+	return versionOf(v), err
+}
+
+func versionOf(v *mutable.Version) control.Version {
+	return control.Version{
+		Version: v.Head.Sequence, Written: v.Head.Written, Size: v.Size, Current: true, Record: v.Head.Digest.String()[:8],
+	}
+}
+
+func (a api) restoreDirectory(ctx context.Context, c capability.Capability, sequence uint64) (control.Version, error) {
+	if err := tree.Writable(c); err != nil {
+		return control.Version{}, err
+	}
+	versions, err := a.n.grid.Dirs().Versions(ctx, c)
+	if err != nil {
+		return control.Version{}, err
+	}
+	at := slices.IndexFunc(versions, func(v dir.Version) bool { return v.Sequence == sequence })
+	if at < 0 {
+		return control.Version{}, fmt.Errorf("version %d: %w", sequence, share.ErrNotFound)
+	}
+	x, err := a.n.grid.Dirs().Restore(ctx, c, versions[at])
+	if err != nil {
+		return control.Version{}, err
+	}
+	v := x.Version()
+	return control.Version{Version: v.Sequence, Written: v.Written, Size: -1, Current: true, Record: v.Digest.String()[:8]}, nil
+}
