@@ -23,6 +23,7 @@ const (
 type paths struct {
 	mu       sync.Mutex
 	punching map[peer.ID]time.Time // since when
+	failed   map[peer.ID]bool      // the last attempt to punch a hole
 	punched  map[string]bool       // by connection id
 	relayed  map[string]*relayedConn
 	told     map[peer.ID]string // the path last reported
@@ -36,7 +37,7 @@ type relayedConn struct {
 
 func newPaths() *paths {
 	return &paths{
-		punching: make(map[peer.ID]time.Time), punched: make(map[string]bool),
+		punching: make(map[peer.ID]time.Time), failed: make(map[peer.ID]bool), punched: make(map[string]bool),
 		relayed: make(map[string]*relayedConn), told: make(map[peer.ID]string),
 	}
 }
@@ -85,6 +86,9 @@ func (p *paths) opened(c network.Conn, now time.Time) {
 func (p *paths) closed(c network.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.relayed[c.ID()] != nil {
+		delete(p.failed, c.RemotePeer())
+	}
 	delete(p.punched, c.ID())
 	delete(p.relayed, c.ID())
 }
@@ -130,12 +134,22 @@ func (p *paths) Trace(e *holepunch.Event) {
 		p.punching[e.Remote] = time.Now()
 	case end != nil && !end.Success:
 		delete(p.punching, e.Remote)
+		p.failed[e.Remote] = true
+	case end != nil:
+		delete(p.failed, e.Remote)
 	}
 	for id, since := range p.punching {
 		if time.Since(since) > punchWindow {
 			delete(p.punching, id)
 		}
 	}
+}
+
+// punchFailed reports whether the last attempt to punch a hole for the peer failed.
+func (p *paths) punchFailed(id peer.ID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failed[id]
 }
 
 // pathTo says how a peer is reached at present.

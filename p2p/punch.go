@@ -35,7 +35,7 @@ func (h *Host) servePunch() (*holepunch.Service, error) {
 	if !ok {
 		return nil, errors.New("hole punching: the host does not tell its addresses")
 	}
-	return holepunch.NewService(h.host, inner.IDService(), h.punchAddresses, holepunch.WithTracer(punchTracer{h}),
+	return holepunch.NewService(h.host, inner.IDService(), h.punchAddresses, holepunch.WithTracer(punchTracer{h}), holepunch.WithAddrFilter(punchFilter{h.paths}),
 		holepunch.DirectDialTimeout(punchTimeout))
 }
 
@@ -50,13 +50,53 @@ func (t punchTracer) Trace(e *holepunch.Event) {
 	}
 }
 
+// A punchFilter has the first hole for a peer tried over TCP, which serves better than QUIC, and the next ones over both.
+type punchFilter struct{ paths *paths }
+
+// FilterLocal and FilterRemote implement the library's interface: for the addresses that the peer is told, and those it tells.
+func (f punchFilter) FilterLocal(id peer.ID, list []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+	return f.filter(id, list)
+}
+
+// FilterRemote is like FilterLocal.
+func (f punchFilter) FilterRemote(id peer.ID, list []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+	return f.filter(id, list)
+}
+
+func (f punchFilter) filter(id peer.ID, list []multiaddr.Multiaddr) []multiaddr.Multiaddr {
+	tcp := keep(list, func(a multiaddr.Multiaddr) bool { return dialClass(a) == 0 })
+	if len(tcp) == 0 || f.paths.punchFailed(id) {
+		return list
+	}
+	return tcp
+}
+
 // punchAddresses returns the public addresses at which others may see this node, reachable or not.
 func (h *Host) punchAddresses() []multiaddr.Multiaddr {
 	var list []multiaddr.Multiaddr
 	if inner, ok := h.host.(libp2pHost); ok {
 		list = inner.AllAddrs()
 	}
-	return keep(multiaddr.Unique(append(h.sight.external(), list...)), isPublic)
+	outside := h.sight.external()
+	return keep(multiaddr.Unique(slices.Concat(outside, list, alike(outside, h.host.Network().ListenAddresses()))), isPublic)
+}
+
+// alike guesses where others see the ports for QUIC, over which nobody was called while TCP does: a router that keeps the
+// number of a port for TCP, as most do, keeps it for UDP.
+func alike(outside, listening []multiaddr.Multiaddr) (list []multiaddr.Multiaddr) {
+	for _, seen := range outside {
+		if len(seen) != 2 || seen[1].Code() != multiaddr.P_TCP {
+			continue
+		}
+		port := seen[1].Value()
+		for _, own := range listening {
+			if len(own) == 3 && own[0].Code() == seen[0].Code() && own[1].Code() == multiaddr.P_UDP && own[1].Value() == port &&
+				slices.ContainsFunc(listening, func(a multiaddr.Multiaddr) bool { return samePort(a, seen) }) {
+				list = append(list, multiaddr.Join(seen[:1], own[1:]))
+			}
+		}
+	}
+	return list
 }
 
 // punchRelayed tries again and again to reach a peer directly that came in through a relay, while it is.

@@ -207,6 +207,16 @@ func (m *Machine) Move() {
 	}
 }
 
+// DropTCP has the internet lose every packet of TCP between the networks of two machines.
+func (l *Lab) DropTCP(a, b *Machine) {
+	l.t.Helper()
+	l.in(l.core, "nft", fmt.Sprintf(`
+		add table ip loss
+		add chain ip loss forward { type filter hook forward priority 0; }
+		add rule ip loss forward iifname "net%[1]d" oifname "net%[2]d" meta l4proto tcp drop
+		add rule ip loss forward iifname "net%[2]d" oifname "net%[1]d" meta l4proto tcp drop`, a.network, b.network))
+}
+
 // NoIPv4 takes a public machine's IPv4 address away.
 func (m *Machine) NoIPv4() {
 	m.lab.t.Helper()

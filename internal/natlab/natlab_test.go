@@ -89,6 +89,26 @@ func TestPunched(t *testing.T) {
 	}
 }
 
+// TestPunchedQUIC: where no hole can be punched for TCP, one is for QUIC.
+func TestPunchedQUIC(t *testing.T) {
+	t.Parallel()
+	lab := natlab.New(t)
+	_, address := found(t, lab.Public())
+	machineA, machineB := lab.Behind(natlab.Cone), lab.Behind(natlab.Cone)
+	lab.DropTCP(machineA, machineB)
+	ann := join(t, machineA, "ann", address, "--no-storage")
+	ben := join(t, machineB, "ben", address)
+	t.Logf("punched after %v", punched(ann, ben))
+	if there, back := ann.peers()["ben"], ben.peers()["ann"]; there.Transport != "quic-v1" || back.Transport != "quic-v1" {
+		t.Errorf("reached over %q and %q", there.Transport, back.Transport)
+	}
+	path, data := randomFile(t)
+	capability := strings.TrimSpace(string(ann.run("put", "-q", path)))
+	if !bytes.Equal(ann.run("get", "-q", capability, "-o", "-"), data) {
+		t.Error("what came back is another file")
+	}
+}
+
 // TestRelayed: where no hole can be punched, a member passes the bytes on, without the limits of public relays.
 func TestRelayed(t *testing.T) {
 	t.Parallel()
