@@ -63,7 +63,12 @@ func (c *clock) read(now time.Time) time.Time {
 	defer c.mu.Unlock()
 	passed := max(0, now.Sub(c.at)) // monotonic, whatever the wall clock did
 	c.at = now
-	c.set(c.time.Add(clockRate*passed), now.Round(0))
+	return c.advance(now.Round(0), passed)
+}
+
+// advance shows a later time after so much has passed, but none behind that of the machine. Its caller holds the mutex.
+func (c *clock) advance(now time.Time, passed time.Duration) time.Time {
+	c.set(c.time.Add(clockRate*passed), now)
 	return c.time
 }
 

@@ -91,125 +91,14 @@ func (f failingFile) Sync() error {
 	return f.file.Sync()
 }
 
-// A workload is a few uploads of all kinds: into the journal, into one file in one go, with rows too many for memory,
-// and one that stops in the middle and goes on.
-type workload struct {
-	files []*storetest.File
-	acked map[*storetest.File]bool
-}
-
-func newWorkload(t testing.TB) *workload {
-	t.Helper()
-	w, err := makeWorkload()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return w
-}
-
-func makeWorkload() (*workload, error) {
-	w := &workload{acked: map[*storetest.File]bool{}}
-	for i, shape := range []struct{ needed, total, blockSize, size int }{
-		{1, 3, 4 << 10, 500}, {1, 3, 32 << 10, 20_000}, {2, 256, 4 << 10, 9*(8<<10) + 5}, {1, 3, 64 << 10, 200_000},
-	} {
-		f, err := storetest.MakeFile(uint64(i), shape.needed, shape.total, shape.blockSize, shape.size)
-		if err != nil {
-			return nil, err
-		}
-		w.files = append(w.files, f)
-	}
-	return w, nil
-}
-
-// again returns the same workload with nothing acknowledged.
-func (w *workload) again() *workload {
-	return &workload{files: w.files, acked: map[*storetest.File]bool{}}
-}
-
 // testMemTable keeps the index of a test small: most tests open several.
 const testMemTable = 1 << 20
 
 // testInline has shares of some KiB be files in most tests.
 const testInline = 4 << 10
 
-const workloadShare = share.Number(2)
-
-// run uploads every file once; acknowledged is called as soon as one is.
-func (w *workload) run(ctx context.Context, store share.Store, acknowledged func(i int)) error {
-	var errs []error
-	for i, f := range w.files {
-		err := f.Put(ctx, store, workloadShare, "alice")
-		if i == 3 {
-			err = interrupted(ctx, store, f)
-		}
-		if err == nil {
-			w.acked[f] = true
-			acknowledged(i)
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
-
-// interrupted uploads a file with two writers, one after the other.
-func interrupted(ctx context.Context, store share.Store, f *storetest.File) error {
-	for _, end := range []int64{2, f.Segments()} {
-		w, err := store.Create(ctx, f.Upload(workloadShare, "alice"))
-		if err != nil {
-			return err
-		}
-		defer w.Close()
-		have, err := w.Have(ctx)
-		if err != nil {
-			return err
-		}
-		if err := f.Append(ctx, w, workloadShare, have, end); err != nil {
-			return err
-		}
-		if end == f.Segments() {
-			return w.Commit(ctx, f.Root)
-		}
-		if err := w.Close(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// check opens a directory after the workload met its fate: what was acknowledged is there, the rest is whole or absent,
-// nothing is in quarantine, and everything can be uploaded now.
-func (w *workload) check(t *testing.T, dir string) {
-	t.Helper()
-	store := mustOpen(t, dir, Options{})
-	wantCounted(t, store)
-	for i, f := range w.files {
-		err := f.Check(t.Context(), store, workloadShare)
-		if err != nil && (w.acked[f] || !errors.Is(err, share.ErrNotFound)) {
-			t.Errorf("file %d, acknowledged: %t: %v", i, w.acked[f], err)
-		}
-	}
-	report, err := store.Scrub(t.Context(), 0)
-	if err != nil || report.Quarantined != 0 {
-		t.Errorf("scrub: %+v, %v", report, err)
-	}
-	if err := w.run(t.Context(), store, func(int) {}); err != nil {
-		t.Errorf("upload again: %v", err)
-	}
-	for i, f := range w.files {
-		if err := f.Check(t.Context(), store, workloadShare); err != nil {
-			t.Errorf("file %d, uploaded again: %v", i, err)
-		}
-	}
-	stats, err := store.Stats(t.Context())
-	if err != nil || stats.Files != 4 || stats.Shares != 4 || stats.Unfinished != 0 {
-		t.Errorf("stats: %+v, %v", stats, err)
-	}
-	wantEmpty(t, store.uploads)
-	wantCounted(t, store)
-	if err := store.Close(); err != nil {
-		t.Errorf("close: %v", err)
-	}
-}
+// testSegment has a workload fill some segments of the journal.
+const testSegment = 3 << 10
 
 func wantEmpty(t *testing.T, dir string) {
 	t.Helper()
@@ -257,7 +146,7 @@ func TestEveryFault(t *testing.T) {
 					in.Only("write")
 				}
 				dir, w := quickDir(t), all.again()
-				store, err := Open(dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable, inline: testInline})
+				store, err := Open(dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable, inline: testInline, segment: testSegment})
 				if err == nil {
 					w.run(t.Context(), store, func(int) {})
 					store.Close()
@@ -274,7 +163,7 @@ func TestFullFromThenOn(t *testing.T) {
 	for n := int64(1); ; n += 5 {
 		in := fault.From(n, fault.Action{Err: syscall.ENOSPC})
 		dir, w := quickDir(t), all.again()
-		store, err := Open(dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable, inline: testInline})
+		store, err := Open(dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable, inline: testInline, segment: testSegment})
 		if err == nil {
 			err = w.run(t.Context(), store, func(int) {})
 			err = errors.Join(err, store.Close())
@@ -282,10 +171,14 @@ func TestFullFromThenOn(t *testing.T) {
 		if err != nil && !errors.Is(err, share.ErrNoSpace) {
 			t.Errorf("a full disk gives %v", err)
 		}
+		collected := w.collected
 		w.check(t, dir)
 		if len(in.Fired()) == 0 {
-			if err != nil || len(w.acked) != 4 {
-				t.Errorf("without a fault: %d acknowledged, %v", len(w.acked), err)
+			if err != nil || len(w.acked) != 7 || w.version != 3 {
+				t.Errorf("without a fault: %d files and version %d acknowledged, %v", len(w.acked), w.version, err)
+			}
+			if collected.Shares != 2 || collected.Segments == 0 {
+				t.Errorf("without a fault: collected %+v, want what versions 1 and 2 had, and segments", collected)
 			}
 			return
 		}

@@ -45,7 +45,7 @@ func killedWriter(dir string) error {
 		return err
 	}
 	in := fault.At(at, fault.Action{Do: func() { syscall.Kill(os.Getpid(), syscall.SIGKILL) }})
-	store, err := Open(dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable, inline: testInline})
+	store, err := Open(dir, Options{files: failingFiles{systemFiles{}, in}, memTable: testMemTable, inline: testInline, segment: testSegment})
 	if err != nil {
 		return err
 	}
@@ -129,16 +129,16 @@ func TestKillAtEveryStep(t *testing.T) {
 	for at := 1 + rand.Int64N(step); ; at += step {
 		dir, w := t.TempDir(), all.again()
 		acked, killed := runWriter(t, dir, at, 0)
-		for _, i := range acked {
-			w.acked[w.files[i]] = true
+		for _, step := range acked {
+			w.acknowledge(int(step))
 		}
 		w.check(t, dir)
 		if t.Failed() {
 			t.Fatalf("killed at operation %d", at)
 		}
 		if !killed {
-			if len(acked) != 4 || at < 50 {
-				t.Errorf("%d shares acknowledged after %d operations", len(acked), at)
+			if len(acked) != workloadSteps || at < 50 {
+				t.Errorf("%d steps acknowledged after %d operations", len(acked), at)
 			}
 			return
 		}

@@ -149,14 +149,14 @@ func TestPowerLoss(t *testing.T) {
 		power.restore(t, dir, to)
 		outages = append(outages, outage{to, append([]int(nil), acked...)})
 	}})
-	store := mustOpen(t, dir, Options{files: failingFiles{power, in}})
+	store := mustOpen(t, dir, Options{files: failingFiles{power, in}, segment: testSegment})
 	if err := w.run(t.Context(), store, func(i int) { acked = append(acked, i) }); err != nil {
 		t.Fatal(err)
 	}
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if len(acked) != 4 || len(outages) < 50 {
+	if len(acked) != workloadSteps || len(outages) < 50 {
 		t.Fatalf("%d acknowledged, %d outages", len(acked), len(outages))
 	}
 	for i, o := range outages {
@@ -164,8 +164,8 @@ func TestPowerLoss(t *testing.T) {
 			continue // each run looks at another third
 		}
 		after := all.again()
-		for _, i := range o.acked {
-			after.acked[after.files[i]] = true
+		for _, step := range o.acked {
+			after.acknowledge(step)
 		}
 		after.check(t, o.dir)
 		if t.Failed() {
