@@ -18,6 +18,9 @@ var (
 	_ share.Store   = localStore{}
 	_ share.Resumer = localStore{}
 	_ share.Spacer  = localStore{}
+
+	_ share.Batcher   = localStore{}
+	_ share.HeadStore = localStore{}
 )
 
 // Create is that of the disk.
@@ -27,6 +30,28 @@ func (s localStore) Create(ctx context.Context, upload share.Upload) (share.Writ
 		return nil, err
 	}
 	return localWriter{w, s.committed}, nil
+}
+
+// Put is that of the disk.
+func (s localStore) Put(ctx context.Context, shares []share.WholeShare, lease share.Lease) ([]error, error) {
+	verdicts, err := s.Store.Put(ctx, shares, lease)
+	for i, verdict := range verdicts {
+		if err == nil && verdict == nil {
+			s.committed(shares[i].Index)
+		}
+	}
+	return verdicts, err
+}
+
+// SetHead is that of the disk.
+func (s localStore) SetHead(ctx context.Context, update share.HeadUpdate) error {
+	if err := s.Store.SetHead(ctx, update); err != nil {
+		return err
+	}
+	for _, whole := range update.Shares {
+		s.committed(whole.Index)
+	}
+	return nil
 }
 
 type localWriter struct {

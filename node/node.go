@@ -150,7 +150,7 @@ func (n *Node) openDisk(context.Context) (err error) {
 	}
 	n.disk, err = disk.Open(n.dir.storage(n.config), disk.Options{
 		Offer: int64(n.config.Storage.Offer), Reserve: reserve, Logger: n.log.With("part", "storage"),
-		OnQuarantine: n.quarantined,
+		OnQuarantine: n.quarantined, Grace: time.Duration(n.config.Storage.Grace),
 	})
 	if err != nil {
 		return err

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"cairn/node/control"
 	"cairn/share"
 	"cairn/share/disk"
@@ -18,13 +20,19 @@ const (
 	// scrubAfter is how long the node runs before it verifies its shares, scrubEvery the pause between two passes.
 	scrubAfter = 10 * time.Minute
 	scrubEvery = 24 * time.Hour
+	// collectAfter and collectEvery are the same for the removal of shares on which no lease is left; collectRate is how many
+	// bytes a second it reads and writes.
+	collectAfter = 15 * time.Minute
+	collectEvery = 6 * time.Hour
+	collectRate  = 8e6
 	// announceEvery is how often the node looks whether its grid has become one in which shares are announced.
 	announceEvery = time.Minute
 	// announceBatch is how many files are announced at a time.
 	announceBatch = 1000
 )
 
-// openUpkeep starts what a node does by itself: it verifies its shares, and announces them in a large grid.
+// openUpkeep starts what a node does by itself: it verifies its shares, removes those that nobody wants any more, and announces
+// them in a large grid.
 func (n *Node) openUpkeep(context.Context) error {
 	if n.disk == nil {
 		return nil
@@ -34,6 +42,7 @@ func (n *Node) openUpkeep(context.Context) error {
 	if rate := int64(n.config.Storage.Scrub); rate > 0 {
 		tasks.Go(func() { scrub(ctx, n.disk, rate, n.log.With("part", "scrub"), n.history.add) })
 	}
+	tasks.Go(func() { collect(ctx, n.disk, n.log.With("part", "storage"), n.history.add) })
 	tasks.Go(func() { n.announceAll(ctx) })
 	n.opened(closerFunc(func() error {
 		cancel()
@@ -61,6 +70,32 @@ func scrub(ctx context.Context, store scrubber, bytesPerSecond int64, log *slog.
 		default:
 			log.Info("verified the stored shares", "shares", report.Shares, "bytes", report.Bytes)
 			tell(control.Event{Kind: control.KindVerified, Text: fmt.Sprintf("verified all %d stored shares", report.Shares)})
+		}
+	}
+}
+
+// A collector removes what no lease is left on. disk.Store is one.
+type collector interface {
+	CollectDue(ctx context.Context, bytesPerSecond int64) (disk.CollectReport, error)
+}
+
+// collect has a store remove again and again what no lease is left on, until the context ends.
+func collect(ctx context.Context, store collector, log *slog.Logger, tell func(control.Event)) {
+	for wait := collectAfter; pause(ctx, wait); wait = collectEvery {
+		report, err := store.CollectDue(ctx, collectRate)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			log.Warn("shares without a lease could not be removed", "error", err)
+		case report == (disk.CollectReport{}):
+			log.Debug("every share has a lease")
+		default:
+			log.Info("removed shares without a lease", "shares", report.Shares, "bytes", report.Bytes, "freed", report.Freed,
+				"versions", report.Versions, "names", report.Names, "segments", report.Segments)
+		}
+		if report.Shares > 0 || report.Freed > 0 {
+			tell(control.Event{Kind: control.KindCollected, Text: fmt.Sprintf("removed %d shares without a lease, %s are free again",
+				report.Shares, humanize.Bytes(uint64(max(0, report.Freed))))})
 		}
 	}
 }

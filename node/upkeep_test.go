@@ -55,6 +55,40 @@ func TestScrubGoesOn(t *testing.T) {
 	})
 }
 
+// countingCollector fails its second pass and finds nothing in the third.
+type countingCollector struct {
+	passes []time.Time
+	rate   int64
+}
+
+func (c *countingCollector) CollectDue(_ context.Context, rate int64) (disk.CollectReport, error) {
+	c.passes, c.rate = append(c.passes, time.Now()), rate
+	switch len(c.passes) {
+	case 2:
+		return disk.CollectReport{}, errors.New("odd")
+	case 3:
+		return disk.CollectReport{}, nil
+	}
+	return disk.CollectReport{Shares: 3, Bytes: 5000, Freed: 4000}, nil
+}
+
+func TestCollectGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), collectAfter+3*collectEvery+time.Minute)
+		defer cancel()
+		c := &countingCollector{}
+		var told []control.Event
+		collect(ctx, c, slog.New(slog.DiscardHandler), func(e control.Event) { told = append(told, e) })
+		if len(c.passes) != 4 || c.rate != collectRate || c.passes[3].Sub(began) != collectAfter+3*collectEvery {
+			t.Fatalf("passes %v at rate %d, want 4, a failed one included", c.passes, c.rate)
+		}
+		if len(told) != 2 || told[0].Kind != control.KindCollected || told[0].Text != "removed 3 shares without a lease, 4.0 kB are free again" {
+			t.Errorf("events %v", told)
+		}
+	})
+}
+
 // openTest opens a node of a grid on loopback, in which more than askAll members that store make it a large one.
 func openTest(t *testing.T, address introducer.Address, askAll int) *Node {
 	t.Helper()

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"time"
 
 	"cairn/share"
 )
@@ -34,6 +35,7 @@ type Storage struct {
 	Reserve Size     `toml:"reserve" doc:"How much of the disk stays free whatever is offered."`
 	Limits  []string `toml:"limits" doc:"How much to store for single members whatever the grid allows them: NICKNAME=SIZE or ID=SIZE; * is everybody else."`
 	Deny    []string `toml:"deny" doc:"Members for whom nothing is stored, by nickname or id. What is stored for them already stays."`
+	Grace   Duration `toml:"grace" doc:"How long a share stays after the last lease on it has ended, for its owner to come back. At least 1d."`
 	Scrub   Size     `toml:"scrub" doc:"How much is read each second to verify stored shares in the background. 0: never."`
 }
 
@@ -70,7 +72,7 @@ type Log struct {
 // Default returns the configuration of a node about which nothing is said.
 func Default() Config {
 	return Config{
-		Storage: Storage{Enabled: true, Path: "storage", Reserve: 1 << 30, Scrub: 4e6},
+		Storage: Storage{Enabled: true, Path: "storage", Reserve: 1 << 30, Grace: Duration(14 * 24 * time.Hour), Scrub: 4e6},
 		Network: Network{
 			Listen: []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1", "/ip6/::/tcp/0", "/ip6/::/udp/0/quic-v1"},
 			MDNS:   true,
@@ -104,6 +106,9 @@ func (c Config) Validate() error {
 	}
 	if c.Storage.Reserve < 0 {
 		problem("storage.reserve", "%d is negative", int64(c.Storage.Reserve))
+	}
+	if c.Storage.Grace < Duration(24*time.Hour) {
+		problem("storage.grace", "%s: want at least 1d", c.Storage.Grace)
 	}
 	if c.Storage.Scrub < 0 {
 		problem("storage.scrub", "%d is negative", int64(c.Storage.Scrub))

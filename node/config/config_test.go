@@ -181,6 +181,17 @@ func TestSizes(t *testing.T) {
 	})
 }
 
+// TestDurationText writes durations and reads them again.
+func TestDurationText(t *testing.T) {
+	for d, want := range map[time.Duration]string{14 * 24 * time.Hour: "14d", 36 * time.Hour: "1d12h0m0s", 90 * time.Minute: "1h30m0s", 0: "0s"} {
+		text := config.Duration(d).String()
+		var back config.Duration
+		if err := back.UnmarshalText([]byte(text)); err != nil || text != want || time.Duration(back) != d {
+			t.Errorf("%v is written as %q and read as %v, %v; want %q", d, text, back, err, want)
+		}
+	}
+}
+
 func TestDurations(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"30d": 720 * time.Hour, "1d12h": 36 * time.Hour, "36h": 36 * time.Hour, "90s": 90 * time.Second,

@@ -58,7 +58,7 @@ func (f Field) Get(c Config) string {
 	return fmt.Sprint(v.Interface())
 }
 
-// Value returns the value of a setting: a string, a number, a bool, a Size or a list of strings.
+// Value returns the value of a setting: a string, a number, a bool, a Size, a Duration or a list of strings.
 func (f Field) Value(c Config) any { return reflect.ValueOf(c).FieldByIndex(f.index).Interface() }
 
 // Set reads the value of a setting from text, the inverse of Get.

@@ -163,6 +163,8 @@ func literal(value any) string {
 		return "[" + strings.Join(quoted, ", ") + "]"
 	case Size:
 		return quote(v.String())
+	case Duration:
+		return quote(v.String())
 	case string:
 		return quote(v)
 	default:

@@ -58,6 +58,32 @@ func (s *Size) UnmarshalText(text []byte) error {
 	return err
 }
 
+// A Duration is a time that is written as people do: 14d, 36h, 1d12h.
+type Duration time.Duration
+
+// String returns the duration with its whole days in front.
+func (d Duration) String() string {
+	const day = Duration(24 * time.Hour)
+	days, rest := d/day, time.Duration(d%day)
+	switch {
+	case days == 0:
+		return rest.String()
+	case rest == 0:
+		return fmt.Sprintf("%dd", days)
+	}
+	return fmt.Sprintf("%dd%s", days, rest)
+}
+
+// MarshalText returns what String does.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText reads what ParseDuration does.
+func (d *Duration) UnmarshalText(text []byte) error {
+	parsed, err := ParseDuration(string(text))
+	*d = Duration(parsed)
+	return err
+}
+
 // ParseDuration reads a duration as Go writes it, with days allowed in front: 36h, 30d, 1d12h.
 func ParseDuration(text string) (time.Duration, error) {
 	rest := strings.TrimSpace(text)

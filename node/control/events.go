@@ -33,6 +33,7 @@ const (
 	KindQuarantined  Kind = "share.quarantined" // a stored share is damaged and was moved aside
 	KindVerified     Kind = "shares.verified"   // a pass over all stored shares has ended
 	KindVerifyFailed Kind = "shares.verify_failed"
+	KindCollected    Kind = "shares.collected" // shares without a lease were removed
 )
 
 // An Event is something that happened at a node. It holds no key and nothing that opens a file.
