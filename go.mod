@@ -37,7 +37,15 @@ require (
 
 require github.com/bmatcuk/doublestar/v4 v4.10.4
 
-require go.etcd.io/bbolt v1.5.0
+require (
+	github.com/zalando/go-keyring v0.2.8
+	go.etcd.io/bbolt v1.5.0
+)
+
+require (
+	github.com/danieljoos/wincred v1.2.3 // indirect
+	github.com/godbus/dbus/v5 v5.2.2 // indirect
+)
 
 require (
 	filippo.io/bigmod v0.1.1-0.20260103110540-f8a47775ebe5 // indirect

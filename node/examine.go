@@ -44,6 +44,9 @@ func (e Examination) Checks(ctx context.Context) []doctor.Check {
 	}
 	dir, err := OpenDir(e.Path)
 	checks = append(checks, e.keys(dir, err), e.configuration())
+	if errors.Is(err, ErrLocked) {
+		dir, err = Look(e.Path)
+	}
 	if dir != nil && err == nil {
 		checks = append(checks, e.grid(dir))
 	}
@@ -87,6 +90,9 @@ func (e Examination) keys(dir *Dir, err error) doctor.Check {
 		fix = "run the node and its commands as the account that the directory belongs to"
 	}
 	seen := ""
+	if errors.Is(err, ErrLocked) {
+		return doctor.Result("keys", "locked with a passphrase", nil, "")
+	}
 	if err == nil {
 		seen = "whole, readable by their owner only; node " + dir.id.Short()
 	}

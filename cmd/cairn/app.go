@@ -28,13 +28,15 @@ type app struct {
 	quiet bool
 	// started is true once the command line has been understood; errors before that are wrong usage.
 	started bool
+	// passphraseFile holds the passphrase of locked keys, passphrase is it once it was given.
+	passphraseFile, passphrase string
 }
 
 // verbs returns every verb. A new one is added here.
 func verbs(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		newInviteCommand(a), newMembersCommand(a), newRevokeCommand(a), newDeviceCommand(a),
-		newInitCommand(a), newGridCommand(a), newJoinCommand(a), newUpCommand(a), newStopCommand(a), newServiceCommand(a),
+		newInitCommand(a), newRecoverCommand(a), newAccountCommand(a), newGridCommand(a), newJoinCommand(a), newUpCommand(a), newStopCommand(a), newServiceCommand(a),
 		newStatusCommand(a), newPeersCommand(a), newEventsCommand(a), newDoctorCommand(a),
 		newPutCommand(a), newGetCommand(a), newCatCommand(a), newStatCommand(a),
 		newMkdirCommand(a), newLsCommand(a), newRmCommand(a),
@@ -88,6 +90,7 @@ into shares of which some are enough to give them back, and spread over the memb
 	flags.StringVar(&a.dir, "dir", defaultDir(), "`DIR` of the node (or CAIRN_DIR)")
 	flags.BoolVar(&a.json, "json", false, "print results as JSON")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print results and errors only")
+	flags.StringVar(&a.passphraseFile, "passphrase-file", "", "`FILE` with the passphrase of locked keys, - for standard input (or CAIRN_PASSPHRASE_FILE)")
 	root.MarkPersistentFlagDirname("dir")
 	root.SetHelpCommand(newHelpCommand())
 	root.AddCommand(verbs(a)...)

@@ -52,7 +52,14 @@ func runDetached(ctx context.Context, a *app, o *upOptions, c config.Config) err
 		return err
 	}
 	defer log.Close()
-	child, err := startDetached(args, log.file)
+	passphrase, err := a.checkedPassphrase()
+	if err != nil {
+		return err
+	}
+	if passphrase != "" {
+		args = append(args, "--passphrase-file", "-")
+	}
+	child, err := startDetached(args, passphrase, log.file)
 	if err != nil {
 		return about(err, "start the node")
 	}
@@ -71,13 +78,17 @@ func runDetached(ctx context.Context, a *app, o *upOptions, c config.Config) err
 	return a.announceDetached(child.Process.Pid)
 }
 
-// startDetached starts this program again with its output in the file.
-func startDetached(args []string, output *os.File) (*exec.Cmd, error) {
+// startDetached starts this program again with its output in the file. A passphrase goes to its standard input, which nobody else
+// can read.
+func startDetached(args []string, passphrase string, output *os.File) (*exec.Cmd, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	child := exec.Command(program, args...)
+	if passphrase != "" {
+		child.Stdin = strings.NewReader(passphrase + "\n")
+	}
 	child.Stdout, child.Stderr, child.SysProcAttr = output, output, detached()
 	child.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")

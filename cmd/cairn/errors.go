@@ -14,6 +14,7 @@ import (
 	"cairn/introducer"
 	"cairn/introducer/invite"
 	"cairn/node"
+	"cairn/node/account"
 	"cairn/node/control"
 	"cairn/share"
 	"cairn/share/capability"
@@ -96,9 +97,11 @@ func statusOf(err error) int {
 	case errors.Is(err, context.Canceled):
 		return statusInterrupted
 	case errors.Is(err, capability.ErrAuthority), errors.Is(err, share.ErrDenied), errors.Is(err, introducer.ErrNicknameTaken),
-		errors.Is(err, invite.ErrNotValid), errors.Is(err, invite.ErrExpired):
+		errors.Is(err, invite.ErrNotValid), errors.Is(err, invite.ErrExpired), errors.Is(err, errOtherPhrase),
+		errors.Is(err, account.ErrPassphrase), errors.Is(err, node.ErrLocked):
 		return statusRefused
-	case wrong, kind, errors.Is(err, capability.ErrMalformed), errors.Is(err, introducer.ErrMalformed), errors.Is(err, invite.ErrMalformed):
+	case wrong, kind, errors.Is(err, capability.ErrMalformed), errors.Is(err, introducer.ErrMalformed), errors.Is(err, invite.ErrMalformed),
+		errors.Is(err, account.ErrPhrase), errors.Is(err, account.ErrWeak):
 		return statusUsage
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, share.ErrNotFound):
 		return statusNotFound
@@ -138,6 +141,10 @@ func (a *app) hintOf(err error) string {
 		return fmt.Sprintf("leave it first with \"%s\", or use another directory with --dir", a.command("grid leave"))
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Sprintf("stop the program that has the port, or choose another (network.listen, control.address) with \"%s\"", a.command("config edit"))
+	case errors.Is(err, node.ErrLockedAlready):
+		return fmt.Sprintf("change the passphrase with \"%s\"", a.command("account change-passphrase"))
+	case errors.Is(err, node.ErrNotLocked):
+		return fmt.Sprintf("lock them with \"%s\"", a.command("account lock"))
 	case errors.Is(err, node.ErrNodeExists):
 		return fmt.Sprintf("use it as it is, or name another directory with --dir; settings change with \"%s\"", a.command("config set"))
 	}

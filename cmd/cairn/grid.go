@@ -66,7 +66,8 @@ func newGridCreateCommand(a *app) *cobra.Command {
 		Use:   "create NAME",
 		Short: "found a grid, of which this node is the first member",
 		Long: help(`Founds a private grid: you are its first member and introducer, and others join with an invitation of yours
-("cairn invite"). The grid's key lies in this node's directory: back it up, since it alone can revoke introducers.
+("cairn invite"). The grid's key, which alone can revoke introducers, lies in this node's directory, and comes back with
+your recovery phrase.
 
 With --open, everybody may join who has the grid's address, store, and read what they have capabilities for. Files
 stay encrypted in both kinds; what members can see is in the threat model.
@@ -93,7 +94,7 @@ func runGridCreate(a *app, f node.Founding, o *paramsFlags) (err error) {
 	if err := introducer.ValidName(f.Name); err != nil {
 		return &usageError{err: fmt.Errorf("found grid: %w", err)}
 	}
-	dir, err := node.OpenDir(a.dir)
+	dir, err := a.openDir()
 	if err != nil {
 		return err
 	}
@@ -120,7 +121,12 @@ func runGridCreate(a *app, f node.Founding, o *paramsFlags) (err error) {
 		a.note("next: \"%s\" runs the node", a.command("up"))
 		return err
 	}
-	a.note("The grid's key is in %s and nowhere else: back this directory up.", a.dir)
+	if has, err := dir.HasPhrase(); err != nil || !has {
+		a.note("The grid's key is in %s and nowhere else: back this directory up.", a.dir)
+	} else {
+		a.note("The grid's key is in %s, and comes back with your recovery phrase. \"%s\" prints what to keep on paper, best when friends have joined.",
+			a.dir, a.command("account sheet"))
+	}
 	a.note("next: \"%s\" runs the node, then \"%s\" makes an invitation for a friend", a.command("up"), a.command("invite"))
 	return err
 }
@@ -144,7 +150,7 @@ The address of a running node says where it can be reached now.`),
 			if !errors.Is(err, control.ErrNotRunning) {
 				return err
 			}
-			dir, err := node.OpenDir(a.dir)
+			dir, err := node.Look(a.dir)
 			if err != nil {
 				return err
 			}

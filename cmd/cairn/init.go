@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"cairn/node"
+	"cairn/node/account"
 	"cairn/node/config"
 )
 
@@ -22,6 +24,15 @@ type initOptions struct {
 	reserve   string
 	noStorage bool
 	listen    []string
+}
+
+// newNodeOptions say whose the node is, and where its phrase is shown.
+type newNodeOptions struct {
+	initOptions
+	from     phraseOptions
+	restore  bool
+	sheet    string
+	noPhrase bool
 }
 
 func (o *initOptions) addFlags(flags *pflag.FlagSet) {
@@ -70,36 +81,96 @@ func (o *initOptions) config() (config.Config, error) {
 }
 
 func newInitCommand(a *app) *cobra.Command {
-	o := &initOptions{}
+	o := &newNodeOptions{}
 	cmd := &cobra.Command{
 		Use:   "init",
-		Short: "make a node: identity, secrets, configuration",
-		Long: help(`Makes a node in the directory given by --dir: a key that is its identity on every grid, a secret that its files' keys
-depend on, and a commented configuration file. Nothing is started and nothing is shared before the node joins a grid.
+		Short: "make a node: identity, account, recovery phrase, configuration",
+		Long: help(`Makes a node in the directory given by --dir: a key that is its identity on every grid, an account that is you, and a
+commented configuration file. Nothing is started and nothing is shared before the node joins a grid.
 
-The keys exist in this directory only. Back it up: without them the node is another node, and equal files are stored
-anew. Capabilities do not depend on it: who has a file's capability can read it through any node of the grid.`),
-		Example: "  cairn init --nickname laptop --offer 50GB",
+The account follows from 24 words, the recovery phrase, which is shown once: write it down on paper. With it, "cairn recover"
+brings you back on a new machine; whoever else has it is you. With -q it is not shown, and stays in the directory until "cairn
+account phrase" shows it; with --json it is the field "phrase"; with --no-phrase nobody ever sees it. --sheet FILE writes it on
+a sheet to print.
+
+--from-phrase makes the node from a phrase that you have. It is typed on the terminal, where it is not shown, or comes from
+--phrase-file; never from the command line, which others on the machine can see.`),
+		Example: "  cairn init --nickname laptop --offer 50GB\n  cairn init --from-phrase",
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			_, err := a.initialise(o)
-			return err
-		},
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runInit(cmd.Context(), a, o) },
 	}
 	o.addFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&o.restore, "from-phrase", false, "make the account from a recovery phrase that you have")
+	cmd.Flags().StringVar(&o.sheet, "sheet", "", "`FILE` to write a recovery sheet to, with the phrase; a page if its name ends in .html")
+	cmd.Flags().BoolVar(&o.noPhrase, "no-phrase", false, "make the account from a phrase that nobody sees, for nodes that need no recovery")
+	o.from.addFlags(cmd.Flags())
+	cmd.MarkFlagsMutuallyExclusive("no-phrase", "from-phrase", "sheet")
+	cmd.MarkFlagsMutuallyExclusive("no-phrase", "phrase-file")
+	cmd.MarkFlagsMutuallyExclusive("sheet", "phrase-file")
 	return cmd
 }
 
-// initialise makes the node and says so.
-func (a *app) initialise(o *initOptions) (*node.Dir, error) {
+func runInit(ctx context.Context, a *app, o *newNodeOptions) error {
+	if o.restore || o.from.file != "" {
+		if node.Exists(a.dir) {
+			return about(node.ErrNodeExists, "make node in %s", a.dir)
+		}
+		phrase, err := a.phrase(o.from)
+		if err != nil {
+			return err
+		}
+		dir, c, err := a.initialise(&o.initOptions, &phrase)
+		if err != nil {
+			return err
+		}
+		return a.reportMade(dir, c, "")
+	}
+	dir, c, err := a.initialise(&o.initOptions, nil)
+	if err != nil {
+		return err
+	}
+	if o.noPhrase {
+		if err := dir.ForgetPhrase(); err != nil {
+			return err
+		}
+	}
+	phrase, err := a.takePhrase(dir)
+	if err != nil {
+		return err
+	}
+	if err := a.reportMade(dir, c, phrase); err != nil {
+		return err
+	}
+	if o.sheet != "" {
+		if err := a.writeNewSheet(ctx, dir, o.sheet); err != nil {
+			return err
+		}
+		a.note("The recovery phrase is on %s: print it, and delete the file.", o.sheet)
+		return nil
+	}
+	if phrase != "" {
+		return dir.ForgetPhrase()
+	}
+	return a.showPhrase(dir)
+}
+
+// initialise makes the node, from a phrase where one is given.
+func (a *app) initialise(o *initOptions, phrase *account.Phrase) (*node.Dir, config.Config, error) {
 	c, err := o.config()
 	if err != nil {
-		return nil, about(err, "make node in %s", a.dir)
+		return nil, c, about(err, "make node in %s", a.dir)
 	}
-	dir, err := node.Init(a.dir, c)
-	if err != nil {
-		return nil, err
+	var dir *node.Dir
+	if phrase != nil {
+		dir, err = node.InitFrom(a.dir, c, *phrase)
+	} else {
+		dir, err = node.Init(a.dir, c)
 	}
+	return dir, c, err
+}
+
+// reportMade says what node was made.
+func (a *app) reportMade(dir *node.Dir, c config.Config, phrase string) error {
 	made := struct {
 		Node     string      `json:"node"`
 		Nickname string      `json:"nickname"`
@@ -108,11 +179,12 @@ func (a *app) initialise(o *initOptions) (*node.Dir, error) {
 		Offer    config.Size `json:"offer"`
 		Reserve  config.Size `json:"reserve"`
 		Listen   []string    `json:"listen"`
-	}{string(dir.ID()), c.Nickname, a.dir, c.Storage.Enabled, c.Storage.Offer, c.Storage.Reserve, c.Network.Listen}
-	err = a.result(made, func(w io.Writer) {
+		Phrase   string      `json:"phrase,omitempty"`
+	}{string(dir.ID()), c.Nickname, a.dir, c.Storage.Enabled, c.Storage.Offer, c.Storage.Reserve, c.Network.Listen, phrase}
+	err := a.result(made, func(w io.Writer) {
 		fmt.Fprintf(w, "node      %s\nnickname  %s\ndirectory %s\n", made.Node, made.Nickname, made.Dir)
 	})
-	a.note("The node's keys are in %s and nowhere else: back this directory up, and show it to nobody.", a.dir)
+	a.note("The node's keys are in %s: show them to nobody. \"%s\" seals them with a passphrase.", a.dir, a.command("account lock"))
 	a.note("next: found a grid with \"%s\" or join one with \"%s\"", a.command("grid create NAME"), a.command("join INVITATION"))
-	return dir, err
+	return err
 }

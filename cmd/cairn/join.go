@@ -74,6 +74,9 @@ func runJoin(cmd *cobra.Command, a *app, o *joinOptions, text string) error {
 	if err := join(cmd.Context(), dir, text, made && o.nickname == ""); err != nil {
 		return err
 	}
+	if err := a.showPhrase(dir); err != nil {
+		return err
+	}
 	if err := os.Remove(filepath.Join(a.dir, joiningFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -113,9 +116,22 @@ func (a *app) joinOpen(_ context.Context, dir *node.Dir, text string, _ bool) er
 	if err := dir.Join(address); err != nil {
 		return err
 	}
-	return a.result(control.GridName{Name: address.Grid.Name, ID: address.Grid.ID()}, func(w io.Writer) {
-		fmt.Fprintf(w, "joined grid %s\n", address.Grid)
-	})
+	result := struct {
+		control.GridName
+		Phrase string `json:"phrase,omitempty"`
+	}{GridName: control.GridName{Name: address.Grid.Name, ID: address.Grid.ID()}}
+	if result.Phrase, err = a.takePhrase(dir); err != nil {
+		return err
+	}
+	return a.resultWithPhrase(dir, result.Phrase, result, func(w io.Writer) { fmt.Fprintf(w, "joined grid %s\n", address.Grid) })
+}
+
+// resultWithPhrase prints a result that may have a new node's phrase in it, which was shown then.
+func (a *app) resultWithPhrase(dir *node.Dir, phrase string, value any, human func(io.Writer)) error {
+	if err := a.result(value, human); err != nil || phrase == "" {
+		return err
+	}
+	return dir.ForgetPhrase()
 }
 
 // joinInvited joins a private grid with an invitation, and says what was agreed. A node that nobody named is called from
@@ -140,11 +156,15 @@ func (a *app) joinInvited(ctx context.Context, dir *node.Dir, text string, namel
 		Account    string `json:"account"`
 		Introducer bool   `json:"introducer"`
 		Quota      int64  `json:"quota"`
+		Phrase     string `json:"phrase,omitempty"`
 	}{
 		GridName: control.GridName{Name: joined.Grid.Name, ID: joined.Grid.ID()}, Member: joined.Member.Nickname,
 		Account: joined.Member.Account.String(), Introducer: joined.Member.Introducer, Quota: joined.Member.Quota,
 	}
-	err = a.result(result, func(w io.Writer) {
+	if result.Phrase, err = a.takePhrase(dir); err != nil {
+		return err
+	}
+	err = a.resultWithPhrase(dir, result.Phrase, result, func(w io.Writer) {
 		fmt.Fprintf(w, "joined grid %s as %s\n", joined.Grid, joined.Member.Nickname)
 	})
 	if joined.Device {
@@ -197,16 +217,14 @@ func (a *app) openOrMake(o *joinOptions) (dir *node.Dir, made bool, err error) {
 	mark := filepath.Join(a.dir, joiningFile)
 	if node.Exists(a.dir) {
 		_, unfinished := os.Stat(mark)
-		dir, err = node.OpenDir(a.dir)
+		dir, err = a.openDir()
 		return dir, unfinished == nil, err
 	}
-	quiet := *a
-	quiet.out, quiet.quiet = io.Discard, true
-	if dir, err = quiet.initialise(&o.initOptions); err == nil {
+	if dir, _, err = a.initialise(&o.initOptions, nil); err == nil {
 		err = os.WriteFile(mark, nil, 0o600)
 	}
 	if err == nil {
-		a.note("made a node in %s; its keys are there and nowhere else: back this directory up", a.dir)
+		a.note("made a node in %s", a.dir)
 	}
 	return dir, true, err
 }

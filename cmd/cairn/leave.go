@@ -31,7 +31,7 @@ enough others are there. The shares stay on the disk; if the node joins the same
 }
 
 func runGridLeave(ctx context.Context, a *app, now bool) error {
-	dir, err := node.OpenDir(a.dir)
+	dir, err := node.Look(a.dir)
 	if err != nil {
 		return err
 	}

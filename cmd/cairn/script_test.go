@@ -172,7 +172,7 @@ func TestScripts(t *testing.T) {
 			Cmds: map[string]func(*testscript.TestScript, bool, []string){
 				"exits": scriptExits, "needs-node": scriptNeedsNode, "mode": scriptMode, "capture": scriptCapture,
 				"random": scriptRandom, "part": scriptPart, "only": scriptOnly,
-				"writes": scriptWrites, "met": scriptMet, "capture-json": scriptCaptureJSON, "mistype": scriptMistype, "cleanup": scriptCleanup,
+				"writes": scriptWrites, "met": scriptMet, "capture-json": scriptCaptureJSON, "mistype": scriptMistype, "cleanup": scriptCleanup, "phrasefile": scriptPhraseFile,
 			},
 		})
 	})
@@ -323,4 +323,13 @@ func scriptMistype(ts *testscript.TestScript, _ bool, args []string) {
 		text[n] = 'x'
 	}
 	ts.Setenv(args[0], string(text))
+}
+
+// phrasefile FILE WORDS...: a file with the words of a phrase, numbered, in capitals, one a line.
+func scriptPhraseFile(ts *testscript.TestScript, _ bool, args []string) {
+	var b strings.Builder
+	for i, word := range strings.Fields(strings.Join(args[1:], " ")) {
+		fmt.Fprintf(&b, "%d. %s\r\n", i+1, strings.ToUpper(word))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(b.String()), 0o600))
 }

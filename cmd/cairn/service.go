@@ -80,7 +80,7 @@ func runServiceInstall(a *app, o *serviceOptions) error {
 		text := n.Definition(runtime.GOOS)
 		return a.result(map[string]string{"service": n.Name, "definition": text}, func(w io.Writer) { fmt.Fprint(w, text) })
 	}
-	dir, err := node.OpenDir(a.dir)
+	dir, err := node.Look(a.dir)
 	if err == nil {
 		_, err = dir.Grid() // without one the service would only fail
 	}

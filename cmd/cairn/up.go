@@ -34,8 +34,11 @@ With --detach it runs in the background and logs to node.log in its directory, u
 command returns when the node serves and prints the number of its process, or why it does not serve. It does not start
 again with the machine; "cairn service install" sees to that.
 
+Keys that are locked ("cairn account lock") are opened with the passphrase that --passphrase-file holds, systemd's
+credential "cairn-passphrase" or the system's keyring, or that you type.
+
 "cairn stop" stops it. Interrupted once it stops in order, interrupted twice at once. Stopping it at any moment loses
-nothing that was acknowledged.`),
+nothing that was acknowledged.`, statusRefused),
 		Example: "  cairn up\n  cairn up --detach\n  cairn up --set log.level=debug",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -76,9 +79,9 @@ func (a *app) runNode(ctx context.Context, c config.Config) error {
 	}
 	defer out.Close()
 	log := newLogger(out, c.Log)
-	n, err := node.Open(ctx, a.dir, c, node.Options{Version: version(), Logger: log})
+	n, err := node.Open(ctx, a.dir, c, node.Options{Version: version(), Logger: log, Unlock: a.unlock})
 	if err != nil {
-		return err
+		return a.passphraseHint(err)
 	}
 	ready := slog.New(newHandler(out, c.Log, slog.LevelInfo)) // whatever the level: programs wait for it
 	ready.Info("ready", "address", n.Endpoint().Address, "node", n.ID(), "grid", n.GridName(), "pid", n.Endpoint().PID)
