@@ -47,6 +47,8 @@ require (
 	github.com/godbus/dbus/v5 v5.2.2 // indirect
 )
 
+require github.com/hashicorp/golang-lru/v2 v2.0.7
+
 require (
 	filippo.io/bigmod v0.1.1-0.20260103110540-f8a47775ebe5 // indirect
 	filippo.io/keygen v1.0.0 // indirect

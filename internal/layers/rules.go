@@ -41,7 +41,7 @@ var Arrows = []Arrow{
 	{"node/transfer", []string{"node/localtree", "share", "share/capability"}, "moving trees needs to know disks and capabilities; the grid is told to it through interfaces"},
 	{"node/state", []string{"internal/boltfile", "share", "share/head"}, "what a node remembers is data; it asks nobody"},
 	{"node/backup", []string{"internal/boltfile", "node/localtree", "node/transfer", "share", "share/capability"}, "a backup is a transfer with a memory; the grid is told to it through interfaces"},
-	{"node/vfs", []string{"grid/...", "share/..."}, "the file system is built on the grid's facade, not on peers"},
+	{"node/vfs", []string{"grid/...", "share/...", "internal/wholefile"}, "the file system is built on the grid's facade, not on peers"},
 	{"node/gateway", []string{"node/vfs", "share"}, "a gateway translates one protocol over vfs, nothing else"},
 
 	{"cmd", []string{"cmd/...", "node/...", "introducer/...", "share/...", "internal/localgrid", "internal/baseline"}, "the command line talks to a node; grid and p2p are behind it"},
@@ -82,6 +82,7 @@ var Homes = []Home{
 	{"golang.org/x/term", []string{"cmd"}, "only the command line has a terminal"},
 	{"github.com/pelletier/go-toml", []string{"node/config"}, "the configuration file has one reader"},
 	{"github.com/gofrs/flock", []string{"node", "share/disk"}, "locks guard folders that belong to one process"},
+	{"github.com/hashicorp/golang-lru", []string{"node/vfs"}, "what was read is cached in one place"},
 	{"go.etcd.io/bbolt", []string{"node/state", "node/backup"}, "what one node or one command remembers is a small file of its own; stores have Badger"},
 	{"pgregory.net/rapid", nil, "rapid is for tests"},
 	{"go.uber.org/goleak", nil, "goleak is for tests"},

@@ -1,0 +1,182 @@
+package vfs
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"cairn/internal/wholefile"
+	"cairn/share"
+	"cairn/share/capability"
+)
+
+const (
+	dataSuffix   = ".data"
+	recordSuffix = ".json"
+	maxRecord    = 64 << 20
+	// fullWait is how long a writer waits for room in the spool.
+	fullWait = 30 * time.Second
+)
+
+// A spool is the folder of what was written and is not stored yet: for each file its bytes, at the offsets where they belong,
+// and from when it is closed a record that says what they are part of. Both are readable by their owner only.
+type spool struct {
+	folder string
+	max    int64
+
+	mu     sync.Mutex // guards what follows
+	used   int64
+	change chan struct{} // closed and replaced when used becomes less
+}
+
+// A record says what a file in the spool is.
+type record struct {
+	id string
+	// Parent and Base are capabilities: of the directory the file belongs in, and of what its bytes lie over.
+	Parent     string    `json:"parent"`
+	Name       string    `json:"name"`
+	Base       string    `json:"base,omitempty"`
+	BaseLen    int64     `json:"base_len"`
+	Size       int64     `json:"size"`
+	Written    extents   `json:"written"`
+	Modified   time.Time `json:"modified"`
+	Executable bool      `json:"executable,omitempty"`
+}
+
+// openSpool returns the spool with the records in it. Bytes without a record were never closed; they are removed.
+func openSpool(folder string, max int64) (*spool, []record, error) {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, nil, err
+	}
+	names, err := filepath.Glob(filepath.Join(folder, "*"+dataSuffix))
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &spool{folder: folder, max: max, change: make(chan struct{})}
+	var records []record
+	for _, name := range names {
+		id := strings.TrimSuffix(filepath.Base(name), dataSuffix)
+		r, err := s.read(id)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err := os.Remove(name); err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: %w; move it and its %s file away to start without it", s.path(id, recordSuffix), err, dataSuffix)
+		}
+		s.used += r.Written.bytes()
+		records = append(records, r)
+	}
+	return s, records, nil
+}
+
+func (s *spool) path(id, suffix string) string { return filepath.Join(s.folder, id+suffix) }
+
+func (s *spool) read(id string) (record, error) {
+	r := record{id: id}
+	info, err := os.Stat(s.path(id, recordSuffix))
+	if err != nil {
+		return r, err
+	}
+	if info.Size() > maxRecord {
+		return r, fmt.Errorf("%w: too long", share.ErrCorrupt)
+	}
+	data, err := os.ReadFile(s.path(id, recordSuffix))
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, fmt.Errorf("%w: %w", share.ErrCorrupt, err)
+	}
+	return r, nil
+}
+
+// write makes a record durable against the end of the program.
+func (s *spool) write(r record) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return wholefile.Write(s.path(r.id, recordSuffix), data, 0o600)
+}
+
+// remove removes a file from the spool. Its record goes first: bytes without one count for nothing.
+func (s *spool) remove(id string) error {
+	err := os.Remove(s.path(id, recordSuffix))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, os.Remove(s.path(id, dataSuffix)))
+}
+
+// create returns an empty file of the spool.
+func (s *spool) create() (id string, f *os.File, err error) {
+	id = rand.Text()
+	f, err = os.OpenFile(s.path(id, dataSuffix), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	return id, f, err
+}
+
+func (s *spool) open(id string) (*os.File, error) {
+	return os.OpenFile(s.path(id, dataSuffix), os.O_RDWR, 0o600)
+}
+
+// reserve waits until there is room for n more bytes. It returns ErrNoSpace when there is none after a while.
+func (s *spool) reserve(ctx context.Context, n int64) error {
+	timer := time.NewTimer(fullWait)
+	defer timer.Stop()
+	for {
+		s.mu.Lock()
+		if s.used+n <= s.max || s.used == 0 {
+			s.used += n
+			s.mu.Unlock()
+			return nil
+		}
+		change := s.change
+		s.mu.Unlock()
+		select {
+		case <-change:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+			return fmt.Errorf("%w: %d bytes wait for being stored in the grid, which does not take them", share.ErrNoSpace, s.max)
+		}
+	}
+}
+
+func (s *spool) release(n int64) {
+	if n == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used -= n
+	close(s.change)
+	s.change = make(chan struct{})
+}
+
+// dirty returns the bytes in the spool.
+func (s *spool) dirty() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used
+}
+
+// close is there for symmetry: the spool holds nothing open.
+func (s *spool) close() error { return nil }
+
+func parseOptional(text string) (capability.Capability, error) {
+	if text == "" {
+		return capability.Capability{}, nil
+	}
+	return capability.Parse(text)
+}
