@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
@@ -197,45 +196,4 @@ func (n *virtualNet) check(from, to *virtualNode) {
 	if took := time.Since(begin); took > 5*time.Second {
 		n.t.Errorf("a stream took %v (%v)", took, err)
 	}
-}
-
-// TestVirtualChurn: thirty times, nodes stop, start, hang, and come back at another address. Those that run find each other
-// every time, and nobody waits for the others.
-func TestVirtualChurn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := newVirtualNet(t)
-		defer n.close()
-		first := n.add()
-		for range 5 {
-			n.add(first.Addresses()...)
-		}
-		within(t, 20*time.Second, "all met", n.met)
-		begin, longest := time.Now(), time.Duration(0)
-		random := rand.New(rand.NewPCG(1, 2))
-		for day := range 30 {
-			v := n.nodes[1+random.IntN(len(n.nodes)-1)]
-			switch {
-			case v.Host == nil:
-				v.address.IP = simnet.IntToPublicIPv4(100 + day)
-				n.start(v)
-			case v.stopped.Load():
-				v.stopped.Store(false)
-			case random.IntN(2) == 0:
-				n.stop(v)
-			default:
-				v.stopped.Store(true)
-			}
-			// A hung node is noticed by its silence; one that is back is dialled when a hello is due, or dials itself.
-			longest = max(longest, within(t, time.Minute, fmt.Sprint("change ", day), n.met))
-			for _, from := range n.running() {
-				for _, to := range n.nodes {
-					if to.Host != nil && to != from {
-						n.check(from, to)
-					}
-				}
-			}
-			time.Sleep(time.Duration(random.IntN(300)) * time.Second)
-		}
-		t.Logf("%v of virtual time; the longest until all who ran had found each other was %v", time.Since(begin), longest)
-	})
 }
