@@ -56,7 +56,8 @@ func fold(nickname string) string {
 	return strings.ToLower(nickname)
 }
 
-func validReason(reason string) error {
+// ValidReason returns why a text is no reason for a revocation: it is too long, or does not print.
+func ValidReason(reason string) error {
 	if len(reason) > MaxReason {
 		return fmt.Errorf("the reason has %d bytes: want at most %d", len(reason), MaxReason)
 	}

@@ -30,7 +30,7 @@ func (r Revocation) validate(issuer AccountKey) error {
 	if r.Account == issuer {
 		return errors.New("an account cannot revoke itself")
 	}
-	if err := validReason(r.Reason); err != nil {
+	if err := ValidReason(r.Reason); err != nil {
 		return err
 	}
 	return validTimes(r.Issued, time.Time{})

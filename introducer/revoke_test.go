@@ -45,6 +45,44 @@ func TestRevokeKeepsTheOthers(t *testing.T) {
 	}
 }
 
+func TestRevokeWithTheirs(t *testing.T) {
+	w := newWorld(t)
+	statements := [][]byte{
+		w.grant("", "anna", introduces), w.grant("anna", "bob", introduces), w.grant("bob", "carl", introduces),
+		w.grant("carl", "dora"), w.grant("carl", "eve", w.issued(-5), w.until(-3)), w.grant("", "finn", introduces),
+		w.grant("finn", "gina"), w.grant("carl", "gina", w.issued(-1)), w.grant("anna", "hugo"), w.revoke("carl", "gone"), w.grant("finn", "gone"),
+	}
+	r := w.roster(statements...)
+	var branch []string
+	for _, m := range r.Branch(key("bob"), w.now) {
+		branch = append(branch, m.Nickname)
+	}
+	if got := strings.Join(branch, " "); got != "carl dora eve" && got != "carl eve dora" {
+		t.Errorf("bob let in %q", got)
+	}
+	made, err := r.RevokeWithTheirs(w.signer("anna"), key("bob"), "a bad lot", w.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	away := w.roster(statements...)
+	if _, err := away.Add(made...); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"anna": "member", "bob": "revoked", "carl": "revoked", "dora": "revoked", "eve": "revoked", "finn": "member",
+		"gina": "member", "hugo": "member",
+	} {
+		for where, r := range map[string]*introducer.Roster{"here": r, "where the statements arrived": away} {
+			if got := state(r, name, w.now); got != want {
+				t.Errorf("%s is %s %s, want %s", name, got, where, want)
+			}
+		}
+	}
+	if _, err := r.RevokeWithTheirs(w.signer("finn"), key("anna"), "", w.now); !errors.Is(err, share.ErrDenied) {
+		t.Errorf("finn revokes anna and hers: %v", err)
+	}
+}
+
 func TestRevokeRefuses(t *testing.T) {
 	w := newWorld(t)
 	r := w.roster(w.grant("", "anna", introduces), w.grant("", "bob", introduces), w.grant("bob", "carl", introduces), w.grant("", "dora"))

@@ -61,19 +61,17 @@ func (r *Roster) Configure(signer Signer, s Settings, now time.Time) ([]byte, er
 }
 
 // Revoke ends the membership of an account, as of now. The members and introducers that the account vouched for stay, because
-// the signer vouches for them in its place, and whom the account revoked stays revoked; revoke them before, or after, where
-// they should not. It returns the statements that it added, the revocation first. It refuses, wrapping share.ErrDenied, a
-// signer that is not closer to the grid's key than the account.
+// the signer vouches for them in its place, and whom the account revoked stays revoked. It returns the statements that it
+// added, the revocation first. It refuses, wrapping share.ErrDenied, a signer that is not closer to the grid's key than the account.
 func (r *Roster) Revoke(signer Signer, account AccountKey, reason string, now time.Time) ([][]byte, error) {
 	v := r.at(now)
 	if err := v.mayRevoke(signer, account); err != nil {
 		return nil, fmt.Errorf("revoke: %w", err)
 	}
-	first, err := signer.SignRevocation(Revocation{Account: account, Reason: reason, Issued: now})
+	statements, err := r.revocations(signer, []AccountKey{account}, reason, now)
 	if err != nil {
 		return nil, err
 	}
-	statements := [][]byte{first}
 	for _, m := range v.order {
 		if m.GrantedBy != account || !m.claims() || m.Account == signer.issuer {
 			continue
@@ -89,14 +87,75 @@ func (r *Roster) Revoke(signer Signer, account AccountKey, reason string, now ti
 		}
 		statements = append(statements, data)
 	}
-	for _, inherited := range r.revokedBy(account, signer.issuer) {
-		data, err := signer.SignRevocation(inherited)
+	return statements, r.added("revoke", statements...)
+}
+
+// RevokeWithTheirs is Revoke for an account together with its Branch: all members that are members through it. Whom any of
+// them revoked stays revoked.
+func (r *Roster) RevokeWithTheirs(signer Signer, account AccountKey, reason string, now time.Time) ([][]byte, error) {
+	v := r.at(now)
+	if err := v.mayRevoke(signer, account); err != nil {
+		return nil, fmt.Errorf("revoke: %w", err)
+	}
+	all := []AccountKey{account}
+	for _, m := range v.branch(account) {
+		if m.Account != signer.issuer {
+			all = append(all, m.Account)
+		}
+	}
+	statements, err := r.revocations(signer, all, reason, now)
+	if err != nil {
+		return nil, err
+	}
+	return statements, r.added("revoke", statements...)
+}
+
+// Branch returns the members, present and expired, that an account vouched for, those that these vouched for, and so on; those
+// closer to the account come first.
+func (r *Roster) Branch(account AccountKey, now time.Time) []Member {
+	var list []Member
+	for _, m := range r.at(now).branch(account) {
+		list = append(list, m.copied())
+	}
+	return list
+}
+
+func (v *view) branch(account AccountKey) (list []*standing) {
+	in := map[AccountKey]bool{account: true}
+	for _, m := range v.order { // issuers come before those that they vouched for
+		if !m.GrantedBy.IsZero() && in[m.GrantedBy] && m.claims() && !in[m.Account] {
+			in[m.Account] = true
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// revocations signs revocations of the accounts, and then those that the accounts signed.
+func (r *Roster) revocations(signer Signer, accounts []AccountKey, reason string, now time.Time) ([][]byte, error) {
+	list := make([]Revocation, 0, len(accounts))
+	listed := make(map[AccountKey]bool, len(accounts))
+	for _, account := range accounts {
+		list = append(list, Revocation{Account: account, Reason: reason, Issued: now})
+		listed[account] = true
+	}
+	for _, account := range accounts {
+		for _, inherited := range r.revokedBy(account, signer.issuer) {
+			if !listed[inherited.Account] {
+				list = append(list, inherited)
+				listed[inherited.Account] = true
+			}
+		}
+	}
+	statements := make([][]byte, 0, len(list))
+	for _, revocation := range list {
+		data, err := signer.SignRevocation(revocation)
 		if err != nil {
 			return nil, err
 		}
 		statements = append(statements, data)
 	}
-	return statements, r.added("revoke", statements...)
+	return statements, nil
 }
 
 // revokedBy returns the revocations that an account signed and another did not.

@@ -32,6 +32,7 @@ func (a api) Status(ctx context.Context) (control.Status, error) {
 		Storage: control.Storage{Enabled: n.disk != nil, Space: n.space(ctx)},
 		Usage:   n.usage(ctx),
 		Uptime:  time.Since(n.started).Seconds(), Started: n.started, Addresses: n.host.Addresses(), PID: n.endpoint.PID,
+		Alone: n.company().alone(),
 	}
 	if n.disk != nil {
 		owners, err := n.owners(ctx)
@@ -159,6 +160,14 @@ func unique(lists ...[]string) []string {
 }
 
 func (a api) Put(ctx context.Context, r io.Reader, request control.PutRequest, progress func(control.Progress)) (control.PutResult, error) {
+	company := a.n.company()
+	if !request.Alone {
+		if err := a.n.mayStore(company); err != nil {
+			return control.PutResult{}, err
+		}
+	} else if company.storing == 0 && request.Params.IsZero() {
+		request.Params = share.Params{Needed: 1, Happy: 1, Total: 1} // whatever the grid wants
+	}
 	result, err := a.n.grid.Put(ctx, r, grid.PutOptions{
 		Params: request.Params, BlockSize: request.BlockSize, Private: request.Private, Size: request.Size, Digest: request.Digest,
 		Checksum: request.Checksum,
@@ -175,10 +184,14 @@ func (a api) Put(ctx context.Context, r io.Reader, request control.PutRequest, p
 	if err != nil {
 		return control.PutResult{}, err
 	}
-	return control.PutResult{
+	stored := control.PutResult{
 		Capability: result.Capability.Text(), Size: result.Size, Params: result.Params,
 		Happiness: result.Happiness, Servers: result.Servers, Resumed: result.Resumed,
-	}, nil
+	}
+	if result.Happiness == 1 { // 0 for what needs no server
+		stored.Warning = a.n.warning(company)
+	}
+	return stored, nil
 }
 
 func (a api) Open(ctx context.Context, c capability.Capability) (control.File, error) {

@@ -3,10 +3,12 @@ package node
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"cairn/introducer"
+	"cairn/introducer/fairuse"
 	"cairn/node/control"
 	"cairn/p2p"
 	"cairn/share"
@@ -38,22 +40,23 @@ func (a api) Members(ctx context.Context) ([]control.Member, error) {
 		names[m.Account] = m.Nickname
 	}
 	list := make([]control.Member, 0, len(all))
+	fair := n.fair(ctx)
 	for _, m := range all {
-		shown := n.shownMember(ctx, m)
+		shown := n.shownMember(ctx, m, fair)
 		shown.Self, shown.GrantedBy = m.Account == self.Key(), names[m.GrantedBy]
 		list = append(list, shown)
 	}
 	return list, nil
 }
 
-func (n *Node) shownMember(ctx context.Context, m introducer.Member) control.Member {
+func (n *Node) shownMember(ctx context.Context, m introducer.Member, fair *fairuse.Table) control.Member {
 	shown := control.Member{
 		Nickname: m.Nickname, Account: m.Account.String(), State: m.State.String(), Reason: m.Reason, Introducer: m.Introducer,
 		Quota: m.Quota, Since: m.Issued, Expires: m.Expires, Devices: make([]control.Device, 0, len(m.Devices)),
 	}
 	who := person{key: m.Account.String(), nickname: m.Nickname, quota: m.Quota}
 	if m.State == introducer.StateMember {
-		shown.MayUse = n.entitled(ctx, who)
+		shown.MayUse = fair.Entitlement(who.key, who.quota)
 	}
 	for _, d := range m.Devices {
 		device := control.Device{ID: string(d.ID), Name: d.Name}
@@ -65,16 +68,16 @@ func (n *Node) shownMember(ctx context.Context, m introducer.Member) control.Mem
 			device.Answers, device.LastSeen = p.Responsive, p.LastSeen
 			space = lent(p)
 		}
-		if n.disk != nil {
-			used, err := n.disk.UsageOf(ctx, string(d.ID))
-			if err != nil {
-				n.log.Warn("cannot tell what a member uses", "member", m.Nickname, "error", err)
-			}
-			shown.UsesHere += used
-		}
 		shown.Lends += space.Offered
 		shown.Free += space.Free
 		shown.Devices = append(shown.Devices, device)
+		who.devices = append(who.devices, d.ID)
+	}
+	if n.quota != nil {
+		var err error
+		if shown.UsesHere, err = n.quota.used(ctx, who); err != nil {
+			n.log.Warn("cannot tell what a member uses", "member", m.Nickname, "error", err)
+		}
 	}
 	return shown
 }
@@ -88,34 +91,68 @@ func lent(p p2p.Peer) share.Space {
 }
 
 // Revoke ends a membership.
-func (a api) Revoke(ctx context.Context, request control.RevokeRequest) (control.Member, error) {
+func (a api) Revoke(ctx context.Context, request control.RevokeRequest) (control.Revoked, error) {
 	n := a.n
 	if n.roster == nil {
-		return control.Member{}, n.errOpen("revoke")
+		return control.Revoked{}, n.errOpen("revoke")
+	}
+	if err := introducer.ValidReason(request.Reason); err != nil {
+		return control.Revoked{}, &control.Error{Code: control.CodeMalformed, Message: "revoke: " + err.Error()}
 	}
 	m, err := n.member(request.Member)
 	if err != nil {
-		return control.Member{}, fmt.Errorf("revoke: %w", err)
+		return control.Revoked{}, fmt.Errorf("revoke: %w", err)
 	}
 	self, err := n.dir.Account()
 	if err != nil {
-		return control.Member{}, err
+		return control.Revoked{}, err
 	}
 	if m.Account == self.Key() {
-		return control.Member{}, &control.Error{
+		return control.Revoked{}, &control.Error{
 			Code: control.CodeRefused, Message: "revoke: this is yourself", Hint: "to leave the grid: cairn grid leave",
 		}
 	}
 	signer, err := n.dir.signer(n.address.Grid)
 	if err != nil {
-		return control.Member{}, err
+		return control.Revoked{}, err
 	}
-	if _, err := n.roster.Revoke(signer, m.Account, request.Reason, time.Now()); err != nil {
-		return control.Member{}, err
+	now := time.Now()
+	theirs := n.roster.Branch(m.Account, now)
+	revoke := n.roster.Revoke
+	if request.WithTheirs {
+		if slices.ContainsFunc(theirs, func(t introducer.Member) bool { return t.Account == self.Key() }) {
+			return control.Revoked{}, &control.Error{
+				Code: control.CodeRefused, Message: fmt.Sprintf("revoke: you are a member through %s yourself", m.Nickname),
+				Hint: "without --with-theirs you and the others keep your places",
+			}
+		}
+		revoke = n.roster.RevokeWithTheirs
 	}
-	n.log.Info("membership revoked", "member", m.Nickname, "account", m.Account.Short())
-	revoked, _ := n.roster.Member(m.Account, time.Now())
-	return n.shownMember(ctx, revoked), nil
+	if _, err := revoke(signer, m.Account, request.Reason, now); err != nil {
+		return control.Revoked{}, err
+	}
+	n.log.Info("membership revoked", "member", m.Nickname, "account", m.Account.Short(), "with_theirs", request.WithTheirs)
+	return n.shownRevoked(ctx, m.Account, theirs), nil
+}
+
+// shownRevoked says what became of an account and of those that it had let in.
+func (n *Node) shownRevoked(ctx context.Context, account introducer.AccountKey, theirs []introducer.Member) control.Revoked {
+	names := map[introducer.AccountKey]string{}
+	for _, m := range n.roster.Members(time.Now()) {
+		names[m.Account] = m.Nickname
+	}
+	fair := n.fair(ctx)
+	shown := func(account introducer.AccountKey) control.Member {
+		m, _ := n.roster.Member(account, time.Now())
+		out := n.shownMember(ctx, m, fair)
+		out.GrantedBy = names[m.GrantedBy]
+		return out
+	}
+	revoked := control.Revoked{Member: shown(account), Theirs: make([]control.Member, 0, len(theirs))}
+	for _, m := range theirs {
+		revoked.Theirs = append(revoked.Theirs, shown(m.Account))
+	}
+	return revoked
 }
 
 // member finds who is meant by a nickname, an account key or the start of one.

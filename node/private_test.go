@@ -345,3 +345,78 @@ func fixedPort(t *testing.T) string {
 	defer listener.Close()
 	return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", listener.Addr().(*net.TCPAddr).Port)
 }
+
+// TestRevokedWithTheirs names those who stay and through whom, or revokes them too.
+func TestRevokedWithTheirs(t *testing.T) {
+	anna, _ := foundPrivate(t, "anna")
+	start(t, anna)
+	atAnna := client(t, anna)
+	bert := invited(t, atAnna, control.InviteRequest{Nickname: "bert", Introducer: true}, "")
+	_, stopBert := start(t, bert)
+	atBert := client(t, bert)
+	carla := invited(t, atBert, control.InviteRequest{Nickname: "carla", Introducer: true}, "")
+	comesTrue(t, "anna knows carla", func() bool {
+		members, err := atAnna.Members(t.Context())
+		return err == nil && len(members) == 3
+	})
+	stopBert()
+	_, err := atAnna.Revoke(t.Context(), control.RevokeRequest{Member: "bert", Reason: "lost\nkey"})
+	if e, ok := errors.AsType[*control.Error](err); !ok || e.Code != control.CodeMalformed {
+		t.Errorf("a reason that does not print: %v", err)
+	}
+	revoked, err := atAnna.Revoke(t.Context(), control.RevokeRequest{Member: "bert"})
+	if err != nil || revoked.Nickname != "bert" || len(revoked.Theirs) != 1 {
+		t.Fatalf("revoked %+v, %v", revoked, err)
+	}
+	if m := revoked.Theirs[0]; m.Nickname != "carla" || m.State != "member" || m.GrantedBy != "" {
+		t.Errorf("carla became %+v", m)
+	}
+	start(t, carla)
+	dora := invited(t, client(t, carla), control.InviteRequest{Nickname: "dora"}, "")
+	start(t, dora)
+	comesTrue(t, "anna knows dora", func() bool {
+		members, err := atAnna.Members(t.Context())
+		return err == nil && len(members) == 4
+	})
+	revoked, err = atAnna.Revoke(t.Context(), control.RevokeRequest{Member: "carla", WithTheirs: true})
+	if err != nil || len(revoked.Theirs) != 1 || revoked.Theirs[0].Nickname != "dora" || revoked.Theirs[0].State != "revoked" {
+		t.Errorf("revoked %+v, %v", revoked, err)
+	}
+}
+
+// TestStoringAlone: who stores where nobody else takes shares is told so; who is no member any more has to insist.
+func TestStoringAlone(t *testing.T) {
+	anna, _ := foundPrivate(t, "anna")
+	start(t, anna)
+	atAnna := client(t, anna)
+	put := func(at *control.Client, alone bool) (control.PutResult, error) {
+		data := bytes.Repeat([]byte("diary "), 10_000)
+		return at.Put(t.Context(), bytes.NewReader(data), control.PutRequest{Size: int64(len(data)), Private: true, Alone: alone}, nil)
+	}
+	result, err := put(atAnna, false)
+	if err != nil || !strings.Contains(result.Warning, "on the disk of this node only: no other node of the grid stores yet") {
+		t.Errorf("the first node stores: %+v, %v", result, err)
+	}
+	bert := invited(t, atAnna, control.InviteRequest{Nickname: "bert"}, "")
+	start(t, bert)
+	atBert := client(t, bert)
+	comesTrue(t, "they met", func() bool { return storing(t, atAnna) == 1 && storing(t, atBert) == 1 })
+	if result, err := put(atBert, false); err != nil || result.Warning != "" {
+		t.Errorf("in company: %+v, %v", result, err)
+	}
+	if _, err := atAnna.Revoke(t.Context(), control.RevokeRequest{Member: "bert"}); err != nil {
+		t.Fatal(err)
+	}
+	comesTrue(t, "bert is refused", func() bool {
+		_, err := put(atBert, false)
+		e, ok := errors.AsType[*control.Error](err)
+		return ok && e.Code == control.CodeRefused && strings.Contains(e.Hint, "--alone")
+	})
+	status, err := atBert.Status(t.Context())
+	if err != nil || status.Alone == "" {
+		t.Errorf("status says %q, %v", status.Alone, err)
+	}
+	if result, err := put(atBert, true); err != nil || result.Warning == "" {
+		t.Errorf("on his own disk: %+v, %v", result, err)
+	}
+}

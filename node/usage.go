@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"cairn/introducer/fairuse"
 	"cairn/node/control"
 	"cairn/p2p"
 	"cairn/share"
@@ -157,9 +158,14 @@ func (n *Node) standing(ctx context.Context, p p2p.Peer) standing {
 
 // entitled returns how much an account may use in the whole grid.
 func (n *Node) entitled(ctx context.Context, a person) int64 {
+	return n.fair(ctx).Entitlement(a.key, a.quota)
+}
+
+// fair returns what each account may use, as far as this node knows who lends what.
+func (n *Node) fair(ctx context.Context) *fairuse.Table {
 	lenders := lendersOf(n.host.Peers())
 	if n.disk != nil {
 		lenders = append(lenders, lender{n.dir.id, n.space(ctx).Offered})
 	}
-	return fairTable(n.accounts, n.terms().Params, lenders).Entitlement(a.key, a.quota)
+	return fairTable(n.accounts, n.terms().Params, lenders)
 }

@@ -108,7 +108,7 @@ func (h *Host) connect(info peer.AddrInfo) error {
 	}
 	err := h.host.Connect(ctx, info)
 	if dial, ok := errors.AsType[*swarm.DialError](err); ok && errors.Is(dial.Cause, swarm.ErrGaterDisallowedConnection) {
-		return fmt.Errorf("%w: %w", share.ErrDenied, err)
+		return denied(err)
 	}
 	return dialReason(err)
 }

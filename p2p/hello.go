@@ -248,7 +248,7 @@ func (h *Host) silent(id peer.ID) {
 // refuse notes that a peer is not a member.
 func (h *Host) refuse(id peer.ID, reason error) {
 	h.host.ConnManager().Unprotect(id, keepTag)
-	if p, news := h.members.refuse(id, reason.Error(), time.Now()); news {
+	if p, news := h.members.refuse(id, reason, time.Now()); news {
 		h.report(Refused, id, p, reason.Error())
 	}
 }

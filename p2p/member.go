@@ -37,6 +37,8 @@ type Peer struct {
 	Responsive bool `json:"responsive"`
 	// Problem says why the peer is not used: it is of another grid, speaks another version, or is refused.
 	Problem string `json:"problem,omitempty"`
+	// Denies says that the problem is that the peer does not admit this node.
+	Denies bool `json:"denies,omitempty"`
 	// Failure says why the last attempt to connect failed; empty once it is connected.
 	Failure string `json:"failure,omitempty"`
 }
@@ -81,6 +83,7 @@ type member struct {
 	up         bool // it has answered on the present connection
 	responsive bool
 	problem    string
+	denies     bool // the problem is that the peer does not admit us
 
 	dialling bool
 	failures int
@@ -168,6 +171,7 @@ func (m *member) peer() Peer {
 		ID: m.server, Nickname: m.hello.Nickname, Version: m.hello.Version, Latency: m.latency,
 		Space: m.hello.Space, Storage: m.hello.Storage, LastSeen: m.lastSeen,
 		Responsive: m.connected && m.responsive, Problem: m.problem,
+		Denies: m.problem != "" && m.denies,
 	}
 	if !m.connected {
 		p.Failure = m.failure

@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -266,10 +267,11 @@ func (t *members) unreachable(id peer.ID, now time.Time) (failed bool) {
 }
 
 // refuse notes why a peer is not used and reports whether that is news.
-func (t *members) refuse(id peer.ID, reason string, now time.Time) (p Peer, news bool) {
+func (t *members) refuse(id peer.ID, why error, now time.Time) (p Peer, news bool) {
 	t.with(id, func(m *member) {
+		reason := why.Error()
 		news = m.problem != reason
-		m.problem, m.responsive = reason, false
+		m.problem, m.responsive, m.denies = reason, false, errors.Is(why, ErrNotAdmitted)
 		m.nextDial = now.Add(refusedRetry/2 + rand.N(refusedRetry))
 		p = m.peer()
 	})

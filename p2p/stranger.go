@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/event"
@@ -184,7 +185,7 @@ func (h *Host) acquaint(ctx context.Context, id peer.ID, asked <-chan struct{}) 
 	for err != nil {
 		until, _ := h.gater.strangers.stays(id, time.Now())
 		if until.IsZero() || !h.strangersServed.Load() && !h.gater.strangers.wanted(id) || ctx.Err() != nil {
-			return fmt.Errorf("%w: %w", share.ErrDenied, err)
+			return denied(err)
 		}
 		sleep(ctx, time.Until(until), asked)
 		err = h.gater.admit(id)
@@ -198,7 +199,7 @@ func (h *Host) acquaint(ctx context.Context, id peer.ID, asked <-chan struct{}) 
 		return err
 	}
 	if unknown := h.present(ctx, id); unknown != nil {
-		return fmt.Errorf("%w: %w", share.ErrDenied, unknown)
+		return fmt.Errorf("%w: %s", ErrNotAdmitted, strings.TrimPrefix(unknown.Error(), share.ErrDenied.Error()+": "))
 	}
 	return h.greet(ctx, id)
 }

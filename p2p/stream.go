@@ -48,7 +48,7 @@ func (h *Host) openStream(ctx context.Context, id share.ServerID, name string) (
 		return nil, fmt.Errorf("%w: not a peer id: %v", share.ErrUnavailable, err)
 	}
 	if err := h.gater.admit(to); err != nil {
-		return nil, fmt.Errorf("%w: %w", share.ErrDenied, err)
+		return nil, denied(err)
 	}
 	if h.ctx.Err() != nil {
 		return nil, fmt.Errorf("%w: %w", share.ErrUnavailable, share.ErrClosed)
@@ -124,6 +124,17 @@ func (w *watchedStream) Outdated() bool {
 	return path == Direct || path == Punched
 }
 
+// ErrNotAdmitted wraps share.ErrDenied and says that it was the peer who refused.
+var ErrNotAdmitted = fmt.Errorf("%w: the peer does not admit this node", share.ErrDenied)
+
+// denied returns err as one that wraps share.ErrDenied, without saying that twice.
+func denied(err error) error {
+	if errors.Is(err, share.ErrDenied) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", share.ErrDenied, err)
+}
+
 // Reason returns err wrapped with the sentinel error of package share that says what happened on a stream: ErrDenied when
 // the peer refuses us, ErrBusy when it has no room for more streams, ErrVersion when it does not speak the protocol, and
 // ErrUnavailable for everything else. An error that wraps one of these already is returned as it is.
@@ -139,7 +150,7 @@ func Reason(err error) error {
 	if reset, ok := errors.AsType[*network.StreamError](err); ok && reset.Remote {
 		switch reset.ErrorCode {
 		case network.StreamGated:
-			return fmt.Errorf("%w: the peer does not admit this node: %w", share.ErrDenied, err)
+			return fmt.Errorf("%w: %w", ErrNotAdmitted, err)
 		case network.StreamResourceLimitExceeded, network.StreamRateLimited:
 			return fmt.Errorf("%w: %w", share.ErrBusy, err)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cairn/introducer"
 	"cairn/node/control"
 )
 
@@ -87,7 +88,8 @@ func newRevokeCommand(a *app) *cobra.Command {
 		Short: "end somebody's membership, for good",
 		Long: help(`Ends the membership of a person and of all devices of theirs, for good. MEMBER is a nickname, an account key or the
 start of one ("cairn members"). The members whom the person vouched for stay, because you vouch for them from now
-on.
+on, and so do those whom these let in; what is printed names them. --with-theirs ends the membership of all of them
+too.
 
 Whoever stands closer to the grid's key can revoke: the founder everybody, an introducer those whom they or theirs
 introduced. Nodes that cannot be reached now learn of it as soon as they meet any member that knows it. What the
@@ -96,19 +98,37 @@ others is made anew elsewhere by repairs.`, statusNotFound, statusRefused),
 		Example: "  cairn revoke sister --reason \"lost the laptop\"",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := introducer.ValidReason(request.Reason); err != nil {
+				return usagef("--reason: %w", err)
+			}
+			request.Member = args[0]
 			client, err := a.client()
 			if err != nil {
 				return about(err, "revoke %s", args[0])
 			}
 			defer client.Close()
-			request.Member = args[0]
 			revoked, err := client.Revoke(cmd.Context(), request)
 			if err != nil {
 				return err
 			}
-			return a.result(revoked, func(w io.Writer) { fmt.Fprintf(w, "revoked %s (%.8s)\n", revoked.Nickname, revoked.Account) })
+			return a.result(revoked, func(w io.Writer) { printRevoked(w, revoked) })
 		},
 	}
 	cmd.Flags().StringVar(&request.Reason, "reason", "", "`TEXT` that all members can read")
+	cmd.Flags().BoolVar(&request.WithTheirs, "with-theirs", false, "revoke also those whom the person let in, whom these let in, and so on")
 	return cmd
+}
+
+func printRevoked(w io.Writer, r control.Revoked) {
+	fmt.Fprintf(w, "revoked %s (%.8s)\n", r.Nickname, r.Account)
+	for _, m := range r.Theirs {
+		switch m.State {
+		case "member":
+			fmt.Fprintf(w, "%s (%.8s) stays a member, vouched for by %s\n", m.Nickname, m.Account, cmp.Or(m.GrantedBy, "the grid's key"))
+		case "revoked":
+			fmt.Fprintf(w, "revoked %s (%.8s)\n", m.Nickname, m.Account)
+		default:
+			fmt.Fprintf(w, "%s (%.8s) is %s as before\n", m.Nickname, m.Account, m.State)
+		}
+	}
 }

@@ -27,6 +27,7 @@ const hashBuffer = 256 << 10 // fits the processor's cache, since it is read twi
 type putOptions struct {
 	paramsFlags
 	private   bool
+	alone     bool
 	blockSize string
 	mutable   bool
 	keep      bool
@@ -51,8 +52,9 @@ The same file stored again by this node takes no more space and gets the same ca
 interrupted goes on where it stopped when the command is run again. Not so with --private or from standard input,
 which use a random key.
 
-The upload succeeds when shares are on as many servers as --happy says. Files of at most 55 bytes are not stored at all:
-the capability holds them.
+The upload succeeds when shares are on as many servers as --happy says. Where no other node takes shares, the file is
+on the disk of this node only, and a warning says so. A node that its grid does not admit any more refuses, unless
+--alone is given. Files of at most 55 bytes are not stored at all: the capability holds them.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example: "  cairn put holiday.mp4\n  cairn put plan.txt home:docs/\n  tar c photos | cairn put - home:photos.tar\n" +
@@ -71,6 +73,7 @@ the capability holds them.
 	}
 	o.addFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&o.private, "private", false, "use a random key, so that storing the same file twice cannot be noticed")
+	cmd.Flags().BoolVar(&o.alone, "alone", false, "store on the disk of this node even though the grid does not admit it")
 	cmd.Flags().StringVar(&o.blockSize, "block-size", "", "`SIZE` of a block, a power of two such as 64KiB (default: by the number of shares)")
 	cmd.Flags().BoolVar(&o.mutable, "mutable", false, "store a file that can be changed")
 	cmd.Flags().BoolVarP(&o.keep, "no-clobber", "n", false, "do not replace what has the name already")
@@ -82,7 +85,7 @@ the capability holds them.
 
 // request returns what the flags ask for.
 func (o *putOptions) request(name, target string) (control.PutRequest, error) {
-	request := control.PutRequest{Private: o.private, Size: -1, Target: target, Mutable: o.mutable, Keep: o.keep}
+	request := control.PutRequest{Private: o.private, Alone: o.alone, Size: -1, Target: target, Mutable: o.mutable, Keep: o.keep}
 	if o.offset != "" {
 		size, err := config.ParseSize(o.offset)
 		if err != nil {
@@ -166,6 +169,9 @@ func runPut(ctx context.Context, a *app, o *putOptions, name, target string) err
 			where += fmt.Sprintf(", version %d", result.Version)
 		}
 		a.note("%s is %s", label, where)
+	}
+	if result.Warning != "" {
+		a.note("warning: %s", result.Warning)
 	}
 	if result.Resumed > 0 {
 		a.note("%s of it were there already", sizeText(result.Resumed))

@@ -44,6 +44,9 @@ func printStatus(w io.Writer, s control.Status) {
 	} else {
 		fmt.Fprintf(w, "storage  lends nothing\n")
 	}
+	if s.Alone != "" {
+		fmt.Fprintf(w, "alone    what you store stays on the disk of this node: %s\n", s.Alone)
+	}
 	fmt.Fprintf(w, "usage    %s\n", usageText(s.Usage))
 	fmt.Fprintf(w, "up       %s, process %d, version %s\n", (time.Duration(s.Uptime) * time.Second).Round(time.Second), s.PID, s.Version)
 	for _, address := range s.Addresses {

@@ -498,10 +498,11 @@ func TestDevice(t *testing.T) {
 	}
 }
 
-// TestGuessesAreLimited: whoever guesses is soon not listened to, and takes nobody's invitation away.
+// TestGuessesAreLimited: whoever guesses is soon not listened to, takes nobody's invitation away, and keeps nobody out who comes
+// from the same address, such as that of a relay.
 func TestGuessesAreLimited(t *testing.T) {
 	h, g := newHome(t), newGuest(t, "guest")
-	inv := h.issue(Terms{})
+	inv := h.issue(Terms{Uses: 2})
 	guess := inv
 	busy := 0
 	for n := range guessesPerMinute + 3 {
@@ -516,6 +517,9 @@ func TestGuessesAreLimited(t *testing.T) {
 	}
 	if busy != 3 {
 		t.Errorf("%d of %d guesses were not looked at, want 3", busy, guessesPerMinute+3)
+	}
+	if _, err := newGuest(t, "honest").redeem(t, inv); err != nil {
+		t.Errorf("somebody with an invitation, from the address of the guesses: %v", err)
 	}
 	h.passes(2 * time.Minute)
 	if _, err := g.redeem(t, inv); err != nil {

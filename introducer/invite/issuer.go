@@ -95,7 +95,8 @@ type Issuer struct {
 	// consumed runs between the moment a use is on disk and the answer; tests stop there.
 	consumed func() error
 
-	guesses guesses
+	guesses guesses // by address
+	holders guesses // by invitation
 	slots   chan struct{}
 
 	mu      sync.Mutex
@@ -129,6 +130,7 @@ func OpenIssuer(cfg Config) (*Issuer, error) {
 	i.entries, err = readLedger(cfg.Path, grid)
 	switch {
 	case err == nil:
+		i.entries = prune(i.entries, i.now())
 	case errors.Is(err, share.ErrCorrupt), errors.Is(err, share.ErrDenied), errors.Is(err, share.ErrTooLarge):
 		aside := cfg.Path + ".damaged"
 		i.log.Warn("the invitations cannot be read and are void; the file is moved aside", "to", aside, "error", err)
@@ -169,10 +171,7 @@ func (i *Issuer) issue(t Terms) (Invitation, error) {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	list := slices.DeleteFunc(slices.Clone(i.entries), func(e *entry) bool {
-		end := e.closed(now)
-		return !end.IsZero() && now.Sub(end) > keepClosed
-	})
+	list := prune(i.entries, now)
 	open := 0
 	for _, e := range list {
 		if e.closed(now).IsZero() {
@@ -261,7 +260,7 @@ func (i *Issuer) List() []Issued {
 	defer i.mu.Unlock()
 	now := i.now()
 	list := make([]Issued, 0, len(i.entries))
-	for _, e := range slices.Backward(i.entries) {
+	for _, e := range slices.Backward(prune(i.entries, now)) {
 		list = append(list, e.issued(now))
 	}
 	return list

@@ -17,13 +17,16 @@ import (
 
 const (
 	ledgerVersion = 1
-	maxLedger     = 4 << 20
+	// maxLedger is more than maxOpen invitations with MaxUses each take, beside maxClosed.
+	maxLedger = 16 << 20
 	// maxOpen bounds the invitations that are open at a time.
 	maxOpen = 256
 	// MaxUses is how often one can be used at most.
 	MaxUses = 100
 	// keepClosed is how long an invitation is listed after its end.
 	keepClosed = 30 * 24 * time.Hour
+	// maxClosed bounds those that ended and are still listed: they, and the people that they let in.
+	maxClosed = 4096
 )
 
 // An entry is one invitation as the issuing node keeps it.
@@ -78,6 +81,19 @@ func (e *entry) closed(now time.Time) time.Time {
 
 // valid reports whether the invitation answers anybody: who used it may ask again until it expires or is cancelled.
 func (e *entry) valid(now time.Time) bool { return e.Cancelled.IsZero() && now.Before(e.Expires) }
+
+// prune returns the invitations without those that ended long ago, and without the oldest that ended where there are many.
+func prune(list []*entry, now time.Time) []*entry {
+	ended := slices.DeleteFunc(slices.Clone(list), func(e *entry) bool { return e.closed(now).IsZero() })
+	slices.SortStableFunc(ended, func(a, b *entry) int { return b.closed(now).Compare(a.closed(now)) })
+	drop := map[*entry]bool{}
+	kept := 0
+	for _, e := range ended {
+		kept += 1 + len(e.Used)
+		drop[e] = kept > maxClosed || now.Sub(e.closed(now)) > keepClosed
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(e *entry) bool { return drop[e] })
+}
 
 type ledgerFile struct {
 	Version     int      `json:"version"`

@@ -50,19 +50,23 @@ func (i *Issuer) serve(s p2p.Stream, joiner share.ServerID) error {
 	if err := message.Read(s, &sent, maxSmall); err != nil {
 		return err
 	}
-	from := addressOf(s)
-	if !i.guesses.allow(from, i.now()) {
+	key, exists := i.keyOf(invitationID(h.ID))
+	counted, from := &i.guesses, addressOf(s)
+	if exists {
+		counted, from = &i.holders, invitationID(h.ID).String()
+	}
+	if !counted.allow(from, i.now()) {
 		return message.Write(s, reply{Verdict: verdictBusy}, maxSmall)
 	}
-	keys := newSession(i.keyOf(invitationID(h.ID)), h.Nonce, nonce, joiner, i.cfg.Self)
+	keys := newSession(key, h.Nonce, nonce, joiner, i.cfg.Self)
 	plain, err := open(keys.request, sent.Sealed)
 	if err != nil {
-		i.guesses.fail(from)
+		counted.fail(from)
 		return message.Write(s, reply{Verdict: verdictNotValid}, maxSmall)
 	}
 	a, err := i.redeem(invitationID(h.ID), plain, keys, joiner)
 	if errors.Is(err, ErrNotValid) {
-		i.guesses.fail(from)
+		counted.fail(from)
 		return message.Write(s, reply{Verdict: verdictNotValid}, maxSmall)
 	}
 	if err != nil {
@@ -110,17 +114,17 @@ func addressOf(s p2p.Stream) string {
 	return ip.String()
 }
 
-// keyOf returns the key of an invitation, and one that nobody knows where there is no such invitation, so that both take the
-// same way.
-func (i *Issuer) keyOf(id invitationID) inviteKey {
+// keyOf returns the key of an invitation and true, and a key that nobody knows where there is no such invitation, so that both
+// take the same way.
+func (i *Issuer) keyOf(id invitationID) (inviteKey, bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for _, e := range i.entries {
 		if e.ID == id {
-			return e.Key
+			return e.Key, true
 		}
 	}
-	return inviteKey(random(keySize))
+	return inviteKey(random(keySize)), false
 }
 
 // redeem lets in whoever sealed the request, once for each use of the invitation. The use is on disk before it returns. The

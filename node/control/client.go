@@ -104,6 +104,9 @@ func (c *Client) Put(ctx context.Context, r io.Reader, request PutRequest, progr
 	if request.Private {
 		h.Set(headerPrivate, "1")
 	}
+	if request.Alone {
+		h.Set(headerAlone, "1")
+	}
 	if request.BlockSize != 0 {
 		h.Set(headerBlockSize, strconv.Itoa(request.BlockSize))
 	}

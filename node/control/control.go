@@ -32,6 +32,8 @@ type Status struct {
 	Started    time.Time `json:"started"`
 	Addresses  []string  `json:"addresses"`
 	PID        int       `json:"pid"`
+	// Alone says why what is stored now stays on this node's disk, empty where others take shares.
+	Alone string `json:"alone,omitempty"`
 }
 
 // GridName names a grid.
@@ -86,6 +88,7 @@ type PutRequest struct {
 	Params    share.Params // zero: as the grid says
 	BlockSize int          // zero: by the size of the file
 	Private   bool         // a random key
+	Alone     bool         // on this node's disk where the others do not take it
 	Size      int64        // -1 when it is not known
 	Digest    *share.Digest
 	Checksum  *uint64 // XXH64 of the file; what arrives is compared with it, and with Digest only where it is nil
@@ -115,6 +118,8 @@ type PutResult struct {
 	Path string `json:"path,omitempty"`
 	// Version counts the versions of a mutable file.
 	Version uint64 `json:"version,omitempty"`
+	// Warning says, where it is so, that only this node's disk has the file, and why.
+	Warning string `json:"warning,omitempty"`
 }
 
 // Progress says how far an operation has come, in bytes of the file or in shares.

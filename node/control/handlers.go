@@ -22,6 +22,7 @@ const (
 	headerParams     = "Cairn-Params"   // needed/happy/total
 	headerBlockSize  = "Cairn-Block-Size"
 	headerPrivate    = "Cairn-Private"
+	headerAlone      = "Cairn-Alone"
 	headerOffset     = "Cairn-Offset"
 	headerLength     = "Cairn-Length"
 	headerVerify     = "Cairn-Verify"
@@ -209,7 +210,7 @@ func stream[T any](w http.ResponseWriter, r *http.Request, run func(context.Cont
 }
 
 func putRequest(h http.Header) (PutRequest, error) {
-	request := PutRequest{Size: -1, Private: h.Get(headerPrivate) != ""}
+	request := PutRequest{Size: -1, Private: h.Get(headerPrivate) != "", Alone: h.Get(headerAlone) != ""}
 	var err error
 	if text := h.Get(headerSize); text != "" {
 		if request.Size, err = strconv.ParseInt(text, 10, 64); err != nil || request.Size < 0 {

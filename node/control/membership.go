@@ -72,6 +72,15 @@ type Invitation struct {
 type RevokeRequest struct {
 	Member string `json:"member"`
 	Reason string `json:"reason,omitempty"`
+	// WithTheirs revokes also those whom the member let in, whom these let in, and so on.
+	WithTheirs bool `json:"with_theirs,omitempty"`
+}
+
+// Revoked says what a revocation did.
+type Revoked struct {
+	Member
+	// Theirs are those whom the member let in, directly or not, with what they are now and who vouches for them.
+	Theirs []Member `json:"theirs"`
 }
 
 // Settings are what holds for everybody in a private grid.
@@ -98,8 +107,8 @@ type Membership interface {
 	Invite(ctx context.Context, request InviteRequest) (Invitation, error)
 	Invitations(ctx context.Context) ([]Invitation, error)
 	CancelInvitation(ctx context.Context, id string) (Invitation, error)
-	// Revoke returns the member whose membership it ended.
-	Revoke(ctx context.Context, request RevokeRequest) (Member, error)
+	// Revoke returns the member whose membership it ended, and what that means for others.
+	Revoke(ctx context.Context, request RevokeRequest) (Revoked, error)
 	// RemoveDevice takes a node away from the person to whom this node belongs, and returns it.
 	RemoveDevice(ctx context.Context, device string) (Device, error)
 	GridSettings(ctx context.Context) (Settings, error)
@@ -130,8 +139,8 @@ func (c *Client) CancelInvitation(ctx context.Context, id string) (Invitation, e
 }
 
 // Revoke ends a membership.
-func (c *Client) Revoke(ctx context.Context, request RevokeRequest) (Member, error) {
-	return order[Member](ctx, c, "/v1/revoke", request)
+func (c *Client) Revoke(ctx context.Context, request RevokeRequest) (Revoked, error) {
+	return order[Revoked](ctx, c, "/v1/revoke", request)
 }
 
 // RemoveDevice takes a device away from the person to whom the node belongs: its name, its id or the end of one.

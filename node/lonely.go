@@ -1,0 +1,75 @@
+package node
+
+import (
+	"fmt"
+	"strings"
+
+	"cairn/node/control"
+	"cairn/share"
+)
+
+// A company is who would take shares of this node now.
+type company struct {
+	storing int // others that store and answer
+	denying int // that do not admit this node
+	away    int // that do not answer
+	// out says why the node is no member of its private grid, empty where it is.
+	out string
+}
+
+func (n *Node) company() company {
+	var c company
+	for _, p := range n.host.Peers() {
+		switch {
+		case p.Denies:
+			c.denying++
+		case p.Problem != "":
+		case p.Storage && p.Responsive:
+			c.storing++
+		case !p.Responsive:
+			c.away++
+		}
+	}
+	if n.roster != nil {
+		if err := n.roster.Admit(n.dir.id); err != nil {
+			c.out = strings.TrimSuffix(err.Error(), ": "+share.ErrDenied.Error())
+		}
+	}
+	return c
+}
+
+// alone says why what is stored now stays on this node's disk, empty where others take shares.
+func (c company) alone() string {
+	switch {
+	case c.out != "":
+		return c.out
+	case c.storing > 0:
+		return ""
+	case c.denying > 0 && c.away > 0:
+		return fmt.Sprintf("%d other nodes do not admit this one, and %d do not answer", c.denying, c.away)
+	case c.denying > 0:
+		return fmt.Sprintf("%d other nodes do not admit this one, and there are no others", c.denying)
+	case c.away > 0:
+		return fmt.Sprintf("%d other nodes are known, and none answers that stores", c.away)
+	}
+	return "no other node of the grid stores yet"
+}
+
+// mayStore refuses what a person would take for stored on the grid while the grid does not take it.
+func (n *Node) mayStore(c company) error {
+	if c.out == "" && (c.storing > 0 || c.denying == 0) {
+		return nil
+	}
+	return &control.Error{
+		Code: control.CodeRefused, Message: "store: " + c.alone(),
+		Hint: "an introducer of the grid can tell why, and invite you again; --alone stores the file on the disk of this node, and nowhere else",
+	}
+}
+
+// warning says that only this node has what was stored.
+func (n *Node) warning(c company) string {
+	if why := c.alone(); why != "" && n.disk != nil {
+		return "the file is on the disk of this node only: " + why + "; store it again when others take it"
+	}
+	return ""
+}
