@@ -176,11 +176,23 @@ func TestReadOnly(t *testing.T) {
 			if _, err := store.Scrub(t.Context(), 0); !errors.Is(err, share.ErrReadOnly) {
 				t.Errorf("scrub: %v", err)
 			}
+			w.version = len(w.versions)
+			w.checkVersions(t, store)
+			if err := w.putBatch(t.Context(), store); !errors.Is(err, share.ErrReadOnly) {
+				t.Errorf("put a batch: %v", err)
+			}
+			if err := store.SetHead(t.Context(), w.name.update(4, w.files[0], nil, share.Retention{})); !errors.Is(err, share.ErrReadOnly) {
+				t.Errorf("set head: %v", err)
+			}
+			if _, err := store.CollectDue(t.Context(), 0); !errors.Is(err, share.ErrReadOnly) {
+				t.Errorf("collect: %v", err)
+			}
+			held := len(w.files) + len(w.batch) + 1
 			listed := 0
-			if err := store.Each(t.Context(), func(share.StorageIndex) error { listed++; return nil }); err != nil || listed != len(w.files) {
+			if err := store.Each(t.Context(), func(share.StorageIndex) error { listed++; return nil }); err != nil || listed != held {
 				t.Errorf("each: %d, %v", listed, err)
 			}
-			if stats, err := store.Stats(t.Context()); err != nil || stats.Shares != 4 {
+			if stats, err := store.Stats(t.Context()); err != nil || stats.Shares != int64(held) || stats.Names != 1 {
 				t.Errorf("stats: %+v, %v", stats, err)
 			}
 			if space, err := store.Space(t.Context()); err != nil || space.Free != 0 {

@@ -370,6 +370,11 @@ func (r *replay) retire() error {
 		}
 		return err
 	}
+	for key := range r.committer.index.memory {
+		if r.whole && key[0] == namePrefix && len(key) == 1+len(share.Name{}) {
+			r.touched[share.Name([]byte(key[1:]))] = true
+		}
+	}
 	for name := range r.touched {
 		if err := retire(name); err != nil {
 			return err
