@@ -21,9 +21,10 @@ type ClientOptions struct {
 	// ReadTimeout is how long the peer may take for the next frame of the read it is at. The default is ten seconds.
 	ReadTimeout time.Duration
 	// WriteTimeout is how long an upload may wait for the peer to take data, and how long a commit may wait without any
-	// sign of life. The default is one minute.
+	// sign of life; the same for a head and a batch. The default is one minute.
 	WriteTimeout time.Duration
-	// Questions is how many questions are asked at a time, each on a stream of its own. The default is eight.
+	// Questions is how many questions are asked at a time, each on a stream of its own; so many again about heads, and so many
+	// batches. The default is eight.
 	Questions int
 	// ReadStreams is how many streams are used to read. The default is two.
 	ReadStreams int
@@ -60,6 +61,8 @@ func (o ClientOptions) withDefaults() ClientOptions {
 // A Client is the Store of one peer. It opens streams when they are needed and keeps some of them. It is safe for
 // concurrent use.
 //
+// What a peer of an older version cannot do, which is to keep heads or to take batches, gives ErrVersion.
+//
 // The errors that the peer reports unwrap to the sentinel errors of package share. A peer that cannot be reached, breaks
 // off or does not answer in time gives ErrUnavailable, one that does not speak the protocol ErrVersion, and one that
 // speaks it wrongly ErrCorrupt. A context that ends gives its own error; when it ends by its deadline, ErrUnavailable too.
@@ -69,6 +72,8 @@ type Client struct {
 	options ClientOptions
 
 	ask   askPool
+	head  askPool
+	batch askPool
 	read  readPool
 	write writePool
 
@@ -80,9 +85,11 @@ type Client struct {
 }
 
 var (
-	_ share.Store   = (*Client)(nil)
-	_ share.Resumer = (*Client)(nil)
-	_ share.Spacer  = (*Client)(nil)
+	_ share.Store     = (*Client)(nil)
+	_ share.Resumer   = (*Client)(nil)
+	_ share.Spacer    = (*Client)(nil)
+	_ share.HeadStore = (*Client)(nil)
+	_ share.Batcher   = (*Client)(nil)
 )
 
 // NewClient returns the store of a peer. It opens no stream before the first use.
@@ -90,7 +97,9 @@ func NewClient(streams StreamOpener, id share.ServerID, options ClientOptions) *
 	options = options.withDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Client{opener: streams, id: id, options: options, ctx: ctx, cancel: cancel}
-	c.ask.slots = make(chan struct{}, options.Questions)
+	for pool, name := range map[*askPool]string{&c.ask: Ask, &c.head: Head, &c.batch: Batch} {
+		pool.name, pool.slots = name, make(chan struct{}, options.Questions)
+	}
 	c.write.active = make(map[uploadKey]*writeStream)
 	c.read.opening = make(chan struct{}, 1)
 	return c
@@ -106,6 +115,8 @@ func (c *Client) Close() error {
 	c.mu.Unlock()
 	c.cancel()
 	c.ask.close()
+	c.head.close()
+	c.batch.close()
 	c.group.Wait()
 	return nil
 }

@@ -13,8 +13,9 @@ import (
 	"cairn/share"
 )
 
-// askPool keeps the streams on which questions are asked, one at a time on each.
+// askPool keeps the streams of one protocol on which questions are asked, one at a time on each.
 type askPool struct {
+	name  string
 	slots chan struct{} // one for each question under way
 
 	mu     sync.Mutex // guards what follows
@@ -77,23 +78,28 @@ func (c *Client) question(ctx context.Context, m wire.Message, answer func(*wire
 		defer cancel()
 		ctx = limit
 	}
+	return c.onStream(ctx, &c.ask, func(s *askStream) error { return c.exchange(ctx, s, m, answer) })
+}
+
+// onStream has an exchange with the peer on a stream of the pool.
+func (c *Client) onStream(ctx context.Context, pool *askPool, exchange func(*askStream) error) error {
 	select {
-	case c.ask.slots <- struct{}{}:
-		defer func() { <-c.ask.slots }()
+	case pool.slots <- struct{}{}:
+		defer func() { <-pool.slots }()
 	case <-ctx.Done():
 		return c.cause(ctx, ctx.Err())
 	}
 	for {
-		s := c.ask.get()
+		s := pool.get()
 		kept := s != nil
 		if !kept {
-			stream, err := c.stream(ctx, Ask)
+			stream, err := c.stream(ctx, pool.name)
 			if err != nil {
 				return c.cause(ctx, err)
 			}
 			s = &askStream{stream: stream, in: wire.NewReader(stream)}
 		}
-		err := c.exchange(ctx, s, m, answer)
+		err := exchange(s)
 		// The peer may have closed a kept stream at any time; nothing that is asked here does harm when asked twice.
 		if kept && broken(err) && ctx.Err() == nil && c.ctx.Err() == nil {
 			continue

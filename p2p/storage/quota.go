@@ -23,11 +23,20 @@ func (c *conn) mayHave(ctx context.Context, asked int64) error {
 	if c.server.options.Quota == nil {
 		return nil
 	}
-	standing, err := c.server.options.Quota.Standing(ctx, c.peer)
+	standing, err := c.counted(ctx)
 	if err != nil {
 		return err
 	}
 	return standing.Check(asked)
+}
+
+// counted returns the standing of the peer, with what is being stored for it at the moment.
+func (c *conn) counted(ctx context.Context) (share.Standing, error) {
+	// In this order: what is stored in between counts twice, not never.
+	growing := c.server.growing.bytes(c.peer)
+	standing, err := c.server.options.Quota.Standing(ctx, c.peer)
+	standing.Used += growing
+	return standing, err
 }
 
 // createWithin begins an upload if the quota allows it. The store counts the upload once it is there, without what it
@@ -37,7 +46,7 @@ func (c *conn) createWithin(ctx context.Context, u share.Upload) (share.Writer, 
 		return c.server.store.Create(ctx, u)
 	}
 	defer c.server.growing.lock(c.peer)()
-	before, err := c.server.options.Quota.Standing(ctx, c.peer)
+	before, err := c.counted(ctx)
 	if err == nil {
 		err = before.Check(0)
 	}
@@ -48,7 +57,7 @@ func (c *conn) createWithin(ctx context.Context, u share.Upload) (share.Writer, 
 	if err != nil {
 		return nil, err
 	}
-	after, err := c.server.options.Quota.Standing(ctx, c.peer)
+	after, err := c.counted(ctx)
 	if err == nil {
 		err = after.Check(0)
 	}
@@ -99,7 +108,7 @@ func (c *conn) standing(ctx context.Context) (wire.Standing, error) {
 	return wire.Standing{Used: max(used, 0), Limit: share.NoLimit}, err
 }
 
-// peerLocks has one lock for each peer that needs it at the moment.
+// peerLocks has one lock for each peer that needs it at the moment, and counts what is being stored for the peer.
 type peerLocks struct {
 	mu    sync.Mutex
 	peers map[share.ServerID]*peerLock
@@ -107,26 +116,78 @@ type peerLocks struct {
 
 type peerLock struct {
 	sync.Mutex
-	users int // who have it or wait for it; guarded by the mutex of peerLocks
+	users  int // who have it or wait for it, and who store something; guarded by the mutex of peerLocks, as is what follows
+	growth growth
+}
+
+func newPeerLocks() peerLocks { return peerLocks{peers: make(map[share.ServerID]*peerLock)} }
+
+// use counts a user in. Its caller holds the mutex.
+func (l *peerLocks) use(peer share.ServerID) *peerLock {
+	p := l.peers[peer]
+	if p == nil {
+		p = &peerLock{growth: growth{changed: make(chan struct{})}}
+		l.peers[peer] = p
+	}
+	p.users++
+	return p
+}
+
+// leave counts a user out. Its caller holds the mutex.
+func (l *peerLocks) leave(peer share.ServerID, p *peerLock) {
+	if p.users--; p.users == 0 {
+		delete(l.peers, peer)
+	}
 }
 
 // lock waits for the lock of a peer and returns what gives it back.
 func (l *peerLocks) lock(peer share.ServerID) (unlock func()) {
 	l.mu.Lock()
-	p := l.peers[peer]
-	if p == nil {
-		p = &peerLock{}
-		l.peers[peer] = p
-	}
-	p.users++
+	p := l.use(peer)
 	l.mu.Unlock()
 	p.Lock()
 	return func() {
 		p.Unlock()
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if p.users--; p.users == 0 {
-			delete(l.peers, peer)
-		}
+		l.leave(peer, p)
 	}
+}
+
+// bytes returns how much is being stored for a peer.
+func (l *peerLocks) bytes(peer share.ServerID) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.peers[peer]; p != nil {
+		return p.growth.bytes
+	}
+	return 0
+}
+
+// add counts what is going to be stored for a peer, until release.
+func (l *peerLocks) add(peer share.ServerID, bytes int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.use(peer).growth.bytes += bytes
+}
+
+// release ends an add.
+func (l *peerLocks) release(peer share.ServerID, bytes int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.peers[peer]
+	p.growth.bytes -= bytes
+	close(p.growth.changed)
+	p.growth.changed = make(chan struct{})
+	l.leave(peer, p)
+}
+
+// under returns what is closed when less is being stored for a peer, nil where nothing is.
+func (l *peerLocks) under(peer share.ServerID) <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.peers[peer]; p != nil && p.growth.bytes > 0 {
+		return p.growth.changed
+	}
+	return nil
 }

@@ -131,7 +131,7 @@ func TestViolations(t *testing.T) {
 // TestGarbage sends random bytes to every protocol.
 func TestGarbage(t *testing.T) {
 	p := newPair(t)
-	for _, name := range []string{storage.Ask, storage.Read, storage.Write} {
+	for _, name := range []string{storage.Ask, storage.Read, storage.Write, storage.Head, storage.Batch} {
 		for seed := range 20 {
 			s := p.raw(t, name)
 			s.say(storetest.NewFile(t, uint64(seed), 1, 1, 4096, 3000).Plain)
@@ -154,6 +154,8 @@ func TestTruncated(t *testing.T) {
 		storage.Ask:   frames(t, wire.Numbers{Indexes: []share.StorageIndex{{1}}}),
 		storage.Read:  frames(t, wire.Read{Length: 10}),
 		storage.Write: upload(t, f, 0),
+		storage.Head:  setHead(t, f),
+		storage.Batch: put(t, f.Whole(1)),
 	} {
 		for n := range stream {
 			s := p.raw(t, name)
@@ -164,6 +166,7 @@ func TestTruncated(t *testing.T) {
 			if err := s.hear(); err == nil {
 				t.Fatalf("%s cut after %d bytes was answered", name, n)
 			}
+			s.Reset() // a peer has only so many streams
 		}
 	}
 	held, err := store.Numbers(t.Context(), []share.StorageIndex{f.Index})
@@ -184,7 +187,7 @@ func TestDrip(t *testing.T) {
 	p := connect(t, memory.New(memory.Options{}), storage.ServerOptions{Timeout: 400 * time.Millisecond}, storage.ClientOptions{})
 	f := storetest.NewFile(t, 1, 1, 2, 4096, 4000)
 	for name, stream := range map[string][]byte{
-		storage.Ask: frames(t, wire.Numbers{Indexes: []share.StorageIndex{{1}, {2}}}), storage.Write: upload(t, f, 0),
+		storage.Ask: frames(t, wire.Numbers{Indexes: []share.StorageIndex{{1}, {2}}}), storage.Write: upload(t, f, 0), storage.Batch: put(t, f.Whole(1)),
 	} {
 		s := p.raw(t, name)
 		tick := time.NewTicker(20 * time.Millisecond)
@@ -255,7 +258,7 @@ func TestStreamLimit(t *testing.T) {
 	limit := storage.Limit{PerPeer: 3}
 	p := connect(t, memory.New(memory.Options{}), storage.ServerOptions{Streams: limit, ReadStreams: limit}, storage.ClientOptions{Questions: 1})
 	for name, request := range map[string]wire.Message{
-		storage.Ask: wire.Space{}, storage.Read: wire.Open{}, storage.Write: wire.Have{},
+		storage.Ask: wire.Space{}, storage.Read: wire.Open{}, storage.Write: wire.Have{}, storage.Head: wire.History{}, storage.Batch: wire.Fetch{},
 	} {
 		var open []*raw
 		for range 3 {

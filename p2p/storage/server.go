@@ -28,7 +28,7 @@ type ServerOptions struct {
 	Timeout time.Duration
 	// Idle is how long a stream may be open between two messages. The default is ten minutes.
 	Idle time.Duration
-	// Streams limits the streams that are open for questions, and again those for uploads. The default is 64 per peer and
+	// Streams limits the streams that are open for questions, and again those for uploads, heads and batches each. The default is 64 per peer and
 	// 4096 in total.
 	Streams Limit
 	// ReadStreams limits the streams that are open to read shares. The default is 16 per peer and 4096 in total.
@@ -37,6 +37,8 @@ type ServerOptions struct {
 	Uploads Limit
 	// Reads is how many reads are served at a time, each with a buffer of 256 KiB; others wait. The default is 256.
 	Reads int
+	// Bodies is how many large requests are taken at a time, each with up to 11 MiB of memory; others wait. The default is 16.
+	Bodies int
 	// Readers is how many shares are kept open for peers that read them. The default is 256.
 	Readers int
 }
@@ -57,6 +59,9 @@ func (o ServerOptions) withDefaults() ServerOptions {
 	if o.Reads <= 0 {
 		o.Reads = 256
 	}
+	if o.Bodies <= 0 {
+		o.Bodies = 16
+	}
 	if o.Readers <= 0 {
 		o.Readers = 256
 	}
@@ -72,6 +77,8 @@ type Server struct {
 	reads   chan struct{}
 	readers *readers
 	growing peerLocks // for what is counted for a peer
+	bodies  peerLocks // for large bodies
+	large   chan struct{}
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -91,16 +98,24 @@ func NewServer(store share.Store, options ServerOptions) *Server {
 		uploads: newCounter("uploads", options.Uploads),
 		reads:   make(chan struct{}, options.Reads),
 		readers: newReaders(store, options.Readers),
-		growing: peerLocks{peers: make(map[share.ServerID]*peerLock)},
+		growing: newPeerLocks(),
+		bodies:  newPeerLocks(),
+		large:   make(chan struct{}, options.Bodies),
 		streams: make(map[network.Stream]struct{}),
 	}
 }
 
-// Register makes the server answer on the protocols of the package.
+// Register makes the server answer on the protocols of the package, as far as its store can do what they ask.
 func (s *Server) Register(h Registrar) {
 	h.Handle(Ask, s.handler(newCounter("streams for questions", s.options.Streams), (*conn).serveAsk))
 	h.Handle(Read, s.handler(newCounter("streams to read", s.options.ReadStreams), (*conn).serveRead))
 	h.Handle(Write, s.handler(newCounter("streams to write", s.options.Streams), (*conn).serveWrite))
+	if _, ok := s.store.(share.HeadStore); ok {
+		h.Handle(Head, s.handler(newCounter("streams for heads", s.options.Streams), (*conn).serveHead))
+	}
+	if _, ok := s.store.(share.Batcher); ok {
+		h.Handle(Batch, s.handler(newCounter("streams for batches", s.options.Streams), (*conn).serveBatch))
+	}
 }
 
 // Close resets every stream and returns when no handler runs any more. The store stays open.

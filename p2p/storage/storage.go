@@ -1,8 +1,9 @@
 // Package storage serves a share.Store to peers over the storage protocol, and is a share.Store for the caller of a peer.
 //
-// A Server answers on three protocols, so that a bulk transfer never stands in front of a question: "ask/2" for small
-// questions, "read/1" for pipelined reads of shares, "write/2" for uploads. docs/protocol.md specifies them. A Client
-// is one peer's store, seen from here: every method of share.Store works on it as on a local store, within deadlines.
+// A Server answers on five protocols, so that a bulk transfer never stands in front of a question: "ask/2" for small
+// questions, "read/1" for pipelined reads of shares, "write/2" for uploads, "head/1" for the heads of mutable names and "batch/1" for
+// many small shares at once. docs/protocol.md specifies them. A Client is one peer's store, seen from here: every method of share.Store
+// works on it as on a local store, within deadlines.
 package storage
 
 import (
@@ -19,6 +20,8 @@ const (
 	Ask   = "ask/2"
 	Read  = "read/1"
 	Write = "write/2"
+	Head  = "head/1"
+	Batch = "batch/1"
 )
 
 // A Registrar lets a Server answer on a protocol. p2p.Host is one.

@@ -37,6 +37,19 @@ const (
 	KindAppended Kind = 0x34
 	KindCommit   Kind = 0x35
 	KindRelease  Kind = 0x36
+
+	KindHeads     Kind = 0x40
+	KindHeldHeads Kind = 0x41
+	KindSetHead   Kind = 0x42
+	KindConflict  Kind = 0x43
+	KindHistory   Kind = 0x44
+	KindRecords   Kind = 0x45
+
+	KindPut      Kind = 0x50
+	KindStored   Kind = 0x51
+	KindFailures Kind = 0x52
+	KindFetch    Kind = 0x53
+	KindFetched  Kind = 0x54
 )
 
 // rowPrefix is the length of the block length in front of the digests of a row.
@@ -53,7 +66,9 @@ func (k Kind) limit() int {
 	case KindRow:
 		return maxRow
 	case KindError, KindDone, KindNumbers, KindHeld, KindUploads, KindProgress, KindRenew, KindSpace, KindOffer, KindUsage, KindStanding,
-		KindOpen, KindOpened, KindRead, KindCreate, KindHave, KindBlocks, KindAppended, KindCommit, KindRelease:
+		KindOpen, KindOpened, KindRead, KindCreate, KindHave, KindBlocks, KindAppended, KindCommit, KindRelease,
+		KindHeads, KindHeldHeads, KindSetHead, KindConflict, KindHistory, KindRecords,
+		KindPut, KindStored, KindFailures, KindFetch, KindFetched:
 		return MaxControl
 	}
 	return -1

@@ -71,6 +71,33 @@ var samples = []sample{
 	sampleOf(wire.Appended{Count: 12}),
 	sampleOf(wire.Commit{Root: make([]byte, wire.MaxRoot)}),
 	sampleOf(wire.Release{}),
+	sampleOf(wire.Heads{Names: []share.Name{{1}}, Shares: true}),
+	sampleOf(wire.Heads{Names: make([]share.Name, share.MaxHeadNames)}),
+	sampleOf(wire.HeldHeads{Body: wire.MaxBody}),
+	sampleOf(wire.SetHead{Name: share.Name{1}, Record: []byte("record"), Replaces: share.Digest{2}, Lease: 5, Versions: 3, Age: 9, Adds: 2, Body: 64}),
+	sampleOf(wire.SetHead{
+		Record: make([]byte, share.MaxHeadRecord), Lease: -1, Versions: share.MaxHistory, Age: math.MaxInt64 / 1_000_000,
+		Adds: share.MaxHeadIndexes, Drops: share.MaxHeadIndexes, Shares: share.MaxBatchShares, Body: wire.MaxBody,
+	}),
+	sampleOf(wire.Conflict{Record: []byte{}}),
+	sampleOf(wire.Conflict{Record: make([]byte, share.MaxHeadRecord)}),
+	sampleOf(wire.History{Name: share.Name{3}}),
+	sampleOf(wire.Records{Count: share.MaxHistory, Body: 5000}),
+	sampleOf(wire.Put{Shares: share.MaxBatchShares, Body: wire.MaxBody, Lease: 1 << 40}),
+	sampleOf(wire.Stored{Failed: 3}),
+	sampleOf(wire.Failures{Entries: []wire.Failure{{At: 0, Code: 2, Text: "corrupt"}, {At: 4095, Code: wire.CodeInternal}}}),
+	sampleOf(longFailures()),
+	sampleOf(wire.Fetch{Count: share.MaxBatchShares}),
+	sampleOf(wire.Fetched{Shares: 1, Body: 500}),
+}
+
+// longFailures is the largest message of its kind.
+func longFailures() wire.Failures {
+	var m wire.Failures
+	for i := range 200 {
+		m.Entries = append(m.Entries, wire.Failure{At: 3000 + i, Code: wire.CodeInternal, Text: strings.Repeat("x", wire.MaxText)})
+	}
+	return m
 }
 
 func TestRoundTrip(t *testing.T) {
@@ -94,8 +121,8 @@ func TestRoundTrip(t *testing.T) {
 			t.Errorf("%T: %s", s.message, diff)
 		}
 	}
-	if len(seen) != 20 {
-		t.Errorf("samples of %d kinds of messages, want all 20", len(seen))
+	if len(seen) != 31 {
+		t.Errorf("samples of %d kinds of messages, want all 31", len(seen))
 	}
 }
 
@@ -115,6 +142,20 @@ func TestGolden(t *testing.T) {
 		{wire.Read{Number: 2, Offset: 65536, Length: 1000}, "22 00000030 a4 01 5820" + strings.Repeat("00", 32) + "02 02 03 1a00010000 04 1903e8"},
 		{wire.Create{Number: 1, Needed: 3, Total: 10, BlockSize: 4096, Size: -1, Lease: 1}, "30 00000021 a7 01 50" + strings.Repeat("00", 16) + "0201 0303 040a 05191000 0620 0701"},
 		{wire.Commit{Root: []byte{0xa0}}, "35 00000004 a1 01 41a0"},
+		{wire.Heads{Names: []share.Name{{}}, Shares: true}, "40 00000027 a2 01 81 5820" + strings.Repeat("00", 32) + "02 f5"},
+		{wire.HeldHeads{Body: 6}, "41 00000003 a1 01 06"},
+		{
+			wire.SetHead{Record: []byte{1}, Lease: -1, Versions: 2, Age: 3, Adds: 4, Drops: 5, Shares: 6, Body: 7},
+			"42 00000058 aa 01 5820" + strings.Repeat("00", 32) + "02 4101 03 5820" + strings.Repeat("00", 32) + "0420 0502 0603 0704 0805 0906 0a07",
+		},
+		{wire.Conflict{}, "43 00000003 a1 01 40"},
+		{wire.History{}, "44 00000024 a1 01 5820" + strings.Repeat("00", 32)},
+		{wire.Records{Count: 1, Body: 2}, "45 00000005 a2 0101 0202"},
+		{wire.Put{Shares: 1, Body: 2, Lease: 3}, "50 00000007 a3 0101 0202 0303"},
+		{wire.Stored{Failed: 1}, "51 00000003 a1 0101"},
+		{wire.Failures{Entries: []wire.Failure{{At: 1, Code: 2, Text: "x"}}}, "52 00000008 a1 01 81 83 01 02 6178"},
+		{wire.Fetch{Count: 1}, "53 00000003 a1 0101"},
+		{wire.Fetched{Shares: 1, Body: 2}, "54 00000005 a2 0101 0202"},
 	} {
 		want, err := hex.DecodeString(strings.ReplaceAll(c.frame, " ", ""))
 		if err != nil {
@@ -152,6 +193,31 @@ func TestLimits(t *testing.T) {
 		{wire.Blocks{Count: -1}, share.ErrCorrupt},
 		{wire.Appended{Count: -1}, share.ErrCorrupt},
 		{wire.Commit{Root: make([]byte, wire.MaxRoot+1)}, share.ErrTooLarge},
+		{wire.Heads{}, share.ErrCorrupt},
+		{wire.Heads{Names: make([]share.Name, share.MaxHeadNames+1)}, share.ErrTooLarge},
+		{wire.HeldHeads{Body: wire.MaxBody + 1}, share.ErrTooLarge},
+		{wire.HeldHeads{Body: -1}, share.ErrTooLarge},
+		{wire.SetHead{Record: make([]byte, share.MaxHeadRecord+1)}, share.ErrTooLarge},
+		{wire.SetHead{Versions: share.MaxHistory + 1}, share.ErrCorrupt},
+		{wire.SetHead{Versions: -1}, share.ErrCorrupt},
+		{wire.SetHead{Age: -1}, share.ErrCorrupt},
+		{wire.SetHead{Age: math.MaxInt64/1_000_000 + 1}, share.ErrCorrupt},
+		{wire.SetHead{Adds: share.MaxHeadIndexes + 1}, share.ErrTooLarge},
+		{wire.SetHead{Drops: share.MaxHeadIndexes + 1}, share.ErrTooLarge},
+		{wire.SetHead{Shares: -1}, share.ErrTooLarge},
+		{wire.SetHead{Body: wire.MaxBody + 1}, share.ErrTooLarge},
+		{wire.Conflict{Record: make([]byte, share.MaxHeadRecord+1)}, share.ErrTooLarge},
+		{wire.Records{Count: share.MaxHistory + 1}, share.ErrTooLarge},
+		{wire.Put{Shares: share.MaxBatchShares + 1}, share.ErrTooLarge},
+		{wire.Stored{Failed: share.MaxBatchShares + 1}, share.ErrTooLarge},
+		{wire.Failures{}, share.ErrTooLarge},
+		{wire.Failures{Entries: make([]wire.Failure, 201)}, share.ErrTooLarge},
+		{wire.Failures{Entries: []wire.Failure{{At: 2, Code: 1}, {At: 2, Code: 1}}}, share.ErrCorrupt},
+		{wire.Failures{Entries: []wire.Failure{{At: -1, Code: 1}}}, share.ErrCorrupt},
+		{wire.Failures{Entries: []wire.Failure{{At: share.MaxBatchShares, Code: 1}}}, share.ErrCorrupt},
+		{wire.Failures{Entries: []wire.Failure{{At: 1}}}, share.ErrVersion},
+		{wire.Fetch{Count: share.MaxBatchShares + 1}, share.ErrTooLarge},
+		{wire.Fetched{Shares: share.MaxBatchShares + 1}, share.ErrTooLarge},
 		{wire.Error{Code: 0}, share.ErrVersion},
 		{wire.Error{Code: 200}, share.ErrVersion},
 		{wire.Error{Code: 1, Text: "bell\a"}, share.ErrCorrupt},

@@ -37,7 +37,7 @@ func wantHead(t *testing.T, store share.HeadStore, name share.Name, want []byte)
 	t.Helper()
 	held, err := store.Heads(t.Context(), []share.Name{name}, false)
 	if err != nil || len(held) != 1 || !bytes.Equal(held[0].Record, want) {
-		t.Errorf("head: %v, %v; want %x", held, err, want)
+		t.Errorf("head: %d answers, %v; want the record %x", len(held), err, want[:min(len(want), 10)])
 	}
 }
 
@@ -55,7 +55,7 @@ func wantConflict(t *testing.T, what string, err error, name share.Name, record 
 	t.Helper()
 	conflict, ok := errors.AsType[*share.ConflictError](err)
 	if !ok || !errors.Is(err, share.ErrConflict) || conflict.Name != name || !bytes.Equal(conflict.Record, record) {
-		t.Errorf("%s: got %v, want a conflict with %x", what, err, record)
+		t.Errorf("%s: got %v, want a conflict with the record %x", what, err, record[:min(len(record), 10)])
 	}
 }
 
@@ -90,7 +90,7 @@ func (s Suite) testHeads(t *testing.T) {
 		}
 		for i, want := range [][]byte{b.Record, nil, a.Record, b.Record} {
 			if !bytes.Equal(held[i].Record, want) {
-				t.Errorf("head %d: %x, want %x", i, held[i].Record, want)
+				t.Errorf("head %d: another record", i)
 			}
 		}
 		if shares {
