@@ -107,7 +107,7 @@ func (a *aliases) find(ctx context.Context, alias string) (capability.Capability
 	}
 	if err != nil {
 		return c, &control.Error{
-			Code: control.CodeNotFound, Message: fmt.Sprintf("%s: there is no alias %s", alias+":", alias),
+			Code: control.CodeNotFound, Message: fmt.Sprintf("there is no alias %s: here", alias),
 			Hint: "\"cairn alias list\" shows those that there are; a file on disk whose name has a colon is written ./NAME",
 		}
 	}
@@ -171,7 +171,7 @@ func (a *aliases) set(ctx context.Context, alias string, c capability.Capability
 	_, err := a.n.names().Link(ctx, root, path, dir.Entry{Capability: c}, tree.LinkOptions{})
 	if errors.Is(err, share.ErrExists) {
 		return &control.Error{
-			Code: control.CodeFailed, Message: fmt.Sprintf("%s:: the alias stands for something else", alias), Hint: "\"cairn alias remove " + alias + "\" first",
+			Code: control.CodeFailed, Message: fmt.Sprintf("the alias %s: stands for something else", alias), Hint: "\"cairn alias remove " + alias + "\" first",
 		}
 	}
 	if err != nil {
@@ -218,7 +218,7 @@ func (a api) SetAlias(ctx context.Context, request control.AliasRequest) (contro
 		return control.Alias{}, &control.Error{Code: control.CodeMalformed, Message: "home: is the root directory, and stays it"}
 	}
 	if known, err := a.n.aliases.find(ctx, alias); err == nil && request.Target == "" {
-		return aliasOf(alias, known), &control.Error{Code: control.CodeFailed, Message: alias + ":: the alias exists already"}
+		return aliasOf(alias, known), &control.Error{Code: control.CodeFailed, Message: fmt.Sprintf("the alias %s: exists already", alias)}
 	}
 	var c capability.Capability
 	if request.Target == "" {

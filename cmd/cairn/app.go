@@ -39,7 +39,9 @@ func verbs(a *app) []*cobra.Command {
 		newInitCommand(a), newRecoverCommand(a), newAccountCommand(a), newGridCommand(a), newJoinCommand(a), newUpCommand(a), newStopCommand(a), newServiceCommand(a),
 		newStatusCommand(a), newPeersCommand(a), newEventsCommand(a), newDoctorCommand(a),
 		newPutCommand(a), newGetCommand(a), newCatCommand(a), newStatCommand(a),
-		newMkdirCommand(a), newLsCommand(a), newRmCommand(a),
+		newMkdirCommand(a), newLsCommand(a), newTreeCommand(a), newCpCommand(a), newMvCommand(a), newRmCommand(a), newLnCommand(a),
+		newFindCommand(a), newDuCommand(a), newHistoryCommand(a), newRestoreCommand(a), newAliasCommand(a),
+		newManifestCommand(a), newMaintainCommand(a),
 		newCheckCommand(a), newRepairCommand(a),
 		newCapCommand(a), newCIDCommand(a),
 		newConfigCommand(a), newVersionCommand(a), newManCommand(a),
@@ -51,7 +53,7 @@ func verbs(a *app) []*cobra.Command {
 func execute(ctx context.Context, args []string, s streams) int {
 	a := &app{streams: s}
 	root := newRoot(a)
-	root.SetArgs(args)
+	root.SetArgs(dashes(args))
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
@@ -81,6 +83,8 @@ into shares of which some are enough to give them back, and spread over the memb
   cairn invite --name sister             print what a friend has to type
   cairn put holiday.mp4                  store a file, print its capability
   cairn get CAPABILITY -o copy.mp4       read it back, anywhere on the grid
+  cairn cp plan.txt home:docs/           give it a name instead
+  cairn ls -l home:docs                  see what is there
   cairn demo                             see it all happen on this machine alone`,
 		SilenceErrors: true,
 		SilenceUsage:  true,

@@ -17,21 +17,29 @@ import (
 
 // checkOptions say how thoroughly to check.
 type checkOptions struct {
-	verify, repair bool
+	verify, repair, recursive bool
 }
 
 func newCheckCommand(a *app) *cobra.Command {
 	o := &checkOptions{}
 	cmd := &cobra.Command{
-		Use:   "check CAPABILITY",
+		Use:   "check CAPABILITY|PATH",
 		Short: "show how healthy a file is",
 		Long: help(`Asks the servers which shares of a file they hold. With --verify every share is downloaded and every byte of it checked;
 bad ones are named with the peer that holds them. With --repair missing and bad shares are made anew. A verify
-capability is enough for all of it. The status is 0 as long as the file can be recovered.`,
-			statusNotFound, statusNotEnough),
-		Example: "  cairn check --verify cairn:file-verify:bafy...",
-		Args:    cobra.ExactArgs(1),
+capability is enough for all of it, except for what can change. The status is 0 as long as the file can be recovered.
+
+With -r everything below a directory is checked, each thing once however often it is linked, the directories themselves
+included; what is not healthy is listed.
+
+`+pathHelp, statusNotFound, statusNotEnough),
+		Example:           "  cairn check --verify cairn:file-verify:bafy...\n  cairn check -r home:\n  cairn check -r --repair home:docs",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeTargets(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.recursive {
+				return runCheckTree(cmd.Context(), a, o, "check", args[0])
+			}
 			if o.repair {
 				return runRepair(cmd.Context(), a, o, args[0])
 			}
@@ -40,29 +48,38 @@ capability is enough for all of it. The status is 0 as long as the file can be r
 	}
 	cmd.Flags().BoolVar(&o.verify, "verify", false, "download and check every share")
 	cmd.Flags().BoolVar(&o.repair, "repair", false, "make missing and bad shares anew")
+	cmd.Flags().BoolVarP(&o.recursive, "recursive", "r", false, "everything below a directory")
 	return cmd
 }
 
 func newRepairCommand(a *app) *cobra.Command {
 	o := &checkOptions{}
 	cmd := &cobra.Command{
-		Use:   "repair CAPABILITY",
+		Use:   "repair CAPABILITY|PATH",
 		Short: "make the missing shares of a file anew",
 		Long: help(`Makes the missing shares of a file anew from those that are left, and stores them on servers that have none. With
 --verify every share is downloaded and checked first, and bad ones are replaced too. A verify capability is enough:
-who repairs a file need not be able to read it. Interrupted, it goes on where it stopped.`,
-			statusNotFound, statusNotEnough, statusRefused),
-		Args: cobra.ExactArgs(1),
+who repairs an immutable file need not be able to read it. Interrupted, it goes on where it stopped. With -r everything below a
+directory is repaired.
+
+`+pathHelp, statusNotFound, statusNotEnough, statusRefused),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeTargets(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.recursive {
+				o.repair = true
+				return runCheckTree(cmd.Context(), a, o, "repair", args[0])
+			}
 			return runRepair(cmd.Context(), a, o, args[0])
 		},
 	}
 	cmd.Flags().BoolVar(&o.verify, "verify", false, "download and check every share first")
+	cmd.Flags().BoolVarP(&o.recursive, "recursive", "r", false, "everything below a directory")
 	return cmd
 }
 
 func runCheck(ctx context.Context, a *app, o *checkOptions, text string) error {
-	c, err := parseCapability(text)
+	c, err := a.opened(ctx, "check", text)
 	if err != nil {
 		return err
 	}
@@ -99,7 +116,7 @@ func (a *app) verdict(c capability.Capability, report control.Report) error {
 }
 
 func runRepair(ctx context.Context, a *app, o *checkOptions, text string) error {
-	c, err := parseCapability(text)
+	c, err := a.opened(ctx, "repair", text)
 	if err != nil {
 		return err
 	}

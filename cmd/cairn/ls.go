@@ -78,7 +78,7 @@ func (a *app) ls(ctx context.Context, client *control.Client, o *lsOptions, targ
 				fmt.Fprintln(w)
 			}
 			if b.title != "" && (len(targets) > 1 || o.recursive) {
-				fmt.Fprintln(w, b.title+":")
+				fmt.Fprintln(w, strings.TrimSuffix(b.title, ":")+":")
 			}
 			printEntries(w, o, b.entries)
 		}

@@ -70,6 +70,18 @@ func (p *progress) show(s control.Progress) {
 	p.draw(describe(s, now.Sub(p.began)))
 }
 
+// count draws the state of what is counted in things, not in bytes.
+func (p *progress) count(s control.Progress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if p.out == nil || now.Sub(p.last) < progressEvery {
+		return
+	}
+	p.last = now
+	p.draw(fmt.Sprintf("%s  %d", s.Note, s.Done))
+}
+
 // done takes the line away.
 func (p *progress) done() {
 	p.mu.Lock()

@@ -1,22 +1,29 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"cairn/node/control"
+	"cairn/share/capability"
 )
 
 func newStatCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "stat CAPABILITY",
-		Short: "show the size and the encoding of a file",
-		Long: help("Shows what a capability opens: the size of the file and how it is encoded. A verify capability is enough.",
-			statusNotFound, statusNotEnough),
-		Args: cobra.ExactArgs(1),
+		Use:   "stat CAPABILITY|PATH",
+		Short: "show what a file or directory is",
+		Long: help("Shows what a capability or a path leads to: its kind, its size, how it is encoded, and what its directory tells of it. Of an\n"+
+			"immutable file a verify capability is enough.\n\n"+pathHelp, statusNotFound, statusNotEnough, statusRefused),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeTargets(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !bare(args[0]) {
+				return a.statPath(cmd.Context(), args[0])
+			}
 			c, err := parseCapability(args[0])
 			if err != nil {
 				return err
@@ -39,10 +46,73 @@ func newStatCommand(a *app) *cobra.Command {
 }
 
 func (a *app) printStat(s control.Stat) error {
-	return a.result(s, func(w io.Writer) {
-		fmt.Fprintf(w, "kind           %s\nsize           %d bytes (%s)\n", s.Kind, s.Size, sizeText(s.Size))
-		if s.StorageIndex != "" {
-			fmt.Fprintf(w, "encoding       %d-of-%d, blocks of %d bytes\nstorage index  %s\n", s.Needed, s.Total, s.BlockSize, s.StorageIndex)
+	return a.result(s, func(w io.Writer) { writeStat(w, s) })
+}
+
+func writeStat(w io.Writer, s control.Stat) {
+	fmt.Fprintf(w, "kind           %s\nsize           %d bytes (%s)\n", s.Kind, s.Size, sizeText(s.Size))
+	if s.StorageIndex != "" {
+		fmt.Fprintf(w, "encoding       %d-of-%d, blocks of %d bytes\nstorage index  %s\n", s.Needed, s.Total, s.BlockSize, s.StorageIndex)
+	}
+}
+
+// statPath shows what a path leads to: what its directory tells, and for a file what the grid tells.
+func (a *app) statPath(ctx context.Context, path string) error {
+	return a.running("stat", func(client *control.Client) error {
+		e, err := lookup(ctx, client, path)
+		if err != nil {
+			return err
 		}
+		c, err := capability.Parse(e.Capability)
+		if err != nil {
+			return err
+		}
+		e.Capability = ""
+		s := control.Stat{Kind: e.Kind, Size: e.Size}
+		if _, literal := c.Data(); !literal && e.Type == control.TypeFile {
+			if s, err = client.Stat(ctx, c); err != nil {
+				return err
+			}
+		}
+		e.Size = s.Size
+		document := struct {
+			control.Entry
+			Needed       int    `json:"needed,omitempty"`
+			Total        int    `json:"total,omitempty"`
+			BlockSize    int    `json:"block_size,omitempty"`
+			StorageIndex string `json:"storage_index,omitempty"`
+		}{e, s.Needed, s.Total, s.BlockSize, s.StorageIndex}
+		return a.result(document, func(w io.Writer) {
+			fmt.Fprintf(w, "path           %s\n", e.Path)
+			if e.Directory() {
+				fmt.Fprintf(w, "kind           %s\n", e.Kind)
+			} else {
+				writeStat(w, s)
+			}
+			writeEntry(w, e)
+		})
 	})
+}
+
+// writeEntry prints what a directory tells of an entry.
+func writeEntry(w io.Writer, e control.Entry) {
+	rights := "read only"
+	if e.Writable {
+		rights = "read and write"
+	}
+	fmt.Fprintf(w, "rights         %s\n", rights)
+	for _, at := range []struct {
+		name string
+		t    time.Time
+	}{{"modified", e.Modified}, {"created", e.Created}, {"changed", e.Changed}} {
+		if !at.t.IsZero() {
+			fmt.Fprintf(w, "%-13s  %s\n", at.name, at.t.Local().Format("2006-01-02 15:04:05"))
+		}
+	}
+	if e.ContentType != "" {
+		fmt.Fprintf(w, "content type   %s\n", e.ContentType)
+	}
+	if e.Executable {
+		fmt.Fprintln(w, "executable     yes")
+	}
 }

@@ -313,6 +313,18 @@ func TestDamage(t *testing.T) {
 	wantError(t, "a directory that is lost", err, share.ErrNotFound, "lost: ")
 }
 
+// TestDotsLast: what is found under a proper name and under one that begins with a dot counts as the former.
+func TestDotsLast(t *testing.T) {
+	f := grow(t)
+	photos := f.dir("photos")
+	f.file("photos/one")
+	f.dir(".names")
+	if _, err := f.Link(t.Context(), f.root, ".names/ph", dir.Entry{Capability: photos.Entry.Capability}, tree.LinkOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	f.want("photos", "photos/one", ".names", ".names/ph*")
+}
+
 func TestSkipStopAndList(t *testing.T) {
 	f := grow(t)
 	f.dir("a/b")

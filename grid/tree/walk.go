@@ -3,6 +3,7 @@ package tree
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"cairn/grid/dir"
 	"cairn/share/capability"
@@ -24,7 +25,7 @@ type Visit struct {
 }
 
 // Walk calls the function for a node and, if it is a directory, for everything below it: each directory before what is in it,
-// entries in the order of their names. Each directory is gone into once, so cycles end. An error of the function ends the
+// entries in the order of their names, those that begin with a dot behind the others. Each directory is gone into once, so cycles end. An error of the function ends the
 // walk and is returned. That a directory cannot be opened or read is told in a Visit and does not end it.
 func (t *Tree) Walk(ctx context.Context, root capability.Capability, path string, visit func(Visit) error) error {
 	n, err := t.Resolve(ctx, root, path)
@@ -49,6 +50,7 @@ type level struct {
 	node    Node
 	x       *dir.Directory
 	entries []dir.Entry // read but not visited yet
+	later   []dir.Entry // with a dot in front; what they lead to is found under its proper name first
 	last    string      // the last name that was read
 	end     bool
 }
@@ -65,10 +67,13 @@ func (w *walk) run(n Node) error {
 			return err
 		}
 		top := &w.stack[len(w.stack)-1]
-		if len(top.entries) == 0 && !top.end {
+		for len(top.entries) == 0 && !top.end {
 			if err := w.fill(top); err != nil {
 				return err
 			}
+		}
+		if len(top.entries) == 0 {
+			top.entries, top.later = top.later, nil
 		}
 		if len(top.entries) == 0 {
 			w.stack = w.stack[:len(w.stack)-1]
@@ -95,9 +100,12 @@ func (w *walk) fill(l *level) error {
 		return w.visit(Visit{Node: l.node, Err: at(l.node.Path, err)})
 	}
 	l.end = len(entries) < pageEntries
-	l.entries = entries
-	if len(entries) > 0 {
-		l.last = entries[len(entries)-1].Name
+	for _, e := range entries {
+		if l.last = e.Name; strings.HasPrefix(e.Name, ".") {
+			l.later = append(l.later, e)
+		} else {
+			l.entries = append(l.entries, e)
+		}
 	}
 	return nil
 }

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"cairn/node/control"
+)
+
+// cpOptions say how to copy.
+type cpOptions struct {
+	recursive, keep bool
+}
+
+func newCpCommand(a *app) *cobra.Command {
+	o := &cpOptions{}
+	cmd := &cobra.Command{
+		Use:   "cp SOURCE... TARGET",
+		Short: "copy between disk and grid, and on the grid",
+		Long: help(`Copies files from disk to the grid, from the grid to disk, or from one place on the grid to another: into TARGET where that is a
+directory, and always where there are several. A SOURCE or TARGET is on the grid if it is a PATH; a file on disk whose name has a
+colon is written ./NAME. A file that has the name already is replaced, a directory is not. Files keep their times, and may be
+executed if they could be.
+
+On the grid nothing is sent: a copy of an immutable file is another name for it. A copy of a mutable file or, with -r, of a
+directory is a new one, which changes independently.
+
+`+pathHelp, statusNotFound, statusNotEnough, statusRefused),
+		Example: "  cairn cp plan.txt home:docs/\n  cairn cp home:docs/plan.txt .\n  cairn cp -r home:docs home:docs-2026",
+		Args:    cobra.MinimumNArgs(2),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+			return a.completeTargets(true)(cmd, args, typed)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			sources, target := args[:len(args)-1], args[len(args)-1]
+			if control.OnGrid(target) {
+				target = into(target, len(sources) > 1)
+			} else if info, err := os.Stat(target); len(sources) > 1 && (err != nil || !info.IsDir()) {
+				return usagef("cp: %s is not a folder, and there are several files to copy", target)
+			}
+			return forEach(a, "cp", sources, func(source string) error { return a.cp(cmd.Context(), o, source, target) })
+		},
+	}
+	cmd.Flags().BoolVarP(&o.recursive, "recursive", "r", false, "copy directories with what is in them")
+	cmd.Flags().BoolVarP(&o.keep, "no-clobber", "n", false, "do not replace what has the name already")
+	return cmd
+}
+
+// cp copies one thing.
+func (a *app) cp(ctx context.Context, o *cpOptions, source, target string) error {
+	switch from, to := control.OnGrid(source), control.OnGrid(target); {
+	case from && to:
+		return a.copyWithin(ctx, o, source, target)
+	case from:
+		return a.copyDown(ctx, o, source, target)
+	case to:
+		return a.copyUp(ctx, o, source, target)
+	}
+	return usagef("cp: neither %s nor %s is on the grid; a place there is named like %sdocs", source, target, homeTarget)
+}
+
+// copyWithin copies on the grid.
+func (a *app) copyWithin(ctx context.Context, o *cpOptions, source, target string) error {
+	return a.running("cp", func(client *control.Client) error {
+		bar := a.progress()
+		defer bar.done()
+		request := control.CopyRequest{Source: source, Target: target, Recursive: o.recursive, Keep: o.keep}
+		result, err := client.Copy(ctx, request, bar.count)
+		bar.done()
+		if err != nil {
+			return err
+		}
+		return a.result(result, func(io.Writer) {})
+	})
+}
+
+// copyUp copies a file of this machine to the grid.
+func (a *app) copyUp(ctx context.Context, o *cpOptions, source, target string) error {
+	if info, err := os.Stat(source); err == nil && info.IsDir() {
+		return usagef("cp: %s is a folder: cp copies single files between disk and grid", source)
+	}
+	put := &putOptions{keep: o.keep}
+	quiet := *a
+	quiet.out = io.Discard
+	if a.json {
+		quiet.out = a.out
+	}
+	quiet.quiet = true
+	return runPut(ctx, &quiet, put, source, target)
+}
+
+// copyDown copies a file of the grid to this machine.
+func (a *app) copyDown(ctx context.Context, o *cpOptions, source, target string) error {
+	output := target
+	if info, err := os.Stat(target); err == nil && info.IsDir() {
+		name := nameOf(source)
+		if name == "" {
+			return usagef("cp: %s has no name: name the file in %s", shownTarget(source), target)
+		}
+		output = filepath.Join(target, name)
+	}
+	if _, err := os.Lstat(output); err == nil && o.keep {
+		return fmt.Errorf("cp: %s exists already", output)
+	}
+	return runGet(ctx, a, &getOptions{output: output}, source)
+}
+
+// shownTarget returns a target without keys.
+func shownTarget(text string) string {
+	if t, err := control.ParseTarget(text); err == nil {
+		return t.String()
+	}
+	return "it"
+}

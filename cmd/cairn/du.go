@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cairn/node/control"
+)
+
+func newDuCommand(a *app) *cobra.Command {
+	var summary, human bool
+	cmd := &cobra.Command{
+		Use:   "du [PATH]...",
+		Short: "add up the sizes of files",
+		Long: help(`Adds up the sizes of the files in each directory, in bytes, those below it included; without a PATH of your root directory
+home:. A file with several names counts once. It is the size of the contents; what the shares take on the members' disks is more,
+by how much "cairn grid show" tells (a grid that needs 3 of 10 shares stores 10/3).
+
+`+pathHelp, statusNotFound, statusNotEnough, statusRefused),
+		ValidArgsFunction: a.completeTargets(false),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				args = []string{homeTarget}
+			}
+			return a.running("du", func(client *control.Client) error {
+				sums := []*usageSum{}
+				err := forEach(a, "du", args, func(target string) error {
+					found, err := a.usage(cmd.Context(), client, target, summary)
+					sums = append(sums, found...)
+					return err
+				})
+				return firstError(err, a.result(sums, func(w io.Writer) {
+					for _, s := range sums {
+						size := fmt.Sprint(s.Bytes)
+						if human {
+							size = sizeText(s.Bytes)
+						}
+						fmt.Fprintf(w, "%s\t%s\n", size, s.Path)
+					}
+				}))
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&summary, "summarize", "s", false, "one line for each PATH")
+	cmd.Flags().BoolVarP(&human, "human-readable", "h", false, "sizes as people write them")
+	cmd.Flags().Bool("help", false, "help for du")
+	return cmd
+}
+
+// A usageSum is what one directory holds.
+type usageSum struct {
+	Path        string `json:"path"`
+	Bytes       int64  `json:"bytes"`
+	Files       int    `json:"files"`
+	Directories int    `json:"directories"` // below it
+}
+
+// usage adds up a target: the sums of the directories below it first, its own last.
+func (a *app) usage(ctx context.Context, client *control.Client, target string, summary bool) ([]*usageSum, error) {
+	open, order := map[string]*usageSum{}, []*usageSum{}
+	counted := map[string]bool{}
+	err := each(ctx, client, control.ListRequest{Target: target, Recursive: true}, func(l *listing, e control.Entry) error {
+		rest := l.relative(e)
+		if e.Problem != "" {
+			a.note("du: %s", e.Problem)
+		}
+		if rest == "" || e.Directory() && !e.Again {
+			open[rest] = &usageSum{Path: l.show(e)}
+			order = append(order, open[rest])
+		}
+		once := e.ID == "" || !counted[e.ID]
+		counted[e.ID] = true
+		for at := rest; ; at = at[:max(0, strings.LastIndex(at, "/"))] {
+			if sum := open[at]; sum != nil && (at != rest || !e.Directory()) {
+				sum.add(e, once)
+			}
+			if at == "" {
+				return nil
+			}
+		}
+	})
+	if err != nil || len(order) == 0 {
+		return nil, err
+	}
+	if summary {
+		return order[:1], nil
+	}
+	return append(order[1:], order[0]), nil
+}
+
+func (s *usageSum) add(e control.Entry, once bool) {
+	switch {
+	case e.Directory():
+		s.Directories++
+	case once:
+		s.Files++
+		s.Bytes += max(0, e.Size)
+	}
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"cairn/node/control"
+)
+
+func newHistoryCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "history CAPABILITY|PATH",
+		Short: "show the versions of a mutable file or a directory",
+		Long: help(`Shows the versions that the servers still have, the newest first: its number, when it was written, and its size (of a directory,
+of its list). Two versions with one number were written by writers who did not know of each other; nothing of either is lost.
+
+`+pathHelp, statusNotFound, statusNotEnough, statusRefused),
+		Example:           "  cairn history home:notes.txt\n  cairn history home:",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeTargets(false),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.running("history", func(client *control.Client) error {
+				versions, err := client.History(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				return a.result(versions, func(w io.Writer) {
+					t := newTable(w, "VERSION", "WRITTEN", "SIZE", "")
+					for _, v := range versions {
+						size, mark := "-", ""
+						if v.Size >= 0 {
+							size = fmt.Sprint(v.Size)
+						}
+						if v.Current {
+							mark = "current"
+						}
+						t.row(strconv.FormatUint(v.Version, 10), v.Written.Local().Format("2006-01-02 15:04:05"), size, mark)
+					}
+					t.end()
+				})
+			})
+		},
+	}
+}
+
+func newRestoreCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "restore CAPABILITY|PATH VERSION",
+		Short: "bring back a former version of a file or a directory",
+		Long: help(`Writes a new version of a mutable file or a directory that is as a former one was ("cairn history" shows their numbers). The
+versions in between stay in the history.
+
+`+pathHelp, statusNotFound, statusNotEnough, statusRefused),
+		Example:           "  cairn restore home:notes.txt 3",
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: a.completeTargets(false),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			version, err := strconv.ParseUint(args[1], 10, 63)
+			if err != nil || version == 0 {
+				return usagef("restore: %q is no version: want a number that \"cairn history\" shows", args[1])
+			}
+			return a.running("restore", func(client *control.Client) error {
+				v, err := client.Restore(cmd.Context(), control.RestoreRequest{Target: args[0], Version: version})
+				if err != nil {
+					return err
+				}
+				a.note("%s is as version %d was; it is version %d now", args[0], version, v.Version)
+				return a.result(v, func(io.Writer) {})
+			})
+		},
+	}
+}
