@@ -172,7 +172,7 @@ func TestScripts(t *testing.T) {
 			Cmds: map[string]func(*testscript.TestScript, bool, []string){
 				"exits": scriptExits, "needs-node": scriptNeedsNode, "mode": scriptMode, "capture": scriptCapture,
 				"random": scriptRandom, "part": scriptPart, "only": scriptOnly,
-				"writes": scriptWrites, "met": scriptMet, "capture-json": scriptCaptureJSON, "mistype": scriptMistype, "cleanup": scriptCleanup, "phrasefile": scriptPhraseFile,
+				"writes": scriptWrites, "met": scriptMet, "capture-json": scriptCaptureJSON, "mistype": scriptMistype, "cleanup": scriptCleanup, "phrasefile": scriptPhraseFile, "codefile": scriptCodeFile,
 			},
 		})
 	})
@@ -332,4 +332,9 @@ func scriptPhraseFile(ts *testscript.TestScript, _ bool, args []string) {
 		fmt.Fprintf(&b, "%d. %s\r\n", i+1, strings.ToUpper(word))
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(b.String()), 0o600))
+}
+
+// codefile FILE WORDS...: a file with one line.
+func scriptCodeFile(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Join(args[1:], " ")+"\n"), 0o600))
 }
