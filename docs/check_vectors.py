@@ -5,9 +5,9 @@ It shares no code with the program: it reads the stored shares back to plaintext
 every golden file anew from its plaintext, reads and diminishes every capability, and works out who the members of a
 roster are. It is slow and clear on purpose.
 
-    python3 docs/check_vectors.py [--quick | --roster] [DIRECTORY]
+    python3 docs/check_vectors.py [--quick | --roster | --account] [DIRECTORY]
 
-leaves out large files with --quick and all but the roster with --roster. It prints one line and exits with 0 when all
+leaves out large files with --quick, all but the roster with --roster, and all but recovery phrases with --account. It prints one line and exits with 0 when all
 agree, otherwise one line for each difference, and exits with 1.
 """
 import base64
@@ -777,6 +777,28 @@ def peer_id(key):
     return "1" + digits
 
 
+# Recovery phrases (BIP39)
+
+WORDS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "node", "account", "english.txt")
+WORDS_SHA256 = "2f5eed53a4727b4bf8880d8f3f199efc90e58503646d9ff8eff3a2ed3b24dbda"
+
+
+def phrase_entropy(text):
+    """Reads the 32 bytes that 24 words stand for."""
+    with open(WORDS, "rb") as f:
+        published = f.read()
+    if sha256(published).hex() != WORDS_SHA256:
+        raise Corrupt("the list of words is not the published one")
+    words = published.decode().split()
+    bits = "".join("{:011b}".format(words.index(word)) for word in text.split())
+    if len(bits) != 264:
+        raise Malformed("%d bits" % len(bits))
+    entropy = int(bits[:256], 2).to_bytes(32, "big")
+    if int(bits[256:], 2) != sha256(entropy)[0]:
+        raise Malformed("the words do not belong together")
+    return entropy
+
+
 # The vectors
 
 class Checker:
@@ -812,6 +834,7 @@ class Checker:
 
     def run(self):
         self.roster()
+        self.account()
         for vector in self.load("encoded.json"):
             self.attempt(self.stored, vector)
             two_levels = vector["size"] == 256 * vector["block"] + 1  # the smallest file of that kind
@@ -852,6 +875,21 @@ class Checker:
                 a.get("granted_by", ""), a.get("devices", [])) for a in v["accounts"]})
             about = [s["about"] for s in v["statements"] if bytes.fromhex(s["statement"]) == roster.settings().data]
             self.expect("settings", about, [v["settings"]])
+
+    def account(self):
+        for v in self.load("account.json"):
+            entropy = phrase_entropy(v["phrase"])
+            for name, length in (("key", 32), ("convergence", 32), ("root", 16), ("record", 32), ("founder", 32)):
+                derived = hkdf(entropy, b"", "cairn/v1/account/" + name, length)
+                self.expect("phrase, " + name, derived.hex(), v["account_seed" if name == "key" else name])
+            self.expect("phrase, account", ed25519_public(bytes.fromhex(v["account_seed"])).hex(), v["account"])
+            salt = v["founded"].to_bytes(8, "big") + v["grid"].encode()
+            seed = hkdf(bytes.fromhex(v["founder"]), salt, "cairn/v1/account/grid", 32)
+            self.expect("phrase, grid key", ed25519_public(seed).hex(), v["grid_key"])
+            first, _, rest = v["phrase"].partition(" ")
+            swapped = rest + " " + first
+            if swapped != v["phrase"]:
+                self.expect_error("phrase in another order", Malformed, phrase_entropy, swapped)
 
     def encoded(self, v):
         name, plaintext = v["name"], stream(v["size"])
@@ -928,12 +966,14 @@ def stream(size):
 
 def main(arguments):
     quick = "--quick" in arguments
-    roster = "--roster" in arguments
-    arguments = [a for a in arguments if a not in ("--quick", "--roster")]
+    roster, account = "--roster" in arguments, "--account" in arguments
+    arguments = [a for a in arguments if a not in ("--quick", "--roster", "--account")]
     directory = arguments[0] if arguments else os.path.join(os.path.dirname(os.path.abspath(__file__)), "vectors")
     checker = Checker(directory, 400_000 if quick else 1 << 30)
     if roster:
         checker.roster()
+    elif account:
+        checker.account()
     else:
         checker.run()
     for problem in checker.problems:

@@ -42,6 +42,7 @@ func (n *Node) openInvitations(context.Context) error {
 		return err
 	}
 	n.host.HandleStranger(invite.Protocol, n.issuer.Serve)
+	n.host.HandleStranger(invite.Earlier, n.issuer.Serve)
 	return nil
 }
 

@@ -140,7 +140,7 @@ func outsider(t *testing.T, key crypto.PrivKey) host.Host {
 // toStrangers are the protocols that answer everybody: libp2p's own, which tell addresses and names of protocols, and the two
 // that lead to membership.
 var toStrangers = []protocol.ID{
-	"/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0", "/cairn/present/1", "/cairn/join/1",
+	"/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0", "/cairn/present/1", "/cairn/join/2",
 }
 
 // tryEverything opens every protocol of the node and reports those that do anything but refuse.

@@ -3,7 +3,7 @@
 //
 // The text holds a secret and the addresses of the node that issued it, nothing about the grid (docs/formats.md, "Invitation").
 // Whoever holds the text proves that to the issuing node and is let in, as often as the invitation says; everything else that
-// a member needs comes in the answer (docs/protocol.md, "join/1"). An Issuer serves the one side, Redeem is the other.
+// a member needs comes in the answer (docs/protocol.md, "join/2"). An Issuer serves the one side, Redeem is the other.
 package invite
 
 import (

@@ -8,8 +8,12 @@ import (
 	"cairn/share"
 )
 
-// Protocol is the name under which p2p.Host.HandleStranger serves invitations.
-const Protocol = "join/1"
+// Names under which p2p.Host.HandleStranger serves invitations. Earlier is spoken by versions that know no kit; an Issuer serves
+// both, and Redeem tries it where the other side knows nothing else.
+const (
+	Protocol = "join/2"
+	Earlier  = "join/1"
+)
 
 // Limits of the messages, in bytes.
 const (

@@ -100,6 +100,9 @@ func redeemAt(ctx context.Context, host Reacher, addresses []string, inv Invitat
 
 func redeemOnce(ctx context.Context, host Reacher, addresses []string, inv Invitation, me Joiner) (Membership, error) {
 	s, issuer, err := host.Reach(ctx, addresses, Protocol)
+	if errors.Is(err, share.ErrVersion) {
+		s, issuer, err = host.Reach(ctx, addresses, Earlier)
+	}
 	if err != nil {
 		return Membership{}, fmt.Errorf("the node that issued the invitation: %w", p2p.Reason(err))
 	}

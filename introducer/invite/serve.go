@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	manet "github.com/multiformats/go-multiaddr/net"
@@ -17,7 +18,7 @@ import (
 // servedAtOnce bounds the exchanges served at a time.
 const servedAtOnce = 16
 
-// Serve answers one stream of Protocol; it is for p2p.Host.HandleStranger.
+// Serve answers one stream of Protocol or Earlier; it is for p2p.Host.HandleStranger.
 func (i *Issuer) Serve(s p2p.Stream) {
 	joiner := share.ServerID(s.Conn().RemotePeer().String())
 	if err := i.serve(s, joiner); err != nil {
@@ -65,6 +66,9 @@ func (i *Issuer) serve(s p2p.Stream, joiner share.ServerID) error {
 		return message.Write(s, reply{Verdict: verdictNotValid}, maxSmall)
 	}
 	a, err := i.redeem(invitationID(h.ID), plain, keys, joiner)
+	if strings.HasSuffix(string(s.Protocol()), "/"+Earlier) {
+		a.Kit = nil
+	}
 	if errors.Is(err, ErrNotValid) {
 		counted.fail(from)
 		return message.Write(s, reply{Verdict: verdictNotValid}, maxSmall)
