@@ -2,8 +2,8 @@
 """Checks docs/vectors against docs/formats.md with nothing but Python's standard library.
 
 It shares no code with the program: it reads the stored shares back to plaintext with every kind of subset of them, makes
-every golden file anew from its plaintext, reads and diminishes every capability, and works out who the members of a
-roster are. It is slow and clear on purpose.
+every golden file anew from its plaintext, reads and diminishes every capability, reads pages of directories, makes whole
+directories anew, and works out who the members of a roster are. It is slow and clear on purpose.
 
     python3 docs/check_vectors.py [--quick | --roster | --account] [DIRECTORY]
 
@@ -19,6 +19,7 @@ import json
 import os
 import string
 import sys
+import unicodedata
 
 
 class Malformed(Exception):
@@ -801,6 +802,266 @@ def phrase_entropy(text):
 
 # The vectors
 
+# Directories
+
+def rotate(x, n):
+    return (x << n | x >> (32 - n)) & 0xffffffff
+
+
+def chacha20_rounds(state):
+    """The twenty rounds of ChaCha20 (RFC 8439), without the addition at the end."""
+    x = list(state)
+    columns = ((0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15))
+    diagonals = ((0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14))
+    for _ in range(10):
+        for a, b, c, d in columns + diagonals:
+            for plus, by, turned, n in ((a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)):
+                x[plus] = (x[plus] + x[by]) & 0xffffffff
+                x[turned] = rotate(x[turned] ^ x[plus], n)
+    return x
+
+
+def words(data):
+    return [int.from_bytes(data[i:i + 4], "little") for i in range(0, len(data), 4)]
+
+
+def unwords(values):
+    return b"".join(v.to_bytes(4, "little") for v in values)
+
+
+SIGMA = words(b"expand 32-byte k")
+
+
+def xchacha20(key, nonce, data, counter):
+    """draft-irtf-cfrg-xchacha: a key of its own for each nonce of 24 bytes."""
+    x = chacha20_rounds(SIGMA + words(key) + words(nonce[:16]))
+    key, out = x[:4] + x[12:], b""
+    for i in range(0, len(data), 64):
+        state = SIGMA + key + [counter + i // 64, 0] + words(nonce[16:])
+        block = unwords((a + b) & 0xffffffff for a, b in zip(chacha20_rounds(state), state))
+        out += xor(data[i:i + 64], block[:len(data[i:i + 64])])
+    return out
+
+
+def poly1305(key, message):
+    r, s = int.from_bytes(key[:16], "little") & 0x0ffffffc0ffffffc0ffffffc0fffffff, int.from_bytes(key[16:], "little")
+    total = 0
+    for i in range(0, len(message), 16):
+        total = (total + int.from_bytes(message[i:i + 16] + b"\1", "little")) * r % ((1 << 130) - 5)
+    return ((total + s) & ((1 << 128) - 1)).to_bytes(16, "little")
+
+
+def padded(data):
+    return data + bytes(-len(data) % 16)
+
+
+def unseal(key, sealed, bound):
+    """Opens XChaCha20-Poly1305; the nonce stands in front."""
+    nonce, box, tag = sealed[:24], sealed[24:-16], sealed[-16:]
+    lengths = len(bound).to_bytes(8, "little") + len(box).to_bytes(8, "little")
+    if poly1305(xchacha20(key, nonce, bytes(32), 0), padded(bound) + padded(box) + lengths) != tag:
+        raise Corrupt("the seal does not fit")
+    return xchacha20(key, nonce, box, 1)
+
+
+def cbor_head(major, n):
+    head = cbor_uint(n)
+    return bytes([head[0] | major << 5]) + head[1:]
+
+
+def write_cbor(value):
+    """Writes a value as DAG-CBOR does: keys in the order of their length, then bytewise."""
+    if isinstance(value, bool):
+        return bytes([0xf4 + value])
+    if isinstance(value, int):
+        return cbor_head(0, value) if value >= 0 else cbor_head(1, -1 - value)
+    if isinstance(value, bytes):
+        return cbor_head(2, len(value)) + value
+    if isinstance(value, str):
+        data = value.encode()
+        return cbor_head(3, len(data)) + data
+    if isinstance(value, list):
+        return cbor_head(4, len(value)) + b"".join(write_cbor(v) for v in value)
+    items = sorted((len(k.encode()), k.encode(), v) for k, v in value.items())
+    return cbor_head(5, len(items)) + b"".join(cbor_head(3, n) + k + write_cbor(v) for n, k, v in items)
+
+
+def read_cbor(r, depth=0):
+    """Reads a value, in whatever encoding; who wants one only encodes it again and compares."""
+    if depth > 5 or r.at >= len(r.data):
+        raise Malformed("too deep, or cut short")
+    major = r.data[r.at] >> 5
+    if r.data[r.at] in (0xf4, 0xf5):
+        return r.take(1) == b"\xf5"
+    n = r.head(major)
+    if major == 0:
+        return n
+    if major == 1:
+        return -1 - n
+    if major == 2:
+        return r.take(n)
+    if major == 3:
+        try:
+            return r.take(n).decode()
+        except UnicodeDecodeError:
+            raise Malformed("no UTF-8") from None
+    if n > len(r.data):
+        raise Malformed("cut short")
+    if major == 4:
+        return [read_cbor(r, depth + 1) for _ in range(n)]
+    if major != 5:
+        raise Malformed("a type that no page has")
+    out = {}
+    for _ in range(n):
+        key = read_cbor(r, depth + 1)
+        if not isinstance(key, str) or key in out:
+            raise Malformed("a key that is no text, or there already")
+        out[key] = read_cbor(r, depth + 1)
+    return out
+
+
+def refuse(condition, why):
+    if condition:
+        raise Malformed(why)
+
+
+def check_name(name):
+    """The rule for names in pages."""
+    refuse(not isinstance(name, str) or name in ("", ".", "..") or len(name.encode()) > 255, "no name")
+    refuse(any(c == "/" or unicodedata.category(c) == "Cc" for c in name), "a name with a slash or control character")
+
+
+def normalised(name):
+    """Returns the name under which an entry is stored."""
+    check_name(name if len(name.encode()) <= 255 else "n")
+    marks = 0
+    for c in unicodedata.normalize("NFD", name):
+        marks = marks + 1 if unicodedata.combining(c) else 0
+        refuse(marks > 30, "combining marks")
+    nfc = unicodedata.normalize("NFC", name)
+    check_name(nfc)
+    return nfc
+
+
+def weak(text):
+    """Reports whether readers of a directory may have a capability."""
+    kind, _ = parse_capability(text)
+    return KINDS[kind][3] != "write" if kind in KINDS else kind.endswith(("-read", "-verify"))
+
+
+ENTRY_TYPES = {"n": str, "c": str, "w": bytes, "s": int, "m": int, "b": int, "t": int, "y": str, "x": bool, "u": dict}
+
+
+def check_entry(e):
+    refuse(not isinstance(e, dict) or any(type(v) is not ENTRY_TYPES.get(k) for k, v in e.items()), "no entry")
+    check_name(e.get("n"))
+    refuse(any(not v for k, v in e.items() if k in "cwsyxu"), "a value that is left out")
+    refuse(e.get("s", 0) < 0 or any(not -1 << 63 <= e.get(k, 0) < 1 << 63 for k in "smbt"), "a number out of range")
+    refuse(len(e.get("y", "")) > 255 or any(not " " <= c <= "~" for c in e.get("y", "")), "content type")
+    user = e.get("u", {})
+    sizes = [(len(k.encode()), len(v.encode())) for k, v in user.items() if isinstance(v, str)]
+    refuse(len(sizes) != len(user) or len(user) > 64 or sum(map(sum, sizes)) > 4096, "user data")
+    refuse(any(not 1 <= k <= 255 for k, _ in sizes), "a key of user data")
+    refuse("c" not in e and "w" not in e or "w" in e and not 40 < len(e["w"]) <= 1024 + 40, "no capability")
+    if "c" in e:
+        refuse(not weak(e["c"]), "a capability that is not sealed")
+        refuse("w" in e and parse_capability(e["c"])[0] not in ("mutable-read", "dir-read"), "nothing to seal")
+
+
+def read_page(data):
+    """Returns the map of a page."""
+    if len(data) > 65536:
+        raise TooLarge()
+    r = Reader(data)
+    p = read_cbor(r)
+    refuse(not isinstance(p, dict), "no map")
+    if isinstance(p.get("v"), int) and p["v"] > 1 and r.at == len(data):
+        raise Version()
+    refuse(r.at != len(data) or write_cbor(p) != data, "not in canonical form")
+    refuse(set(p) - set("velp") or p.get("v") != 1, "unknown field or version")
+    level = p.get("l", 0)
+    if level == 0:
+        refuse("l" in p or "p" in p or p.get("e", [1]) == [], "no leaf")
+        entries = p.get("e", [])
+        for e in entries:
+            check_entry(e)
+        names = [e["n"].encode() for e in entries]
+    else:
+        refuse(type(level) is not int or not 1 <= level <= 15 or "e" in p or not p.get("p"), "no page above leaves")
+        for ref in p["p"]:
+            refuse(not isinstance(ref, dict) or set(ref) != set("nick"), "no reference")
+            check_name(ref["n"])
+            refuse(type(ref["c"]) is not int or not 1 <= ref["c"] <= 1 << 40, "a count")
+            refuse(type(ref["i"]) is not bytes or type(ref["k"]) is not bytes, "no reference")
+            refuse(len(ref["i"]) != 32 or len(ref["k"]) != 16, "no reference")
+        refuse(sum(ref["c"] for ref in p["p"]) > 1 << 40, "too many entries")
+        names = [ref["n"].encode() for ref in p["p"]]
+    refuse(any(a >= b for a, b in zip(names, names[1:])), "names out of order")
+    return p
+
+
+def open_entry(e, write_key, name):
+    """Returns what writers of the directory with this write key and name get of an entry."""
+    if "w" not in e:
+        return e["c"]
+    bound = name + e["n"].encode() + b"\0" + e.get("c", "").encode()
+    secret = unseal(hkdf(write_key, b"", "cairn/v1/dir/seal", 32), e["w"], bound)
+    nonce = hmac.new(hkdf(write_key, b"", "cairn/v1/dir/nonce", 32), bound + b"\0" + secret, hashlib.sha256).digest()
+    if nonce[:24] != e["w"][:24]:
+        raise Corrupt("the nonce is another one than a writer makes")
+    if "c" not in e:
+        return secret.decode()
+    kind, fields = parse_capability(e["c"])
+    if hkdf(secret, b"", "cairn/v1/mutable/read", 16) != fields["R"]:
+        raise Corrupt("the write key is that of something else")
+    return write_capability({"mutable-read": "mutable", "dir-read": "dir"}[kind], {"M": fields["M"], "W": secret})
+
+
+def page_ends(level, name, item, length):
+    """Reports whether a writer ends a page behind an item of that many bytes, when all items have the given length."""
+    if length < 4096 or length >= 32768:
+        return length >= 32768
+    scale = 65536 if length < 16384 else 4096
+    return int.from_bytes(sha256(bytes([level]) + name.encode())[:4], "big") < min(item * (1 << 32) // scale, (1 << 32) - 1)
+
+
+def cut_pages(level, items):
+    """Returns the items of each page."""
+    pages, length = [[]], 0
+    for item in items:
+        size = len(write_cbor(item))
+        pages[-1].append(item)
+        length += size
+        if page_ends(level, item["n"], size, length):
+            pages.append([])
+            length = 0
+    return pages[:-1] if len(pages) > 1 and not pages[-1] else pages
+
+
+def immutable_directory(entries, secret, k, n, with_files):
+    """Returns the capability of an immutable directory, the last names of its leaves and the number of its pages."""
+    level, items, ends, count = 0, entries, None, 0
+    while True:
+        pages = cut_pages(level, items)
+        count += len(pages)
+        ends = ends or [page[-1]["n"] if page else "" for page in pages]
+        refs = []
+        for page in pages:
+            data = write_cbor({"v": 1, **({"l": level, "p": page} if level else {"e": page} if page else {})})
+            read_page(data)
+            key = index = bytes(16)
+            if with_files:
+                key = convergent_key(secret, data, k, n, 131072)
+                index = sha256(encode(k, n, 131072, key, b"", data)[0])
+            else:
+                index = sha256(data)
+            below = sum(item["c"] for item in page) if level else len(page)
+            refs.append({"n": page[-1]["n"] if page else "", "c": below, "i": index, "k": key})
+        if len(pages) == 1:
+            return write_capability("idir", {"C": refs[0]["i"], "R": refs[0]["k"]}), ends, count
+        level, items = level + 1, refs
+
+
 class Checker:
     def __init__(self, directory, limit):
         self.directory, self.limit = directory, limit
@@ -847,9 +1108,58 @@ class Checker:
             self.attempt(self.capability, vector)
         for vector in capabilities["malformed"]:
             self.expect_error("capability, " + vector["about"], Malformed, parse_capability, vector["text"])
+        self.directories()
+        for vector in self.load("directory_trees.json"):
+            self.attempt(self.trees, vector)
         errors = {"corrupt": Malformed, "version": Version, "too large": TooLarge}
         for vector in self.load("roots.json"):
             self.expect_error("root, " + vector["about"], errors[vector["error"]], read_root, bytes.fromhex(vector["block"]))
+
+    def directories(self):
+        v = self.load("directories.json")
+        key, name = bytes.fromhex(v["write_key"]), parse_field("M", v["name"])
+        self.expect("seal key", hkdf(key, b"", "cairn/v1/dir/seal", 32).hex(), v["seal_key"])
+        self.expect("nonce key", hkdf(key, b"", "cairn/v1/dir/nonce", 32).hex(), v["nonce_key"])
+        for vector in v["pages"]:
+            self.page(vector, key, name)
+        errors = {"corrupt": Malformed, "version": Version}
+        for vector in v["malformed"]:
+            self.expect_error("page, " + vector["about"], errors[vector["error"]], read_page, bytes.fromhex(vector["page"]))
+        for vector in v["names"]:
+            if "nfc" in vector:
+                self.expect("name " + vector["name"], normalised(vector["name"]), vector["nfc"])
+            else:
+                self.expect_error("name " + vector["name"], Malformed, normalised, vector["name"])
+
+    def page(self, vector, key, name):
+        about, p = "page, " + vector["about"], read_page(bytes.fromhex(vector["page"]))
+        self.expect(about + " level", p.get("l", 0), vector["level"])
+        self.expect(about + " count", sum(r["c"] for r in p.get("p", [])) + len(p.get("e", [])), vector["count"])
+        refs = [{"last": r["n"], "count": r["c"], "index": root_cid(r["i"]), "key": r["k"].hex()} for r in p.get("p", [])]
+        self.expect(about + " references", refs, vector.get("refs", []))
+        words = {"n": "name", "c": "reader", "s": "size", "m": "modified", "b": "created", "t": "changed",
+                 "y": "type", "x": "executable", "u": "user"}
+        entries = []
+        for e in p.get("e", []):
+            entry = {words[k]: value for k, value in e.items() if k != "w"}
+            entry["writer"] = open_entry(e, key, name)
+            entries.append(entry)
+            if "w" in e:
+                for other, dir_name in ((dict(e, n="other"), name), (e, bytes(32)), (dict(e, w=e["w"][:-1] + b"x"), name)):
+                    self.expect_error(about + " moved", Corrupt, open_entry, other, key, dir_name)
+        self.expect(about + " entries", entries, vector.get("entries", []))
+
+    def trees(self, v):
+        names = ["file %05d" % i for i in range(v["count"])]
+        entries = [dict({"n": n, "c": "cairn:literal:" + base32_encode(n.encode())}, **({"s": i} if i else {}))
+                   for i, n in enumerate(names)]
+        whole = v["count"] * 75 <= self.limit
+        made, ends, pages = immutable_directory(entries, bytes.fromhex(v["convergence"]), v["k"], v["n"], whole)
+        self.expect("%d entries, pages" % v["count"], (ends, pages), (v["ends"], v["pages"]))
+        if whole:
+            self.expect("%d entries, capability" % v["count"], made, v["capability"])
+        else:
+            self.skipped += 1
 
     def roster(self):
         v = self.load("roster.json")

@@ -177,3 +177,14 @@ func check(t interface {
 		t.Fatal(err)
 	}
 }
+
+func literal(t interface {
+	Helper()
+	Fatal(...any)
+}, text string,
+) capability.Capability {
+	t.Helper()
+	c, err := capability.Literal([]byte(text))
+	check(t, err)
+	return c
+}
