@@ -121,7 +121,7 @@ func (x *Directory) tree() *tree { return &tree{fetch: x.fetch, root: x.root} }
 // fetch returns pages, those that a merge made from memory.
 func (x *Directory) fetch(ctx context.Context, refs []page.Ref) ([]page.Page, error) {
 	if x.merge == nil || len(x.merge.added) == 0 {
-		return x.d.fetch(ctx, refs)
+		return x.d.fetch(ctx, x.c, refs)
 	}
 	pages := make([]page.Page, len(refs))
 	var others []page.Ref
@@ -140,7 +140,7 @@ func (x *Directory) fetch(ctx context.Context, refs []page.Ref) ([]page.Page, er
 	if len(others) == 0 {
 		return pages, nil
 	}
-	stored, err := x.d.fetch(ctx, others)
+	stored, err := x.d.fetch(ctx, x.c, others)
 	if err != nil {
 		return nil, err
 	}

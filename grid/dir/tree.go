@@ -8,6 +8,7 @@ import (
 
 	"cairn/grid/dir/page"
 	"cairn/share"
+	"cairn/share/capability"
 )
 
 // maxTogether is how many pages are fetched in one exchange, which bounds the memory of a listing.
@@ -173,8 +174,13 @@ func (t *tree) visit(ctx context.Context, at place, after string, want *int64, y
 	return true, nil
 }
 
-// fetch returns pages from memory or from the grid.
-func (d *Dirs) fetch(ctx context.Context, refs []page.Ref) ([]page.Page, error) {
+// namedPages are Pages that know where those of a mutable directory are likely to be.
+type namedPages interface {
+	FetchOf(ctx context.Context, name share.Name, refs []page.Ref) ([][]byte, error)
+}
+
+// fetch returns pages of a directory from memory or from the grid.
+func (d *Dirs) fetch(ctx context.Context, c capability.Capability, refs []page.Ref) ([]page.Page, error) {
 	pages := make([]page.Page, len(refs))
 	var missing []int
 	var wanted []page.Ref
@@ -188,7 +194,12 @@ func (d *Dirs) fetch(ctx context.Context, refs []page.Ref) ([]page.Page, error) 
 	if len(missing) == 0 {
 		return pages, nil
 	}
-	data, err := d.Pages.Fetch(ctx, wanted)
+	read := d.Pages.Fetch
+	name, mutable := c.Name()
+	if named, ok := d.Pages.(namedPages); ok && mutable {
+		read = func(ctx context.Context, refs []page.Ref) ([][]byte, error) { return named.FetchOf(ctx, name, refs) }
+	}
+	data, err := read(ctx, wanted)
 	if err != nil {
 		return nil, fmt.Errorf("read %d pages: %w", len(wanted), err)
 	}
