@@ -59,6 +59,8 @@ type Version struct {
 	// Digest identifies the version's head, and Parents those of the versions that it follows.
 	Digest  share.Digest
 	Parents []share.Digest
+	// Unsure says that the version may not be on enough servers to stay, because its writer did not get that far.
+	Unsure bool
 	// Handle is for the Files that the version came from.
 	Handle any
 }

@@ -29,16 +29,28 @@ func (d *Dirs) Restore(ctx context.Context, c capability.Capability, v Version) 
 	if c.Kind() != capability.KindDir {
 		return nil, ReadOnly(c)
 	}
+	old, err := d.OpenVersion(ctx, c, v)
+	if err != nil {
+		return nil, err
+	}
+	if restored, err := d.Update(ctx, c, func(e *Editor) (err error) {
+		e.changes, err = diff(ctx, e.base.tree(), old.tree())
+		return err
+	}); err == nil {
+		return restored, nil
+	}
+	return d.overwrite(ctx, c, old)
+}
+
+// overwrite writes the entries of a former version whatever the newest one holds. The pages of that one are let go of only
+// where it can be read, which is what Restore tries first.
+func (d *Dirs) overwrite(ctx context.Context, c capability.Capability, old *Directory) (*Directory, error) {
 	name, _ := c.Name()
 	end, err := d.turns.take(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	defer end()
-	old, err := d.OpenVersion(ctx, c, v)
-	if err != nil {
-		return nil, err
-	}
 	versions, err := d.Versions(ctx, c)
 	if err != nil {
 		return nil, err
@@ -67,7 +79,7 @@ func (x *Directory) Files(ctx context.Context) ([]share.StorageIndex, error) {
 				continue
 			}
 			for at := 0; at < len(p.Refs); at += maxTogether {
-				pages, err := x.d.fetch(ctx, p.Refs[at:min(at+maxTogether, len(p.Refs))])
+				pages, err := x.fetch(ctx, p.Refs[at:min(at+maxTogether, len(p.Refs))])
 				if err != nil {
 					return nil, fmt.Errorf("list pages: %w", err)
 				}

@@ -126,6 +126,7 @@ func (d *Dirs) Update(ctx context.Context, c capability.Capability, edit func(*E
 		return nil, err
 	}
 	defer end()
+	var tried []share.StorageIndex // versions that may have become part of the directory although their write failed
 	if x := d.last.get(c); x != nil {
 		// What this process wrote last is mostly the newest still, and a write tells if it is not. Nobody is told anything
 		// else by it: an error may come from what has changed since.
@@ -137,6 +138,7 @@ func (d *Dirs) Update(ctx context.Context, c capability.Capability, edit func(*E
 		if err == nil && after != x || err != nil && failed == nil && !errors.Is(err, share.ErrConflict) {
 			return after, err
 		}
+		tried = refused(tried, err)
 		d.last.forget(name)
 	}
 	for attempt := 0; ; attempt++ {
@@ -144,15 +146,52 @@ func (d *Dirs) Update(ctx context.Context, c capability.Capability, edit func(*E
 		if err != nil {
 			return nil, err
 		}
+		if d.contains(ctx, x, tried) {
+			return x, nil
+		}
 		after, err := d.write(ctx, x, edit)
 		if !errors.Is(err, share.ErrConflict) || attempt == maxAttempts {
 			return after, err
 		}
+		tried = refused(tried, err)
 		d.Logger.Debug("directory changed meanwhile", "directory", c, "attempt", attempt)
 		if err := pause(ctx, attempt); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// refused adds the version of a write that lost a collision, if servers have taken it: somebody may have built on it.
+func refused(tried []share.StorageIndex, err error) []share.StorageIndex {
+	var collision *mutable.CollisionError
+	if errors.As(err, &collision) && collision.Holders > 0 {
+		tried = append(tried, collision.Ours.Root)
+	}
+	return tried
+}
+
+// contains reports whether a directory is known to follow one of the versions, by their root pages.
+func (d *Dirs) contains(ctx context.Context, x *Directory, roots []share.StorageIndex) bool {
+	if len(roots) == 0 || x.version.Unsure {
+		return false
+	}
+	history, err := d.Files.History(ctx, x.c)
+	if err != nil {
+		return false
+	}
+	newest := []Version{x.version}
+	if x.merge != nil {
+		newest = append(newest, x.merge.forks...)
+	}
+	l := newLineage(append(history, newest...), x.version)
+	found := false
+	for _, v := range newest {
+		l.walk(v, func(v Version) bool {
+			found = found || slices.Contains(roots, v.Root)
+			return !found
+		})
+	}
+	return found
 }
 
 // pause waits a random time, longer after more attempts.
@@ -178,7 +217,7 @@ func (d *Dirs) write(ctx context.Context, x *Directory, edit func(*Editor) error
 	if err != nil {
 		return nil, err
 	}
-	if len(changes) == 0 && x.merge == nil && x.version.Sequence > 0 {
+	if len(changes) == 0 && x.merge == nil && x.version.Sequence > 0 && !x.version.Unsure {
 		return x, nil
 	}
 	b, root, err := x.build(ctx, changes)
