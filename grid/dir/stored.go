@@ -221,4 +221,3 @@ func wanted(refs []page.Ref) []mutable.Ref {
 	}
 	return out
 }
-

@@ -146,10 +146,11 @@ func (d *Dirs) Update(ctx context.Context, c capability.Capability, edit func(*E
 		if err != nil {
 			return nil, err
 		}
+		change := edit
 		if d.contains(ctx, x, tried) {
-			return x, nil
+			change = func(*Editor) error { return nil } // done; what is left is to be sure of it
 		}
-		after, err := d.write(ctx, x, edit)
+		after, err := d.write(ctx, x, change)
 		if !errors.Is(err, share.ErrConflict) || attempt == maxAttempts {
 			return after, err
 		}
@@ -161,10 +162,10 @@ func (d *Dirs) Update(ctx context.Context, c capability.Capability, edit func(*E
 	}
 }
 
-// refused adds the version of a write that lost a collision, if servers have taken it: somebody may have built on it.
+// refused adds the version of a write that lost a collision: a server may have taken it, and somebody built on it.
 func refused(tried []share.StorageIndex, err error) []share.StorageIndex {
 	var collision *mutable.CollisionError
-	if errors.As(err, &collision) && collision.Holders > 0 {
+	if errors.As(err, &collision) {
 		tried = append(tried, collision.Ours.Root)
 	}
 	return tried
@@ -172,7 +173,7 @@ func refused(tried []share.StorageIndex, err error) []share.StorageIndex {
 
 // contains reports whether a directory is known to follow one of the versions, by their root pages.
 func (d *Dirs) contains(ctx context.Context, x *Directory, roots []share.StorageIndex) bool {
-	if len(roots) == 0 || x.version.Unsure {
+	if len(roots) == 0 {
 		return false
 	}
 	history, err := d.Files.History(ctx, x.c)
