@@ -303,7 +303,7 @@ func readable(c capability.Capability) error {
 	switch c.Kind() {
 	case capability.KindFile, capability.KindLiteral, capability.KindMutable, capability.KindMutableRead:
 		return nil
-	case capability.KindFileVerify:
+	case capability.KindFileVerify, capability.KindMutableVerify:
 		return withHint(fmt.Errorf("%w: a verify capability finds, checks and repairs a file, but does not read it", capability.ErrAuthority),
 			"ask whoever stored the file for its read capability")
 	}
