@@ -171,6 +171,7 @@ type Node interface {
 	Diagnose(ctx context.Context) ([]doctor.Check, error)
 	Membership
 	Tree
+	Batches
 	// Shutdown asks the node to stop; it does not wait.
 	Shutdown()
 }

@@ -31,6 +31,7 @@ import (
 type fake struct {
 	control.Membership // none of it is asked for
 	control.Tree       // nor of it
+	control.Batches    // nor of it
 
 	mu      sync.Mutex
 	files   map[string][]byte

@@ -20,6 +20,7 @@ const (
 
 // tree registers what deals with names.
 func (s *Server) tree(mux *http.ServeMux) {
+	s.batches(mux)
 	mux.HandleFunc("POST /v1/tree/lookup", ordered(s.node.Lookup))
 	mux.HandleFunc("POST /v1/tree/list", s.list)
 	mux.HandleFunc("POST /v1/tree/mkdir", carriedOut(s.node.Mkdir))
@@ -40,13 +41,7 @@ func (s *Server) tree(mux *http.ServeMux) {
 
 // read decodes a request in JSON, and answers for itself where that fails.
 func read[Request any](w http.ResponseWriter, r *http.Request) (request Request, ok bool) {
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxOrder))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&request); err != nil {
-		fail(w, r, &Error{Code: CodeMalformed, Message: "local API: the request: " + err.Error()})
-		return request, false
-	}
-	return request, true
+	return readUpTo[Request](w, r, maxOrder)
 }
 
 // carriedOut serves a request in JSON that may take long: the answer is a stream of progress with the result at its end.

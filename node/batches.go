@@ -1,0 +1,135 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"cairn/grid/dir"
+	"cairn/grid/tree"
+	"cairn/node/control"
+	"cairn/share"
+	"cairn/share/capability"
+)
+
+func (a api) PutBatch(ctx context.Context, files [][]byte) ([]capability.Capability, error) {
+	return a.n.grid.PutBatch(ctx, files)
+}
+
+func (a api) GetBatch(ctx context.Context, caps []capability.Capability) ([]control.Fetched, error) {
+	data, errs, err := a.n.grid.GetBatch(ctx, caps)
+	fetched := make([]control.Fetched, len(data))
+	for i := range data {
+		fetched[i] = control.Fetched{Data: data[i], Err: errs[i]}
+	}
+	return fetched, err
+}
+
+// Fill puts items into a directory.
+func (a api) Fill(ctx context.Context, request control.FillRequest) (control.Entry, error) {
+	var now time.Time // what never changes has no times of its own, so that the same tree is the same directory
+	if request.Target != "" {
+		now = time.Now()
+	}
+	entries, err := entriesOf(request.Items, now)
+	if err != nil {
+		return control.Entry{}, err
+	}
+	if request.Target == "" {
+		c, err := a.n.grid.Dirs().CreateImmutable(ctx, each(entries))
+		if err != nil {
+			return control.Entry{}, err
+		}
+		return place{root: c}.entry(tree.Node{Entry: dir.Entry{Capability: c}}, true), nil
+	}
+	p, err := a.n.writable(ctx, request.Target)
+	if err != nil {
+		return control.Entry{}, err
+	}
+	n, err := a.fill(ctx, p, request.Detached, entries)
+	if err != nil {
+		return control.Entry{}, p.explain(a.n, err)
+	}
+	return p.entry(n, true), nil
+}
+
+func (a api) fill(ctx context.Context, p place, detached bool, entries []dir.Entry) (tree.Node, error) {
+	names := a.n.names()
+	n, err := names.Resolve(ctx, p.root, p.target.Path)
+	switch {
+	case errors.Is(err, share.ErrNotFound) && detached:
+		n = tree.Node{}
+		n.Entry.Capability, err = a.n.grid.Dirs().Create(ctx, each(entries))
+		return n, err
+	case errors.Is(err, share.ErrNotFound):
+		n, err = names.MkdirAll(ctx, p.root, p.target.Path)
+	case err == nil && !n.Directory():
+		err = &tree.PathError{Path: p.target.Path, Err: fmt.Errorf("%w: it is a file", tree.ErrNotDirectory)}
+	}
+	if err == nil {
+		err = tree.Writable(n.Entry.Capability)
+	}
+	if err != nil || len(entries) == 0 {
+		return n, err
+	}
+	_, err = a.n.grid.Dirs().Update(ctx, n.Entry.Capability, func(e *dir.Editor) error {
+		for _, entry := range entries {
+			if err := fillOne(e, entry); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return n, err
+}
+
+// fillOne puts one entry into a directory. One that is the same but for the time of its change is left alone, so that filling a
+// directory again with what it holds writes nothing.
+func fillOne(e *dir.Editor, entry dir.Entry) error {
+	was, err := e.Get(entry.Name)
+	switch {
+	case errors.Is(err, share.ErrNotFound):
+		return e.Set(entry)
+	case err != nil:
+		return err
+	case tree.IsDirectory(was.Capability) != tree.IsDirectory(entry.Capability):
+		return &tree.PathError{Path: entry.Name, Err: fmt.Errorf("%w: a directory and a file cannot take each other's place", share.ErrExists)}
+	}
+	entry.Created, entry.User = was.Created, was.User
+	same := entry
+	same.Changed = was.Changed
+	if tree.ID(was.Capability) != "" && tree.ID(was.Capability) == tree.ID(entry.Capability) || was.Capability.Equal(entry.Capability) {
+		same.Capability = was.Capability
+		if same.Metadata.Equal(was.Metadata) {
+			return nil
+		}
+	}
+	return e.Set(entry)
+}
+
+func entriesOf(items []control.Item, now time.Time) ([]dir.Entry, error) {
+	entries := make([]dir.Entry, len(items))
+	for i, item := range items {
+		c, err := capability.Parse(item.Capability)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", item.Name, err)
+		}
+		entries[i] = dir.Entry{Name: item.Name, Capability: c, Metadata: dir.Metadata{
+			Size: item.Size, Modified: item.Modified, Created: now, Changed: now,
+			ContentType: item.ContentType, Executable: item.Executable, User: item.User,
+		}}
+	}
+	return entries, nil
+}
+
+func each(entries []dir.Entry) iter.Seq2[dir.Entry, error] {
+	return func(yield func(dir.Entry, error) bool) {
+		for _, e := range entries {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
