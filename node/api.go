@@ -168,6 +168,7 @@ func (a api) Put(ctx context.Context, r io.Reader, request control.PutRequest, p
 	} else if company.storing == 0 && request.Params.IsZero() {
 		request.Params = share.Params{Needed: 1, Happy: 1, Total: 1} // whatever the grid wants
 	}
+	defer a.n.standings.expire()
 	result, err := a.n.grid.Put(ctx, r, grid.PutOptions{
 		Params: request.Params, BlockSize: request.BlockSize, Private: request.Private, Size: request.Size, Digest: request.Digest,
 		Checksum: request.Checksum,
@@ -182,16 +183,12 @@ func (a api) Put(ctx context.Context, r io.Reader, request control.PutRequest, p
 		return control.PutResult{}, &control.Error{Code: control.CodeFailed, Message: err.Error(), Hint: "store it again when nothing writes to it"}
 	}
 	if err != nil {
-		return control.PutResult{}, err
+		return a.n.told(ctx, company, control.PutResult{}, err)
 	}
-	stored := control.PutResult{
+	return a.n.told(ctx, company, control.PutResult{
 		Capability: result.Capability.Text(), Size: result.Size, Params: result.Params,
 		Happiness: result.Happiness, Servers: result.Servers, Resumed: result.Resumed,
-	}
-	if result.Happiness == 1 { // 0 for what needs no server
-		stored.Warning = a.n.warning(company)
-	}
-	return stored, nil
+	}, nil)
 }
 
 func (a api) Open(ctx context.Context, c capability.Capability) (control.File, error) {

@@ -71,8 +71,21 @@ func TestLending(t *testing.T) {
 		_, err := using.Put(t.Context(), bytes.NewReader(data), control.PutRequest{Size: int64(size)}, nil)
 		return err
 	}
+	used := func() int64 {
+		s, err := using.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Usage.Used
+	}
+	if before := used(); before != 0 {
+		t.Errorf("%d bytes are used before anything is stored", before)
+	}
 	if err := put(600_000); err != nil {
 		t.Fatal(err)
+	}
+	if after := used(); after < 600_000 {
+		t.Errorf("%d bytes are used right after 600000 were stored", after)
 	}
 	for name, err := range map[string]error{
 		"a second file": put(600_000),

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -64,6 +65,14 @@ func (n *Node) mayStore(c company) error {
 		Code: control.CodeRefused, Message: "store: " + c.alone(),
 		Hint: "an introducer of the grid can tell why, and invite you again; --alone stores the file on the disk of this node, and nowhere else",
 	}
+}
+
+// told completes what a person is told of a file that was stored, or was not.
+func (n *Node) told(ctx context.Context, c company, result control.PutResult, err error) (control.PutResult, error) {
+	if err == nil && result.Happiness == 1 && result.Warning == "" { // 0 for what needs no server
+		result.Warning = n.warning(c)
+	}
+	return result, n.explainQuota(ctx, err)
 }
 
 // warning says that only this node has what was stored.

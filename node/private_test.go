@@ -420,3 +420,43 @@ func TestStoringAlone(t *testing.T) {
 		t.Errorf("on his own disk: %+v, %v", result, err)
 	}
 }
+
+// TestQuotaOfTheGrid says what a person may use in the grid, and counts what a removed device has stored for its owner.
+func TestQuotaOfTheGrid(t *testing.T) {
+	anna, _ := foundPrivate(t, "anna")
+	start(t, anna)
+	atAnna := client(t, anna)
+	if _, err := atAnna.SetGridSettings(t.Context(), control.Settings{Policy: "fixed", Quota: 1_000_000}); err != nil {
+		t.Fatal(err)
+	}
+	bert := invited(t, atAnna, control.InviteRequest{Nickname: "bert"}, "")
+	c := testConfig()
+	c.Nickname, c.Storage.Enabled = "bert", false // so that all goes to anna
+	_, atBert := open(t, bert, c)
+	comesTrue(t, "they met", func() bool { return storing(t, atBert) == 1 && answering(t, atAnna) == 1 })
+	put := func(at *control.Client, size int) error {
+		data := bytes.Repeat([]byte("x"), size)
+		_, err := at.Put(t.Context(), bytes.NewReader(data), control.PutRequest{Size: int64(len(data)), Private: true}, nil)
+		return err
+	}
+	if err := put(atBert, 600_000); err != nil {
+		t.Fatal(err)
+	}
+	e, ok := errors.AsType[*control.Error](put(atBert, 600_000))
+	if !ok || e.Code != control.CodeRefused || !strings.Contains(e.Message, "of the 1.0 MB that the grid grants you, and 1 of 1 servers") {
+		t.Errorf("beyond the quota: %+v", e)
+	}
+	phone := invited(t, atBert, control.InviteRequest{Device: true}, "phone")
+	_, atPhone := open(t, phone, c)
+	comesTrue(t, "the phone met anna", func() bool { return storing(t, atPhone) == 1 })
+	if err := put(atPhone, 300_000); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := atBert.RemoveDevice(t.Context(), "phone"); err != nil {
+		t.Fatal(err)
+	}
+	comesTrue(t, "what bert has stored is shown", func() bool {
+		members, err := atAnna.Members(t.Context())
+		return err == nil && len(members) == 2 && len(members[1].Devices) == 1 && members[1].UsesHere > 900_000
+	})
+}

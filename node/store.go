@@ -36,8 +36,16 @@ func (a api) OpenAt(ctx context.Context, target string) (control.File, control.E
 
 // PutAt stores a file and puts it under its target.
 func (a api) PutAt(ctx context.Context, r io.Reader, request control.PutRequest, progress func(control.Progress)) (control.PutResult, error) {
+	company := a.n.company()
+	if !request.Alone {
+		if err := a.n.mayStore(company); err != nil {
+			return control.PutResult{}, err
+		}
+	}
+	defer a.n.standings.expire()
 	if request.Target == "" {
-		return a.putMutable(ctx, r, request, progress)
+		result, err := a.putMutable(ctx, r, request, progress)
+		return a.n.told(ctx, company, result, err)
 	}
 	p, err := a.n.writable(ctx, request.Target)
 	if err != nil {
@@ -47,7 +55,7 @@ func (a api) PutAt(ctx context.Context, r io.Reader, request control.PutRequest,
 		request.Metadata.Modified = time.Now()
 	}
 	result, err := a.putAt(ctx, p, r, request, progress)
-	return result, p.explain(a.n, err)
+	return a.n.told(ctx, company, result, p.explain(a.n, err))
 }
 
 func (a api) putAt(ctx context.Context, p place, r io.Reader, request control.PutRequest, progress func(control.Progress)) (control.PutResult, error) {

@@ -3,9 +3,13 @@ package node
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/dustin/go-humanize"
 
 	"cairn/introducer/fairuse"
 	"cairn/node/control"
@@ -103,6 +107,16 @@ func (s *standings) set(id share.ServerID, now standing) standing {
 	return now
 }
 
+// expire has everybody asked again, because this node has stored something.
+func (s *standings) expire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, last := range s.last {
+		last.asked = time.Time{}
+		s.last[id] = last
+	}
+}
+
 // usage asks the other servers how much this node's account uses with them, all at once, and waits a moment at most.
 func (n *Node) usage(ctx context.Context) control.Usage {
 	ctx, cancel := context.WithTimeout(ctx, usageWithin)
@@ -168,4 +182,22 @@ func (n *Node) fair(ctx context.Context) *fairuse.Table {
 		lenders = append(lenders, lender{n.dir.id, n.space(ctx).Offered})
 	}
 	return fairTable(n.accounts, n.terms().Params, lenders)
+}
+
+// explainQuota says, where quotas kept a file from being stored, how much this node's person uses and may use in the whole grid. What
+// the single servers grant adds up to more than that.
+func (n *Node) explainQuota(ctx context.Context, err error) error {
+	unhappy, ok := errors.AsType[*share.UnhappyError](err)
+	if !ok || !unhappy.OverQuota() {
+		return err
+	}
+	usage := n.usage(ctx)
+	if usage.Limit == share.NoLimit {
+		return err // the nodes have limits of their own
+	}
+	e := *control.ErrorOf(err)
+	e.Message = fmt.Sprintf("quota reached: you use %s of the %s that the grid grants you, and %d of %d servers take no more of it: "+
+		"shares could be placed on %d, %d are needed", humanize.Bytes(uint64(max(usage.Used, 0))), humanize.Bytes(uint64(max(usage.Limit, 0))),
+		len(unhappy.Quotas()), unhappy.Servers, unhappy.Happiness, unhappy.Happy)
+	return &e
 }
