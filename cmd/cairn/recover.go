@@ -32,7 +32,7 @@ func newRecoverCommand(a *app) *cobra.Command {
 		Use:   "recover [MEMBER...]",
 		Short: "come back on a new machine, with the recovery phrase",
 		Long: help(`Makes a node on this machine that belongs to the person whose recovery phrase you have, and takes it back into the
-grid: membership, quota and authority, the root directory with everything in it, the aliases and backups, and the key
+grid: membership, quota and authority, the key of the root directory, from which all that is in it follows, and the key
 of a grid that you founded. Your files are on the others' disks; nothing has to be copied.
 
 MEMBER says whom to ask, any member that runs will do: its address as on the recovery sheet (/ip4/.../p2p/...), a grid's

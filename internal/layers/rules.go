@@ -78,6 +78,7 @@ var Homes = []Home{
 	{"golang.org/x/text", []string{"grid/dir/page", "node/account"}, "names are normalised in one place, and what people type from memory or paper in another"},
 	{"github.com/spf13/cobra", []string{"cmd"}, "the command line is parsed in cmd only"},
 	{"github.com/bmatcuk/doublestar", []string{"node/localtree"}, "patterns of file names have one meaning"},
+	{"github.com/zalando/go-keyring", []string{"node/account"}, "the system's keyring is a cache of one passphrase"},
 	{"github.com/kardianos/service", []string{"cmd/service"}, "service managers are spoken to in one place"},
 	{"golang.org/x/term", []string{"cmd"}, "only the command line has a terminal"},
 	{"github.com/pelletier/go-toml", []string{"node/config"}, "the configuration file has one reader"},

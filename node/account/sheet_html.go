@@ -77,15 +77,16 @@ var page = template.Must(template.New("sheet").Parse(`<!DOCTYPE html>
 <meta name="referrer" content="no-referrer">
 <title>Cairn recovery sheet</title>
 <style>
-@page { margin: 16mm }
+@page { margin: 14mm }
 body { font: 11pt/1.4 Georgia, "Times New Roman", serif; color: #000; background: #fff; max-width: 178mm; margin: 0 auto; padding: 6mm }
 h1 { font-size: 17pt; margin: 0 0 3mm } h2 { font-size: 12pt; margin: 5mm 0 2mm; border-bottom: 0.3mm solid #000 }
 p { margin: 0 0 2mm } code, td, .mono { font-family: "DejaVu Sans Mono", Menlo, Consolas, monospace }
 table { border-collapse: collapse; width: 100% } .facts th { text-align: left; font-weight: normal; width: 26mm; vertical-align: top }
 .facts td { word-break: break-all; font-size: 9.5pt } .words td { border: 0.2mm solid #888; padding: 1.6mm 2mm; font-size: 11pt; width: 25% }
-.words.blank td { padding: 3.2mm 2mm; color: #555; font-size: 9pt } .side { display: flex; gap: 6mm; align-items: flex-start }
+.words.blank td { padding: 2.4mm 2mm; color: #555; font-size: 9pt } .side { display: flex; gap: 6mm; align-items: flex-start }
 .side svg { width: 66mm; height: 66mm; flex: none } .warn { border: 0.5mm solid #000; padding: 2mm 3mm }
 .members { list-style: none; padding: 0; margin: 0; font-size: 8.5pt } .members li { margin: 0 0 1.5mm } .members code { word-break: break-all }
+@media print { body { padding: 0 } }
 </style>
 </head>
 <body>

@@ -114,4 +114,3 @@ func TestIndependentReader(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
-
