@@ -171,8 +171,8 @@ func TestCollectDue(t *testing.T) {
 // TestCollectUnderUse reads, stores and collects at once: what has a lease can be read at any moment, and what has none is
 // read whole or not found.
 func TestCollectUnderUse(t *testing.T) {
-	store := mustOpen(t, t.TempDir(), Options{segment: 30 << 10})
-	files := smallFiles(t, 400)
+	store := mustOpen(t, quickDir(t), Options{segment: 30 << 10})
+	files := smallFiles(t, 250)
 	kept, large := files[:50], storetest.NewFile(t, 1, 1, 3, 8<<10, 30_000)
 	putWhole(t, store, kept, share.Lease{Owner: "alice", Expires: days(300)})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -183,7 +183,7 @@ func TestCollectUnderUse(t *testing.T) {
 				if err := kept[i%len(kept)].Check(context.Background(), store, 1); err != nil {
 					t.Errorf("a share with a lease: %v", err)
 				}
-				if err := files[50+i*7%350].Check(context.Background(), store, 1); err != nil && !errors.Is(err, share.ErrNotFound) {
+				if err := files[50+i*7%200].Check(context.Background(), store, 1); err != nil && !errors.Is(err, share.ErrNotFound) {
 					t.Errorf("a share without one: %v", err)
 				}
 				if err := large.Check(context.Background(), store, 1); err != nil && !errors.Is(err, share.ErrNotFound) {
@@ -193,7 +193,7 @@ func TestCollectUnderUse(t *testing.T) {
 		})
 	}
 	var collected CollectReport
-	for first := 50; first < 400; first += 10 {
+	for first := 50; first < len(files); first += 10 {
 		putWhole(t, store, files[first:first+10], share.Lease{Owner: "alice", Expires: days(1)})
 		if err := large.Put(t.Context(), store, 1, "alice"); err != nil {
 			t.Fatal(err)
@@ -206,7 +206,7 @@ func TestCollectUnderUse(t *testing.T) {
 	}
 	cancel()
 	group.Wait()
-	if collected.Shares != 350+35 || collected.Segments < 5 {
+	if collected.Shares != 200+20 || collected.Segments < 3 {
 		t.Errorf("collected %+v", collected)
 	}
 	wantCounted(t, store)

@@ -71,7 +71,7 @@ func (s *Store) versions(ctx context.Context, name share.Name, most int) (record
 				return err
 			}
 			r, err := s.journal.readHead(v)
-			if errors.Is(err, share.ErrCorrupt) || err == nil && r.Name != name {
+			if errors.Is(err, share.ErrCorrupt) || err == nil && !v.is(name, r) {
 				s.log.Error("a version of a name is damaged in the journal", "name", name, "sequence", v.Sequence, "segment", v.At.Segment, "offset", v.At.Offset)
 				continue
 			}
@@ -173,7 +173,9 @@ func (b *batch) setHead(u headUpdate, now func(time.Duration) time.Time) error {
 		n.extend(u.lease)
 		return b.storeAll(u.shares)
 	}
-	if n.Newest != u.Replaces || u.head.Sequence <= n.newest() {
+	if ok, err := b.follows(n, u); err != nil {
+		return err
+	} else if !ok {
 		return b.conflict(u.Name, n)
 	}
 	if err := b.begin(); err != nil {

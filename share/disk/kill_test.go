@@ -125,7 +125,7 @@ func runWriter(t *testing.T, dir string, at int64, life time.Duration) (acked []
 // TestKillAtEveryStep kills a process at each operation of the file system in turn; each run looks at some of them.
 func TestKillAtEveryStep(t *testing.T) {
 	all := newWorkload(t)
-	step := int64(7)
+	step := int64(11)
 	for at := 1 + rand.Int64N(step); ; at += step {
 		dir, w := t.TempDir(), all.again()
 		acked, killed := runWriter(t, dir, at, 0)

@@ -31,6 +31,7 @@ type ScrubReport struct {
 	Bytes       int64 // bytes read
 	Quarantined int64 // shares that did not verify
 	Adopted     int64 // whole share files that the index did not know
+	Versions    int64 // versions of names that could not be read and are not held any more
 }
 
 // scrubPage is how many files the scrub takes up between two notes of where it is.
@@ -100,6 +101,9 @@ func (p *scrub) run(ctx context.Context) error {
 		}
 	}
 	if err := p.adopt(ctx); err != nil {
+		return err
+	}
+	if err := p.readVersions(ctx); err != nil {
 		return err
 	}
 	return p.note(ctx, change{key: scrubKey})
