@@ -47,14 +47,14 @@ func TestScrubVersions(t *testing.T) {
 // where none can be read.
 func TestWriteAfterDamage(t *testing.T) {
 	files := smallFiles(t, 5)
-	store, n, want := damagedVersion(t, 3)
+	store, n, _ := damagedVersion(t, 3)
 	if err := store.SetHead(t.Context(), n.update(3, files[4], files[1], share.Retention{Versions: 5})); err != nil {
 		t.Errorf("over version 2: %v", err)
 	}
 	if records, err := store.History(t.Context(), n.name); err != nil || len(records) != 3 || !bytes.Equal(records[0], n.record(3, files[4].Index)) {
 		t.Errorf("history: %d records, %v", len(records), err)
 	}
-	store, n, want = damagedVersion(t, 1, 2, 3)
+	store, n, want := damagedVersion(t, 1, 2, 3)
 	want()
 	if err := store.SetHead(t.Context(), n.update(1, files[0], nil, share.Retention{})); err != nil {
 		t.Errorf("over nothing: %v", err)

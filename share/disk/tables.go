@@ -35,10 +35,18 @@ func checkTables(dir string, d depth) error {
 		return err
 	}
 	for _, name := range names {
-		err := guard(func() error { return checkTable(name, d) })
-		if err != nil && !errors.Is(err, os.ErrNotExist) { // compaction removes tables meanwhile
-			return fmt.Errorf("index table %s: %w", filepath.Base(name), err)
+		if err := checkTableFile(name, d); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// checkTableFile is checkTables for one table, which may be gone.
+func checkTableFile(name string, d depth) error {
+	err := guard(func() error { return checkTable(name, d) })
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("index table %s: %w", filepath.Base(name), err)
 	}
 	return nil
 }
