@@ -13,7 +13,6 @@ import (
 
 	"cairn/grid/file"
 	"cairn/share"
-	"cairn/share/encoding"
 	"cairn/share/keys"
 )
 
@@ -33,68 +32,31 @@ func (s *batchServer) Put(ctx context.Context, shares []share.WholeShare, lease 
 	if err := s.step(ctx, opPut); err != nil {
 		return nil, err
 	}
-	errs := make([]error, len(shares))
+	errs, err := s.Store.Put(ctx, shares, lease)
 	for i, w := range shares {
-		if s.refuses != nil {
+		if s.refuses != nil && err == nil && errs[i] == nil {
 			errs[i] = s.refuses(w)
 		}
-		if errs[i] == nil {
-			errs[i] = s.store(ctx, w, lease)
-		}
 	}
-	return errs, nil
-}
-
-func (s *batchServer) store(ctx context.Context, ws share.WholeShare, lease share.Lease) error {
-	whole, err := encoding.ParseWhole(ws.Index, ws.Number, ws.Data)
-	if err != nil {
-		return err
-	}
-	l := whole.Root.Layout()
-	w, err := s.Store.Create(ctx, share.Upload{
-		ID: share.UploadID(ws.Index[:]), Number: ws.Number, Needed: l.Needed, Total: l.Total, BlockSize: l.BlockSize, Size: l.Size, Lease: lease,
-	})
-	if err != nil {
-		return err
-	}
-	defer w.Close()
-	for i := range l.Segments() {
-		row, block := whole.Segment(i)
-		if err := w.Append(ctx, row, block); err != nil {
-			return err
-		}
-	}
-	return w.Commit(ctx, whole.Root.Marshal())
+	return errs, err
 }
 
 func (s *batchServer) Fetch(ctx context.Context, indexes []share.StorageIndex) ([][]share.WholeShare, error) {
 	if err := s.step(ctx, opFetch); err != nil {
 		return nil, err
 	}
-	out := make([][]share.WholeShare, len(indexes))
-	held, err := s.Store.Numbers(ctx, indexes)
-	if err != nil {
-		return nil, err
-	}
-	for i, h := range held {
-		for _, number := range h.Numbers {
-			r, err := s.Store.Open(ctx, h.Index, number)
-			if err != nil {
-				return nil, err
-			}
-			data := make([]byte, r.Size())
-			if _, err := r.ReadAt(ctx, data, 0); err != nil {
-				return nil, err
-			}
+	found, err := s.Store.Fetch(ctx, indexes)
+	for _, shares := range found {
+		for _, w := range shares {
 			if s.spoil != nil && s.spoil(0) {
-				data[0] ^= 1
-			}
-			if !s.drops {
-				out[i] = append(out[i], share.WholeShare{Index: h.Index, Number: number, Data: data})
+				w.Data[0] ^= 1
 			}
 		}
 	}
-	return out, nil
+	if s.drops {
+		clear(found)
+	}
+	return found, err
 }
 
 func newBatchGrid(n int) (*testGrid, []*batchServer) {

@@ -330,23 +330,13 @@ func (c *commit) happiness() int {
 // version returns what was written.
 func (c *commit) version() *Version {
 	v := &Version{
-		Head: c.head, Size: c.size, m: c.m, key: c.read, data: c.data, top: c.head.Sequence,
+		Head: c.head, Size: c.size, m: c.m, key: c.read, data: c.data, top: c.head.Sequence, Confirmed: true,
 		held: map[share.ServerID]share.Digest{}, follows: map[share.Digest]bool{c.base.Head.Digest: true},
 	}
 	for digest := range c.mine {
 		v.follows[digest] = true
 	}
-	for _, t := range c.targets {
-		switch t.state {
-		case acknowledged, sent, idle:
-			v.held[t.server.ID] = c.head.Digest
-		case conflicting:
-			v.held[t.server.ID] = t.theirs.Digest
-		}
-	}
-	if err := c.m.env.Memory.Remember(c.head); err != nil {
-		c.m.env.Logger.Warn("could not remember the newest head", "name", c.name.String(), "error", err)
-	}
+	c.m.remember(c.head)
 	c.m.swept(c.name)
 	return v
 }
@@ -419,4 +409,21 @@ func (m *Files) swept(name share.Name) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.litter, name)
+	delete(m.suspects, name)
+}
+
+// suspect has the next reads take a head for one that may have been acknowledged, isSuspect says whether it is one.
+func (m *Files) suspect(h head.Head) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.suspects[h.Name] == nil {
+		m.suspects[h.Name] = map[share.Digest]bool{}
+	}
+	m.suspects[h.Name][h.Digest] = true
+}
+
+func (m *Files) isSuspect(h head.Head) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.suspects[h.Name][h.Digest]
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"cairn/grid/file"
 	"cairn/grid/health"
@@ -49,42 +50,68 @@ func (m *Files) History(ctx context.Context, c capability.Capability) ([]Version
 
 // sizes asks for the roots of versions, which tell their sizes.
 func (m *Files) sizes(ctx context.Context, name share.Name, heads []head.Head) map[share.StorageIndex]int64 {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
 	indexes := make([]share.StorageIndex, len(heads))
 	for i, h := range heads {
 		indexes[i] = h.Root
 	}
 	indexes = distinct(indexes, nil)
 	sizes := map[share.StorageIndex]int64{}
-	var mu sync.Mutex
+	for _, a := range m.numbers(ctx, m.headServers(ctx, name), indexes) {
+		for i, held := range a.held {
+			if _, known := sizes[indexes[i]]; known || len(held.Numbers) == 0 {
+				continue
+			}
+			if root, err := encoding.CheckRoot(indexes[i], held.Root); err == nil {
+				sizes[indexes[i]] = root.Size
+			}
+		}
+	}
+	return sizes
+}
+
+// A holding is what one server says it holds of some files.
+type holding struct {
+	server headServer
+	held   []share.Held // one for each file
+}
+
+// numbers asks servers that are up which shares they hold, and waits a little longer than most of them take.
+func (m *Files) numbers(ctx context.Context, servers []headServer, indexes []share.StorageIndex) []holding {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	answers := make(chan holding, len(servers))
 	var asking sync.WaitGroup
-	for _, server := range m.headServers(ctx, name) {
+	up := 0
+	for _, server := range servers {
 		if server.Down {
 			continue
 		}
+		up++
 		asking.Go(func() {
 			held, err := server.Store.Numbers(ctx, indexes)
-			if err != nil {
-				return
+			if err != nil || len(held) != len(indexes) {
+				held = nil
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			for i := range min(len(held), len(indexes)) {
-				if _, known := sizes[indexes[i]]; known || len(held[i].Numbers) == 0 {
-					continue
-				}
-				if root, err := encoding.CheckRoot(indexes[i], held[i].Root); err == nil {
-					sizes[indexes[i]] = root.Size
-				}
-			}
-			if len(sizes) == len(indexes) {
-				cancel() // the others would tell the same
-			}
+			answers <- holding{server, held}
 		})
 	}
-	asking.Wait()
-	return sizes
+	defer asking.Wait()
+	defer cancel()
+	var all []holding
+	begun := time.Now()
+	var grace <-chan time.Time
+	for range up {
+		if grace == nil && 2*len(all) > up {
+			grace = time.After(max(10*minGrace, 2*time.Since(begun)))
+		}
+		select {
+		case a := <-answers:
+			all = append(all, a)
+		case <-grace:
+			return all
+		}
+	}
+	return all
 }
 
 // ReadHead reads the version of a head that Read or History gave, as one of a fork. The errors are those of file.Open.
@@ -96,9 +123,17 @@ func (m *Files) ReadHead(ctx context.Context, c capability.Capability, h head.He
 	if h.Name != name {
 		return nil, fmt.Errorf("read %s: %w: the version is one of %s", name, share.ErrDenied, h.Name)
 	}
+	v, err := m.readHead(ctx, key, h)
+	if err != nil {
+		return nil, fmt.Errorf("read version %d of %s: %w", h.Sequence, name, err)
+	}
+	return v, nil
+}
+
+func (m *Files) readHead(ctx context.Context, key keys.ReadKey, h head.Head) (*Version, error) {
 	v := &Version{Head: h, m: m, key: key, held: map[share.ServerID]share.Digest{}, top: h.Sequence}
 	limit := smallShare * int64(m.env.Params(ctx).Needed)
-	got, err := file.FetchBatch(ctx, m.nearest(ctx, name), []Ref{{Index: h.Root, Key: key}}, file.FetchOptions{
+	got, err := file.FetchBatch(ctx, m.nearest(ctx, h.Name), []Ref{{Index: h.Root, Key: key}}, file.FetchOptions{
 		Params: m.env.Params(ctx), Limit: limit, Find: m.finders, Log: m.env.Logger,
 	})
 	if err == nil && got[0].Err == nil {
@@ -107,7 +142,7 @@ func (m *Files) ReadHead(ctx context.Context, c capability.Capability, h head.He
 	}
 	r, err := m.open(ctx, h.Root, key)
 	if err != nil {
-		return nil, fmt.Errorf("read version %d of %s: %w", h.Sequence, name, err)
+		return nil, err
 	}
 	v.Size = r.Size()
 	return v, r.Close()

@@ -7,6 +7,7 @@ import (
 
 	"cairn/share"
 	"cairn/share/head"
+	"cairn/share/keys"
 )
 
 // A lineage is every head of a name that servers still know, by digest. Parents tie them together.
@@ -84,8 +85,10 @@ func (l lineage) follows(h, ancestor head.Head) (yes, certain bool) {
 }
 
 // forks returns the heads among the candidates behind the chosen one that it does not follow and that may have been
-// acknowledged.
-func (m *Files) forks(ctx context.Context, s *survey, chosen candidate, candidates []candidate) []head.Head {
+// acknowledged. What cannot be read and was not acknowledged is gone: the next version may replace it.
+func (m *Files) forks(
+	ctx context.Context, s *survey, key keys.ReadKey, chosen candidate, candidates []candidate, gone map[share.Digest]int,
+) []head.Head {
 	var known lineage
 	var forks []head.Head
 	happy := m.env.Params(ctx).Happy
@@ -95,7 +98,7 @@ func (m *Files) forks(ctx context.Context, s *survey, chosen candidate, candidat
 			behind = true
 			continue
 		}
-		if !behind || c.count+s.silent() < happy {
+		if !behind || c.count+s.silent() < happy && c.count <= chosen.count && !m.isSuspect(c.head) {
 			continue
 		}
 		if yes, _ := (lineage{}).follows(chosen.head, c.head); yes {
@@ -106,6 +109,12 @@ func (m *Files) forks(ctx context.Context, s *survey, chosen candidate, candidat
 		}
 		if yes, certain := known.follows(chosen.head, c.head); yes || !certain {
 			continue
+		}
+		if c.count+s.silent() < happy && s.pending == 0 {
+			if _, err := m.readHead(ctx, key, c.head); err != nil {
+				gone[c.head.Digest] = c.count
+				continue
+			}
 		}
 		m.env.Logger.Warn("two versions follow the same one", "name", s.name.String(),
 			"version", chosen.head.Sequence, "other", c.head.Sequence, "servers", c.count)

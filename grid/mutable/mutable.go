@@ -27,6 +27,8 @@ const (
 	askTimeout = 3 * time.Second
 	// minGrace and the time already spent decide how long enough answers wait for the rest.
 	minGrace = 30 * time.Millisecond
+	// rivalGrace is how long a read waits for the other servers where two versions have the same sequence.
+	rivalGrace = 500 * time.Millisecond
 	// patience is how long a server may take to acknowledge a version before its shares are given to others as well.
 	patience = 2 * time.Second
 	// writeTimeout bounds one exchange of a write with one server.
@@ -63,6 +65,8 @@ type Files struct {
 	mu sync.Mutex
 	// litter are the files of versions that were refused, per name: the next version drops them.
 	litter map[share.Name][]share.StorageIndex
+	// suspects are heads that kept a write from succeeding because they may have been acknowledged.
+	suspects map[share.Name]map[share.Digest]bool
 }
 
 // New returns the mutable files of an environment.
@@ -79,7 +83,7 @@ func New(env Env) *Files {
 	if env.Logger == nil {
 		env.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Files{env: env, litter: map[share.Name][]share.StorageIndex{}}
+	return &Files{env: env, litter: map[share.Name][]share.StorageIndex{}, suspects: map[share.Name]map[share.Digest]bool{}}
 }
 
 // A Memory remembers the newest head of each name that was read or written, so that servers cannot pass off an older one

@@ -2,9 +2,11 @@ package mutable_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 
 	"cairn/grid/mutable"
@@ -14,8 +16,15 @@ import (
 )
 
 func newFiles(t *testing.T, g *grid) *mutable.Files {
+	ctx, cancel := context.WithCancel(context.Background())
+	var background sync.WaitGroup
+	t.Cleanup(func() {
+		cancel()
+		background.Wait()
+	})
 	return mutable.New(mutable.Env{
 		Servers: g.servers, Owner: "alice", Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Background: func(f func(context.Context)) { background.Go(func() { f(ctx) }) },
 	})
 }
 
@@ -81,7 +90,7 @@ func TestRoundTrips(t *testing.T) {
 	v = write(t, m, key, v, "two")
 	read(t, m, capability.Mutable(key))
 	for _, s := range g.stores {
-		if s.calls["sethead"] != 2 || s.calls["heads"] != 1 || len(s.calls) != 2 {
+		if s.count("sethead") != 2 || s.calls["heads"] != 1 || len(s.calls) != 2 {
 			t.Errorf("%s was asked %v", s.name, s.calls)
 		}
 	}

@@ -1,14 +1,17 @@
 package mutable
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"cairn/grid/file"
 	"cairn/share"
 	"cairn/share/capability"
 	"cairn/share/encoding"
+	"cairn/share/head"
 	"cairn/share/keys"
 )
 
@@ -38,6 +41,12 @@ func (m *Files) newest(ctx context.Context, s *survey, key keys.ReadKey) (*Versi
 	if err := s.most(ctx); err != nil {
 		return nil, err
 	}
+	if c := s.candidates(); slices.ContainsFunc(c, func(other candidate) bool { return rivals(c[0], other) }) {
+		// How many servers hold each of them decides.
+		if err := s.await(ctx, rivalGrace); err != nil {
+			return nil, err
+		}
+	}
 	v, err := m.choose(ctx, s, key)
 	seen, _ := m.env.Memory.Seen(s.name)
 	if (err != nil || v.Head.Sequence < seen.Sequence) && !s.complete() && ctx.Err() == nil {
@@ -54,10 +63,21 @@ func (m *Files) newest(ctx context.Context, s *survey, key keys.ReadKey) (*Versi
 	case err != nil:
 		return nil, err
 	}
-	if err := m.env.Memory.Remember(v.Head); err != nil {
-		m.env.Logger.Warn("could not remember the newest head", "name", s.name.String(), "error", err)
+	if v.holders >= m.env.Params(ctx).Happy || 2*v.holders > len(s.servers) {
+		m.remember(v.Head)
 	}
 	return v, nil
+}
+
+func (m *Files) remember(h head.Head) {
+	if err := m.env.Memory.Remember(h); err != nil {
+		m.env.Logger.Warn("could not remember the newest head", "name", h.Name.String(), "error", err)
+	}
+}
+
+// rivals reports whether a head may have been acknowledged without the knowledge of the newest one's writer.
+func rivals(newest, other candidate) bool {
+	return other.head.Digest != newest.head.Digest && !slices.Contains(newest.head.Parents, other.head.Digest)
 }
 
 // choose returns the newest version among the answers so far that can be read.
@@ -70,26 +90,55 @@ func (m *Files) choose(ctx context.Context, s *survey, key keys.ReadKey) (*Versi
 		return nil, share.ErrNotFound
 	}
 	var passed error
-	for _, c := range candidates {
-		v := &Version{Head: c.head, m: m, key: key, held: s.held(), top: candidates[0].head.Sequence, follows: map[share.Digest]bool{}}
+	var known lineage
+	gone := map[share.Digest]int{} // what was passed over
+	for i := 0; i < len(candidates); i++ {
+		c := candidates[i]
+		v := &Version{
+			Head: c.head, m: m, key: key, held: s.held(c.head), top: candidates[0].head.Sequence, holders: c.count,
+			gone: gone,
+		}
 		err := v.load(ctx, s, c)
 		if err == nil {
-			v.Forks = m.forks(ctx, s, c, candidates)
+			v.Forks = m.forks(ctx, s, key, c, candidates, gone)
+			v.Confirmed = c.count >= m.env.Params(ctx).Happy && 2*c.count > s.answered()
 			return v, nil
 		}
-		if ctx.Err() != nil || errors.Is(err, file.ErrWrongKey) || c.count+s.silent() >= m.env.Params(ctx).Happy {
+		if ctx.Err() != nil || !s.complete() || errors.Is(err, file.ErrWrongKey) ||
+			c.count > 0 && c.count+s.silent() >= m.env.Params(ctx).Happy {
 			return nil, err // it may have been acknowledged
 		}
 		passed = err
+		gone[c.head.Digest] = c.count
 		m.env.Logger.Warn("passed over a version that was never acknowledged and cannot be read",
 			"name", s.name.String(), "version", c.head.Sequence, "error", err)
+		candidates = m.before(ctx, c, candidates, &known)
 	}
 	return nil, passed
 }
 
+// before adds what a head follows to the candidates, where no server has it as the newest any more.
+func (m *Files) before(ctx context.Context, passed candidate, candidates []candidate, known *lineage) []candidate {
+	for _, parent := range passed.head.Parents {
+		if slices.ContainsFunc(candidates, func(c candidate) bool { return c.head.Digest == parent }) {
+			continue
+		}
+		if *known == nil {
+			*known, _ = m.lineage(ctx, passed.head.Name)
+		}
+		if h, ok := (*known)[parent]; ok {
+			candidates = append(candidates, candidate{head: h})
+		}
+	}
+	slices.SortStableFunc(candidates, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(b.head.Sequence, a.head.Sequence), cmp.Compare(b.count, a.count))
+	})
+	return candidates
+}
+
 // load reads a small version from the shares that came with its heads, or finds the shares of a large one.
 func (v *Version) load(ctx context.Context, s *survey, c candidate) error {
-	data, err := decode(c, v.key)
+	data, err := v.decode(c)
 	if err == nil {
 		v.data, v.Size = data, int64(len(data))
 		return nil
@@ -109,7 +158,7 @@ func (v *Version) load(ctx context.Context, s *survey, c candidate) error {
 }
 
 // decode joins the shares that came with a head. The plaintext is not nil where it succeeds.
-func decode(c candidate, key keys.ReadKey) ([]byte, error) {
+func (v *Version) decode(c candidate) ([]byte, error) {
 	var good []*encoding.Whole
 	seen := map[share.Number]bool{}
 	var causes []error
@@ -119,13 +168,15 @@ func decode(c candidate, key keys.ReadKey) ([]byte, error) {
 		}
 		whole, err := encoding.ParseWhole(w.Index, w.Number, w.Data)
 		if err != nil {
-			causes = append(causes, err)
+			v.m.env.Logger.Warn("a server sent a bad share", "server", w.server.String(), "name", c.head.Name.String(),
+				"share", w.Number, "error", err)
+			causes = append(causes, &share.CorruptShareError{Server: w.server.ID, Index: w.Index, Number: w.Number, Segment: -1, Reason: err.Error()})
 			continue
 		}
 		seen[w.Number] = true
 		good = append(good, whole)
 		if len(good) == whole.Root.Needed {
-			return file.OpenSmall(good, key)
+			return file.OpenSmall(good, v.key)
 		}
 	}
 	return nil, &share.NotEnoughSharesError{Index: c.head.Root, Found: len(good), Causes: causes}

@@ -37,6 +37,9 @@ func (c *commit) resolve(ctx context.Context) (again bool, err error) {
 		case v == equal && !enough:
 			press = true
 		case !enough && v == newer:
+			if r.head.Sequence < c.head.Sequence {
+				c.m.suspect(r.head)
+			}
 			return false, c.collision(r)
 		}
 	}
@@ -98,7 +101,9 @@ const (
 func (c *commit) judge(ctx context.Context, r *rival, known *lineage) verdict {
 	follows := r.head.Sequence == 0 || r.head.Digest == c.base.Head.Digest || c.base.follows[r.head.Digest] || c.mine[r.head.Digest] ||
 		slices.ContainsFunc(c.base.Forks, func(f head.Head) bool { return f.Digest == r.head.Digest })
-	maybe := len(r.targets)+c.silent() >= c.params.Happy // acknowledged
+	// One server may have said yes and forgotten it, and may say yes to this writer now.
+	slack := min(1, max(0, len(c.targets)-c.params.Happy))
+	maybe := len(r.targets)+c.silent(r.head.Sequence)+slack >= c.params.Happy // acknowledged
 	switch {
 	case r.head.Sequence > c.head.Sequence:
 		return newer
@@ -107,9 +112,10 @@ func (c *commit) judge(ctx context.Context, r *rival, known *lineage) verdict {
 			return newer
 		}
 		return equal
-	case follows:
+	case follows || c.isGone(r):
 		return replaceable
 	}
+	maybe = maybe || len(r.targets) > c.count(acknowledged) // some of those who have acknowledged it may have forgotten
 	if *known == nil && (maybe || c.o.All != nil) {
 		*known, _ = c.m.lineage(ctx, c.name)
 	}
@@ -135,11 +141,17 @@ func (c *commit) all(ctx context.Context) {
 	c.needed = append(needed, c.adds...)
 }
 
-// silent returns how many servers may hold anything.
-func (c *commit) silent() int {
+// isGone reports whether a rival is what a dead writer left behind.
+func (c *commit) isGone(r *rival) bool {
+	holders, gone := c.base.gone[r.head.Digest]
+	return gone && len(r.targets) <= holders
+}
+
+// silent returns how many servers may hold a head of some sequence, now or in a moment, for all that is known.
+func (c *commit) silent(sequence uint64) int {
 	n := 0
 	for _, t := range c.targets {
-		if t.state == failed || t.state == sent {
+		if t.state != acknowledged && (t.state != conflicting || t.theirs.Sequence < sequence) {
 			n++
 		}
 	}

@@ -4,36 +4,45 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"io"
-	"slices"
 	"sync"
+	"testing"
 
 	"cairn/share"
-	"cairn/share/encoding"
-	"cairn/share/head"
 	"cairn/share/memory"
 )
 
-// A store is a memory.Store that keeps heads too, with whatever a test wants to go wrong.
+// A store is a memory.Store with whatever a test wants to go wrong.
 type store struct {
 	*memory.Store
 	name string
 
-	mu      sync.Mutex
-	heads   map[share.Name][][]byte // newest first
-	wholes  map[share.StorageIndex]map[share.Number][]byte
-	before  func(ctx context.Context, op string) error // every exchange
-	forget  bool                                       // says yes and keeps nothing
+	mu     sync.Mutex // guards what follows
+	before func(ctx context.Context, op string) error
+	// after may change what Heads has answered, or what SetHead says.
+	after func(op string, held []share.HeldHead, err error) error
+	// keeps, if it says false, makes SetHead and Put say yes and keep nothing.
+	keeps   func() bool
 	updates []share.HeadUpdate
 	calls   map[string]int
 }
 
 func newStore(name string) *store {
-	return &store{
-		Store: memory.New(memory.Options{}), name: name, heads: map[share.Name][][]byte{},
-		wholes: map[share.StorageIndex]map[share.Number][]byte{}, calls: map[string]int{},
-	}
+	return &store{Store: memory.New(memory.Options{}), name: name, calls: map[string]int{}}
 }
+
+// on has something happen before every operation.
+func (s *store) on(before func(ctx context.Context, op string) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before = before
+}
+
+func hang(ctx context.Context, _ string) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func dead(context.Context, string) error { return share.ErrUnavailable }
 
 func (s *store) begin(ctx context.Context, op string) error {
 	s.mu.Lock()
@@ -41,162 +50,102 @@ func (s *store) begin(ctx context.Context, op string) error {
 	s.calls[op]++
 	s.mu.Unlock()
 	if before != nil {
-		if err := before(ctx, op); err != nil {
-			return err
-		}
+		return before(ctx, op)
 	}
 	return ctx.Err()
 }
 
-func (s *store) set(before func(ctx context.Context, op string) error) {
+func (s *store) count(op string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.before = before
+	return s.calls[op]
+}
+
+func (s *store) end(op string, held []share.HeldHead, err error) error {
+	s.mu.Lock()
+	after := s.after
+	s.mu.Unlock()
+	if after == nil {
+		return err
+	}
+	return after(op, held, err)
+}
+
+func (s *store) forgets() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keeps != nil && !s.keeps()
 }
 
 func (s *store) Heads(ctx context.Context, names []share.Name, shares bool) ([]share.HeldHead, error) {
 	if err := s.begin(ctx, "heads"); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	held := make([]share.HeldHead, len(names))
-	for i, name := range names {
-		if len(s.heads[name]) == 0 {
-			continue
-		}
-		held[i].Record = s.heads[name][0]
-		h, err := head.Parse(name, held[i].Record)
-		if err != nil {
-			continue
-		}
-		if shares {
-			held[i].Shares = s.held(h.Root)
-		}
-	}
-	return held, nil
-}
-
-func (s *store) held(index share.StorageIndex) []share.WholeShare {
-	var shares []share.WholeShare
-	for number, data := range s.wholes[index] {
-		shares = append(shares, share.WholeShare{Index: index, Number: number, Data: data})
-	}
-	return shares
+	held, err := s.Store.Heads(ctx, names, shares)
+	return held, s.end("heads", held, err)
 }
 
 func (s *store) SetHead(ctx context.Context, u share.HeadUpdate) error {
-	if err := s.begin(ctx, "sethead"); err != nil {
-		return err
-	}
-	h, err := head.Parse(u.Name, u.Record)
-	if err != nil {
+	if err := s.begin(ctx, "sethead"); err != nil || s.forgets() {
 		return err
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.forget {
-		return nil
-	}
-	if records := s.heads[u.Name]; len(records) > 0 {
-		old, err := head.Parse(u.Name, records[0])
-		if err != nil || old.Digest == h.Digest {
-			return err
-		}
-		if old.Digest != u.Replaces || old.Sequence >= h.Sequence {
-			return &share.ConflictError{Name: u.Name, Record: records[0]}
-		}
-	} else if u.Replaces != (share.Digest{}) {
-		return &share.ConflictError{Name: u.Name}
-	}
-	for _, w := range u.Shares {
-		if err := s.put(w); err != nil {
-			return err
-		}
-	}
 	s.updates = append(s.updates, u)
-	s.heads[u.Name] = append([][]byte{u.Record}, s.heads[u.Name]...)
-	return nil
-}
-
-func (s *store) put(w share.WholeShare) error {
-	if _, err := encoding.ParseWhole(w.Index, w.Number, w.Data); err != nil {
-		return err
-	}
-	if s.wholes[w.Index] == nil {
-		s.wholes[w.Index] = map[share.Number][]byte{}
-	}
-	s.wholes[w.Index][w.Number] = slices.Clone(w.Data)
-	return nil
+	s.mu.Unlock()
+	return s.end("sethead", nil, s.Store.SetHead(ctx, u))
 }
 
 func (s *store) History(ctx context.Context, name share.Name) ([][]byte, error) {
 	if err := s.begin(ctx, "history"); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.heads[name]), nil
+	return s.Store.History(ctx, name)
 }
 
 func (s *store) Put(ctx context.Context, shares []share.WholeShare, lease share.Lease) ([]error, error) {
 	if err := s.begin(ctx, "put"); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	errs := make([]error, len(shares))
-	for i, w := range shares {
-		if !s.forget {
-			errs[i] = s.put(w)
-		}
+	if s.forgets() {
+		return make([]error, len(shares)), nil
 	}
-	return errs, nil
+	return s.Store.Put(ctx, shares, lease)
 }
 
 func (s *store) Fetch(ctx context.Context, indexes []share.StorageIndex) ([][]share.WholeShare, error) {
 	if err := s.begin(ctx, "fetch"); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := make([][]share.WholeShare, len(indexes))
-	for i, index := range indexes {
-		out[i] = s.held(index)
-	}
-	return out, nil
+	return s.Store.Fetch(ctx, indexes)
 }
 
-// Numbers knows the whole shares too.
 func (s *store) Numbers(ctx context.Context, indexes []share.StorageIndex) ([]share.Held, error) {
 	if err := s.begin(ctx, "numbers"); err != nil {
 		return nil, err
 	}
-	held, err := s.Store.Numbers(ctx, indexes)
-	if err != nil {
+	return s.Store.Numbers(ctx, indexes)
+}
+
+func (s *store) Create(ctx context.Context, u share.Upload) (share.Writer, error) {
+	if err := s.begin(ctx, "create"); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i, index := range indexes {
-		for number, data := range s.wholes[index] {
-			w, err := encoding.ParseWhole(index, number, data)
-			if err != nil {
-				return nil, err
-			}
-			held[i].Numbers = append(held[i].Numbers, number)
-			held[i].Root = w.Root.Marshal()
-		}
-		slices.Sort(held[i].Numbers)
+	return s.Store.Create(ctx, u)
+}
+
+func (s *store) Open(ctx context.Context, index share.StorageIndex, number share.Number) (share.Reader, error) {
+	if err := s.begin(ctx, "open"); err != nil {
+		return nil, err
 	}
-	return held, nil
+	return s.Store.Open(ctx, index, number)
 }
 
 // A grid is some stores as servers.
 type grid struct {
 	stores []*store
-	down   map[int]bool
-	mu     sync.Mutex
+
+	mu   sync.Mutex // guards what follows
+	down map[int]bool
 }
 
 func newGrid(n int) *grid {
@@ -207,40 +156,42 @@ func newGrid(n int) *grid {
 	return g
 }
 
+// setDown has everybody believe that some servers are down, and the others up.
+func (g *grid) setDown(down ...int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	clear(g.down)
+	for _, i := range down {
+		g.down[i] = true
+	}
+}
+
 func (g *grid) servers(context.Context) []share.Server {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	var servers []share.Server
+	servers := make([]share.Server, 0, len(g.stores))
 	for i, s := range g.stores {
-		id := sha256.Sum256([]byte(s.name))
-		servers = append(servers, share.Server{
-			ID: share.ServerID(fmt.Sprintf("%x", id[:8])), Nickname: s.name, Store: s, Free: 1 << 30, Down: g.down[i],
-		})
+		servers = append(servers, share.Server{ID: s.id(), Nickname: s.name, Store: s, Free: 1 << 30, Down: g.down[i]})
 	}
 	return servers
 }
 
-func (s *store) Open(ctx context.Context, index share.StorageIndex, number share.Number) (share.Reader, error) {
-	if err := s.begin(ctx, "open"); err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	data, ok := s.wholes[index][number]
-	s.mu.Unlock()
-	if ok {
-		return wholeReader(data), nil
-	}
-	return s.Store.Open(ctx, index, number)
+func (s *store) id() share.ServerID {
+	id := sha256.Sum256([]byte(s.name))
+	return share.ServerID(fmt.Sprintf("%x", id[:8]))
 }
 
-type wholeReader []byte
+// part is the grid as somebody sees it who reaches only some of its servers.
+func (g *grid) part(first, end int) *grid {
+	return &grid{down: map[int]bool{}, stores: g.stores[first:end]}
+}
 
-func (r wholeReader) Size() int64  { return int64(len(r)) }
-func (r wholeReader) Close() error { return nil }
-
-func (r wholeReader) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
-	if n := copy(p, r[min(off, int64(len(r))):]); n < len(p) {
-		return n, io.ErrUnexpectedEOF
+// history returns the sequences of the versions that one store keeps of a name, newest first.
+func (s *store) held(t *testing.T, name share.Name) int {
+	t.Helper()
+	records, err := s.Store.History(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return len(p), nil
+	return len(records)
 }

@@ -18,7 +18,6 @@ import (
 type standing struct {
 	server headServer
 	head   head.Head // Sequence 0 when it holds none
-	record []byte
 	shares []share.WholeShare
 	err    error
 }
@@ -75,8 +74,8 @@ func (s *survey) ask(server headServer) {
 			a.err = fmt.Errorf("%w: answered %d names, asked for one", share.ErrCorrupt, len(held))
 		}
 		if a.err == nil && held[0].Record != nil {
-			a.record, a.shares = held[0].Record, held[0].Shares
-			a.head, a.err = head.Parse(s.name, a.record)
+			a.shares = held[0].Shares
+			a.head, a.err = head.Parse(s.name, held[0].Record)
 		}
 		s.answers <- a
 	})
@@ -109,6 +108,23 @@ func (s *survey) most(ctx context.Context) error {
 		case a := <-s.answers:
 			s.take(a)
 		case <-grace:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// await waits for the other servers that are up, but no longer than a limit.
+func (s *survey) await(ctx context.Context, limit time.Duration) error {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for s.pending > 0 {
+		select {
+		case a := <-s.answers:
+			s.take(a)
+		case <-timer.C:
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
@@ -158,9 +174,14 @@ func (s *survey) silent() int { return len(s.servers) - s.answered() }
 // A candidate is a head that servers hold as the newest.
 type candidate struct {
 	head   head.Head
-	record []byte
-	shares []share.WholeShare
+	shares []offer
 	count  int // holders
+}
+
+// An offer is a share that a server gave along with a head.
+type offer struct {
+	server headServer
+	share.WholeShare
 }
 
 // candidates returns the heads that were found. The newest comes first; of two with the same sequence, the one that more
@@ -173,13 +194,13 @@ func (s *survey) candidates() []candidate {
 		}
 		c := byDigest[a.head.Digest]
 		if c == nil {
-			c = &candidate{head: a.head, record: a.record}
+			c = &candidate{head: a.head}
 			byDigest[a.head.Digest] = c
 		}
 		c.count++
 		for _, w := range a.shares {
 			if w.Index == a.head.Root {
-				c.shares = append(c.shares, w)
+				c.shares = append(c.shares, offer{a.server, w})
 			}
 		}
 	}
@@ -194,11 +215,12 @@ func (s *survey) candidates() []candidate {
 	return all
 }
 
-// held returns the digest of the record that each server holds, zero for those that hold none.
-func (s *survey) held() map[share.ServerID]share.Digest {
+// held returns what the next version replaces on servers that hold something else than the chosen head and are simply behind:
+// zero for those that hold none.
+func (s *survey) held(chosen head.Head) map[share.ServerID]share.Digest {
 	held := map[share.ServerID]share.Digest{}
 	for id, a := range s.got {
-		if a.err == nil {
+		if a.err == nil && (a.head.Sequence == 0 || slices.Contains(chosen.Parents, a.head.Digest)) {
 			held[id] = a.head.Digest
 		}
 	}

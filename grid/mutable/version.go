@@ -34,14 +34,21 @@ type Version struct {
 	// know of each other, as in a network that was cut in two. A version that is written on this one follows them too, so
 	// what they changed has to be brought together first, or left to History.
 	Forks []head.Head
+	// Confirmed says that enough servers for a write to succeed were seen to hold the version. One that is not may have been
+	// acknowledged, or be what a writer left behind who was not, and then it may yet be passed over: see Files.Confirm.
+	Confirmed bool
 
 	m    *Files
 	key  keys.ReadKey
 	data []byte // of a small version; nil for a large one
-	// held is the record that each head server held when the version was read or written.
+	// held is the record that head servers held when the version was read or written, where it is not the version's own.
 	held map[share.ServerID]share.Digest
 	// follows are records that the version is known to follow, beside its parents.
 	follows map[share.Digest]bool
+	// gone are records that cannot be read and were on so many servers: while these are no more, the next version may replace
+	// them. It may have been a write that was still under way.
+	gone    map[share.Digest]int
+	holders int    // servers that held it as the newest
 	top     uint64 // the highest sequence that any server showed
 }
 

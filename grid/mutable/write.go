@@ -61,6 +61,9 @@ func (m *Files) Write(ctx context.Context, key keys.WriteKey, base *Version, r i
 	if err == nil {
 		err = w.content(ctx, r)
 	}
+	if err == nil {
+		w.heal(ctx)
+	}
 	var v *Version
 	if err == nil {
 		v, err = w.commit(ctx)

@@ -1,0 +1,420 @@
+package mutable_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"cairn/grid/mutable"
+	"cairn/share"
+	"cairn/share/capability"
+	"cairn/share/head"
+	"cairn/share/keys"
+)
+
+// TestHungServersDelayLittle writes and reads while as many servers hang as may.
+func TestHungServersDelayLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGrid(10)
+		key := keys.NewWriteKey()
+		m := newFiles(t, g)
+		v := write(t, m, key, nil, "one")
+		for _, s := range g.stores[:3] {
+			s.on(hang)
+		}
+		for _, size := range []int{10, 1 << 20} {
+			text := strings.Repeat("x", size)
+			start := time.Now()
+			v = write(t, m, key, v, text)
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("writing %d bytes took %s", size, took)
+			}
+			start = time.Now()
+			if _, got := read(t, newFiles(t, g), capability.Mutable(key)); got != text {
+				t.Errorf("read %d bytes", len(got))
+			}
+			if took := time.Since(start); took > 3*time.Second {
+				t.Errorf("reading took %s", took)
+			}
+		}
+	})
+}
+
+// TestHungServersAreCovered has the shares of silent servers go to others where the version would not be happy otherwise.
+func TestHungServersAreCovered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGrid(14)
+		key := keys.NewWriteKey()
+		for _, s := range g.stores[:6] {
+			s.on(hang)
+		}
+		start := time.Now()
+		v := write(t, newFiles(t, g), key, nil, "one")
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("took %s", took)
+		}
+		numbers := map[share.Number]bool{}
+		for _, s := range g.stores[6:] {
+			held, err := s.Store.Fetch(t.Context(), []share.StorageIndex{v.Head.Root})
+			if err != nil || len(held[0]) == 0 {
+				t.Errorf("%s has no share, %v", s.name, err)
+			}
+			for _, w := range held[0] {
+				numbers[w.Number] = true
+			}
+		}
+		if len(numbers) < 7 {
+			t.Errorf("%d shares", len(numbers))
+		}
+		if _, got := read(t, newFiles(t, g.part(6, 14)), capability.Mutable(key)); got != "one" {
+			t.Errorf("read %q", got)
+		}
+	})
+}
+
+// TestBehind brings servers up to date that missed versions, that are new, and that have lost all.
+func TestBehind(t *testing.T) {
+	g := newGrid(10)
+	key := keys.NewWriteKey()
+	m := newFiles(t, g)
+	v := write(t, m, key, nil, "one")
+	g.setDown(0, 1)
+	for _, text := range []string{"two", "three"} {
+		v = write(t, m, key, v, text)
+	}
+	g.setDown()
+	g.stores[2].Store = newStore("").Store
+	write(t, m, key, v, "four")
+	for i, s := range g.stores {
+		held, err := s.Store.Heads(t.Context(), []share.Name{capability.NameOf(key)}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := head.Parse(capability.NameOf(key), held[0].Record)
+		if err != nil || h.Sequence != 4 || len(held[0].Shares) != 1 {
+			t.Errorf("server %d: version %d with %d shares, %v", i, h.Sequence, len(held[0].Shares), err)
+		}
+	}
+}
+
+// dieAfter has a grid's servers fail from the n-th SetHead on.
+func (g *grid) dieAfter(n int) {
+	var mu sync.Mutex
+	for _, s := range g.stores {
+		s.on(func(ctx context.Context, op string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if op == "sethead" {
+				if n--; n < 0 {
+					return share.ErrUnavailable
+				}
+			}
+			return ctx.Err()
+		})
+	}
+}
+
+func (g *grid) heal() {
+	for _, s := range g.stores {
+		s.on(nil)
+	}
+}
+
+// TestWriterDies leaves a version on a few servers only: where it cannot be read the one before is, and the next writer
+// supersedes it.
+func TestWriterDies(t *testing.T) {
+	for _, holders := range []int{1, 2, 3, 6} {
+		g := newGrid(10)
+		key := keys.NewWriteKey()
+		m := newFiles(t, g)
+		v := write(t, m, key, nil, "one")
+		g.dieAfter(holders)
+		_, err := m.Write(t.Context(), key, v, strings.NewReader("two"), mutable.WriteOptions{})
+		var unhappy *share.UnhappyError
+		if !errors.As(err, &unhappy) || unhappy.Happiness != holders {
+			t.Fatalf("%d servers: %v", holders, err)
+		}
+		g.heal()
+		want := "one"
+		if holders >= 3 {
+			want = "two"
+		}
+		other := newFiles(t, g)
+		v, got := read(t, other, capability.Mutable(key))
+		if got != want {
+			t.Errorf("%d servers: read %q", holders, got)
+		}
+		after := write(t, other, key, v, "three")
+		if after.Head.Sequence != 3 {
+			t.Errorf("%d servers: version %d", holders, after.Head.Sequence)
+		}
+		for i, s := range g.stores {
+			held, err := s.Store.Heads(t.Context(), []share.Name{after.Head.Name}, false)
+			if err != nil || len(held) != 1 {
+				t.Fatal(err)
+			}
+			if h, err := head.Parse(after.Head.Name, held[0].Record); err != nil || h.Digest != after.Head.Digest {
+				t.Errorf("%d servers: server %d holds version %d, %v", holders, i, h.Sequence, err)
+			}
+		}
+		v, got = read(t, m, capability.Mutable(key))
+		if got != "three" || len(v.Forks) != 0 {
+			t.Errorf("%d servers: read %q, forks %v", holders, got, v.Forks)
+		}
+	}
+}
+
+// TestSplitVote has two writers reach different servers first. One goes on, the other is told, and what neither was
+// acknowledged for is in the history.
+func TestSplitVote(t *testing.T) {
+	for _, first := range []int{1, 3, 4, 5, 6, 8} {
+		g := newGrid(10)
+		key := keys.NewWriteKey()
+		c := capability.Mutable(key)
+		alice, bob := newFiles(t, g), newFiles(t, g)
+		base := write(t, alice, key, nil, "base")
+		gates := [2]chan struct{}{make(chan struct{}), make(chan struct{})}
+		var mu sync.Mutex
+		arrived := map[string]int{}
+		for i, s := range g.stores {
+			s.on(func(ctx context.Context, op string) error {
+				writer, _ := ctx.Value(writerKey{}).(int)
+				if op != "sethead" || writer == 0 {
+					return ctx.Err()
+				}
+				mu.Lock()
+				arrived[s.name]++
+				n := arrived[s.name]
+				mu.Unlock()
+				if (i < first) != (writer == 1) && n <= 2 { // the other one comes first here
+					select {
+					case <-gates[2-writer]:
+					case <-ctx.Done():
+					}
+				}
+				return ctx.Err()
+			})
+		}
+		// Each writer's requests to the servers it is to win have returned before the other's arrive.
+		errs := race(t, g, first, gates, func(ctx context.Context, writer int) error {
+			m, text := alice, "alice"
+			if writer == 2 {
+				m, text = bob, "bob"
+			}
+			_, err := m.Write(ctx, key, base, strings.NewReader(text), mutable.WriteOptions{})
+			return err
+		})
+		won := 0
+		for _, err := range errs {
+			var collision *mutable.CollisionError
+			if err == nil {
+				won++
+			} else if !errors.As(err, &collision) {
+				t.Errorf("%d first: %v", first, err)
+			}
+		}
+		if won != 1 {
+			t.Fatalf("%d first: %d writers won: %v", first, won, errs)
+		}
+		want := "alice"
+		if errs[0] != nil {
+			want = "bob"
+		}
+		g.heal()
+		v, got := read(t, newFiles(t, g), c)
+		if got != want || len(v.Forks) != 0 {
+			t.Errorf("%d first: read %q, forks %v, errors %v", first, got, v.Forks, errs)
+		}
+		if first == 5 || first == 4 || first == 6 {
+			texts := history(t, alice, c)
+			if !slices.Contains(texts, "alice") || !slices.Contains(texts, "bob") {
+				t.Errorf("%d first: the history is %q", first, texts)
+			}
+		}
+	}
+}
+
+type writerKey struct{}
+
+// race runs two writers and opens the gate of each once it has been everywhere that it is to win.
+func race(t *testing.T, g *grid, first int, gates [2]chan struct{}, run func(context.Context, int) error) [2]error {
+	t.Helper()
+	var won [2]sync.WaitGroup
+	won[0].Add(first)
+	won[1].Add(len(g.stores) - first)
+	for i, s := range g.stores {
+		winner := 0
+		if i >= first {
+			winner = 1
+		}
+		s.after = func(op string, _ []share.HeldHead, err error) error {
+			if op == "sethead" {
+				s.mu.Lock()
+				n := len(s.updates)
+				s.mu.Unlock()
+				if n == 2 { // the base, and this one
+					won[winner].Done()
+				}
+			}
+			return err
+		}
+	}
+	for i := range gates {
+		go func() {
+			won[i].Wait()
+			close(gates[i])
+		}()
+	}
+	var errs [2]error
+	var writers sync.WaitGroup
+	for i := range errs {
+		writers.Go(func() { errs[i] = run(context.WithValue(t.Context(), writerKey{}, i+1), i+1) })
+	}
+	writers.Wait()
+	return errs
+}
+
+// history returns the contents of all versions that can be read, newest first.
+func history(t *testing.T, m *mutable.Files, c capability.Capability) []string {
+	t.Helper()
+	versions, err := m.History(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts []string
+	for _, v := range versions {
+		old, err := m.ReadHead(t.Context(), c, v.Head)
+		if err != nil {
+			texts = append(texts, "")
+			continue
+		}
+		data, err := old.Bytes(t.Context(), 1<<20)
+		if err != nil || int64(len(data)) != v.Size {
+			t.Fatalf("version %d: %d bytes of %d, %v", v.Head.Sequence, len(data), v.Size, err)
+		}
+		texts = append(texts, string(data))
+	}
+	return texts
+}
+
+// TestFork cuts a grid in two: both sides are acknowledged. Afterwards the fork is reported, both versions are in the history,
+// and the next version follows both.
+func TestFork(t *testing.T) {
+	g := newGrid(20)
+	key := keys.NewWriteKey()
+	c := capability.Mutable(key)
+	base := write(t, newFiles(t, g), key, nil, "base")
+	left, right := newFiles(t, g.part(0, 10)), newFiles(t, g.part(10, 20))
+	ours := write(t, left, key, base, "left")
+	theirs := write(t, right, key, base, "right")
+	theirs = write(t, right, key, theirs, "right again")
+
+	m := newFiles(t, g)
+	v, got := read(t, m, c)
+	if got != "right again" || len(v.Forks) != 1 || v.Forks[0].Digest != ours.Head.Digest {
+		t.Fatalf("read %q, forks %v", got, v.Forks)
+	}
+	if texts := history(t, m, c); !slices.Equal(texts, []string{"right again", texts[1], texts[2], "base"}) ||
+		!slices.Contains(texts, "left") || !slices.Contains(texts, "right") {
+		t.Errorf("history: %q", texts)
+	}
+	_, err := left.Write(t.Context(), key, ours, strings.NewReader("left again"), mutable.WriteOptions{})
+	if err != nil {
+		t.Fatal(err) // the left side still sees nothing of the other
+	}
+	v, _ = read(t, m, c)
+	after := write(t, m, key, v, "both")
+	if !slices.Contains(after.Head.Parents, theirs.Head.Digest) || len(after.Head.Parents) != 2 {
+		t.Errorf("parents %v", after.Head.Parents)
+	}
+	v, got = read(t, m, c)
+	if got != "both" || len(v.Forks) != 0 {
+		t.Errorf("read %q, forks %v", got, v.Forks)
+	}
+	for i, s := range g.stores {
+		held, err := s.Store.Heads(t.Context(), []share.Name{v.Head.Name}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h, err := head.Parse(v.Head.Name, held[0].Record); err != nil || h.Digest != v.Head.Digest {
+			t.Errorf("server %d holds version %d, %v", i, h.Sequence, err)
+		}
+	}
+}
+
+// TestForkIsNotOverwritten writes without knowing of a fork: what was acknowledged on the other side stays the newest there,
+// and the next reader is told.
+func TestForkIsNotOverwritten(t *testing.T) {
+	g := newGrid(20)
+	key := keys.NewWriteKey()
+	base := write(t, newFiles(t, g), key, nil, "base")
+	ours := write(t, newFiles(t, g.part(0, 10)), key, base, "left")
+	ours = write(t, newFiles(t, g.part(0, 10)), key, ours, "left again")
+	theirs := write(t, newFiles(t, g.part(10, 20)), key, base, "right")
+	m := newFiles(t, g)
+	_, err := m.Write(t.Context(), key, ours, strings.NewReader("on"), mutable.WriteOptions{})
+	if err == nil {
+		t.Error("half of the servers hold something else, and the write counted")
+	}
+	v, _ := read(t, m, capability.Mutable(key))
+	if len(v.Forks) != 1 || v.Forks[0].Digest != theirs.Head.Digest {
+		t.Errorf("forks %v", v.Forks)
+	}
+}
+
+// TestRollback has the servers that hold the newest version vanish: what is left is never served as the newest.
+func TestRollback(t *testing.T) {
+	g := newGrid(20)
+	key := keys.NewWriteKey()
+	c := capability.Mutable(key)
+	m := newFiles(t, g)
+	v := write(t, m, key, nil, "one")
+	v = write(t, newFiles(t, g.part(0, 10)), key, v, "two")
+	if _, got := read(t, m, c); got != "two" {
+		t.Fatalf("read %q", got)
+	}
+	for _, s := range g.stores[:10] {
+		s.Store = newStore("").Store
+	}
+	old, err := m.Read(t.Context(), c)
+	var rollback *share.RollbackError
+	if !errors.As(err, &rollback) || rollback.Found != 1 || rollback.Seen != 2 {
+		t.Fatalf("read: %v", err)
+	}
+	if old == nil || old.Head.Sequence != 1 {
+		t.Fatal("the older version does not come with the error")
+	}
+	after := write(t, m, key, old, "three")
+	if after.Head.Sequence != 3 {
+		t.Errorf("version %d follows, %d was seen", after.Head.Sequence, v.Head.Sequence)
+	}
+	for _, s := range g.stores {
+		s.Store = newStore("").Store
+	}
+	if _, err := m.Read(t.Context(), c); !errors.As(err, &rollback) || rollback.Found != 0 || rollback.Seen != 3 {
+		t.Errorf("all lost: %v", err)
+	}
+}
+
+func TestUnhappy(t *testing.T) {
+	g := newGrid(10)
+	for _, s := range g.stores[:4] {
+		s.on(dead)
+	}
+	key := keys.NewWriteKey()
+	_, err := newFiles(t, g).Write(t.Context(), key, nil, bytes.NewReader(nil), mutable.WriteOptions{})
+	var unhappy *share.UnhappyError
+	if !errors.As(err, &unhappy) || unhappy.Happiness != 6 || unhappy.Happy != 7 || len(unhappy.Causes) != 4 {
+		t.Errorf("%v", err)
+	}
+	g.setDown(0, 1, 2, 3)
+	if _, err = newFiles(t, g).Write(t.Context(), key, nil, bytes.NewReader(nil), mutable.WriteOptions{}); !errors.As(err, &unhappy) {
+		t.Errorf("%v", err)
+	}
+}
