@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"sync"
-	"testing"
 
 	"cairn/share"
 	"cairn/share/memory"
@@ -184,14 +183,4 @@ func (s *store) id() share.ServerID {
 // part is the grid as somebody sees it who reaches only some of its servers.
 func (g *grid) part(first, end int) *grid {
 	return &grid{down: map[int]bool{}, stores: g.stores[first:end]}
-}
-
-// history returns the sequences of the versions that one store keeps of a name, newest first.
-func (s *store) held(t *testing.T, name share.Name) int {
-	t.Helper()
-	records, err := s.Store.History(t.Context(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(records)
 }
