@@ -17,7 +17,7 @@ func TestInvariantsAreTested(t *testing.T) {
 	invariants, _, _ = regexpCut(invariants, `(?m)^## Vectors$`)
 	named := 0
 	var sources []byte
-	for _, word := range regexp.MustCompile("`([a-z]+(?:/[a-z]+)?|Test\\w+|Fuzz\\w+)`").FindAllSubmatch(invariants, -1) {
+	for _, word := range regexp.MustCompile("`([a-z]+(?:/[a-z]+)*|Test\\w+|Fuzz\\w+)`").FindAllSubmatch(invariants, -1) {
 		name := string(word[1])
 		if name[0] >= 'a' {
 			sources = testSources(t, name)
