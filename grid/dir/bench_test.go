@@ -111,7 +111,7 @@ var operations = []operation{
 		_, err := d.Update(b.Context(), c, func(e *dir.Editor) error {
 			for i := range 1000 {
 				entry := usualEntry(size + i)
-				entry.Name = fmt.Sprintf("new %d %s", b.N, entry.Name)
+				entry.Name = fmt.Sprintf("%s new %d", entry.Name, time.Now().UnixNano())
 				if err := e.Set(entry); err != nil {
 					return err
 				}
