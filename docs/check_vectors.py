@@ -589,6 +589,57 @@ def ed25519_verify(public, message, signature):
     return point_encode(point_add(point_mul(s, BASE), point_mul(k, minus))) == signature[:32]
 
 
+# Heads
+
+def cbor_string(data):
+    """A byte string of any length."""
+    return bytes([cbor_uint(len(data))[0] | 0x40]) + cbor_uint(len(data))[1:] + data
+
+
+def varint(n):
+    out = b""
+    while n > 127:
+        out, n = out + bytes([n & 127 | 128]), n >> 7
+    return out + bytes([n])
+
+
+def head_data(sequence, root, parents, written):
+    """The data of a head, of which the signature is made."""
+    entries = [("TTL", cbor_uint(60_000_000_000)), ("Value", cbor_string(b"/ipfs/" + root_cid(root).encode())),
+               ("_cairn", cbor_string(b"".join(parents))), ("Sequence", cbor_uint(sequence)),
+               ("Validity", cbor_string(b"9999-12-31T23:59:59Z")), ("_written", cbor_uint(written)), ("ValidityType", cbor_uint(0))]
+    return bytes([0xa0 + len(entries)]) + b"".join(cbor_key(key) + value for key, value in entries)
+
+
+def read_head(name, record):
+    """Returns sequence, root, parents and time of the head of a name."""
+    if len(record) > 2048 or record[:2] != b"\x42\x40" or len(record) < 70 or record[66] != 0x4a:
+        raise Malformed("no record")
+    signature, data = record[2:66], record[68 if record[67] < 128 else 69:]
+    if record[66:] != b"\x4a" + varint(len(data)) + data:
+        raise Malformed("the length of the data")
+    if not ed25519_verify(name, b"ipns-signature:" + data, signature):
+        raise Malformed("the signature does not match")
+    r, fields = Reader(data), {}
+    for _ in range(r.head(5)):
+        key = r.take(r.head(3)).decode("ascii", "replace")
+        if key not in ("TTL", "Value", "_cairn", "Sequence", "Validity", "_written", "ValidityType"):
+            raise Version()
+        fields[key] = r.take(r.head(2)) if key in ("Value", "_cairn", "Validity") else r.head(0)
+    if "_cairn" not in fields or "_written" not in fields or len(fields.get("Value", b"")) != 65:
+        raise Malformed("fields missing")
+    root = parse_field("C", fields["Value"][6:].decode("ascii", "replace"))
+    joined, sequence, written = fields["_cairn"], fields["Sequence"], fields["_written"]
+    parents = [joined[i:i + 32] for i in range(0, len(joined), 32)]
+    if head_data(sequence, root, parents, written) != data:
+        raise Malformed("not in canonical form")
+    if not 1 <= sequence < 1 << 63 or written > 253402300799000 or len(parents) > 8 or len(set(parents)) != len(parents):
+        raise Malformed("fields out of range")
+    if any(len(p) != 32 or p == bytes(32) for p in parents) or sequence == 1 and parents:
+        raise Malformed("parents")
+    return sequence, root, parents, written
+
+
 # Membership
 
 class Denied(Exception):
@@ -1093,9 +1144,24 @@ class Checker:
         with open(os.path.join(self.directory, name), encoding="utf-8") as f:
             return json.load(f)
 
+    def heads(self):
+        v = self.load("heads.json")
+        for h in v["heads"]:
+            name, record = parse_field("M", h["name"]), bytes.fromhex(h["record"])
+            parents = [bytes.fromhex(p) for p in h["parents"]]
+            public = ed25519_public(hkdf(bytes.fromhex(h["write_key"]), b"", "cairn/v1/mutable/sign", 32))
+            self.expect("head %d, name" % h["sequence"], name_text(public), h["name"])
+            want = (h["sequence"], parse_field("C", h["root"]), parents, h["written"])
+            self.expect("head %d" % h["sequence"], read_head(name, record), want)
+            self.expect("head %d, digest" % h["sequence"], sha256(record).hex(), h["digest"])
+        for r in v["refused"]:
+            error = {"corrupt": Malformed, "version": Version}[r["error"]]
+            self.expect_error("head, " + r["about"], error, read_head, parse_field("M", r["name"]), bytes.fromhex(r["record"]))
+
     def run(self):
         self.roster()
         self.account()
+        self.heads()
         for vector in self.load("encoded.json"):
             self.attempt(self.stored, vector)
             two_levels = vector["size"] == 256 * vector["block"] + 1  # the smallest file of that kind
@@ -1276,14 +1342,16 @@ def stream(size):
 
 def main(arguments):
     quick = "--quick" in arguments
-    roster, account = "--roster" in arguments, "--account" in arguments
-    arguments = [a for a in arguments if a not in ("--quick", "--roster", "--account")]
+    roster, account, heads = "--roster" in arguments, "--account" in arguments, "--heads" in arguments
+    arguments = [a for a in arguments if a not in ("--quick", "--roster", "--account", "--heads")]
     directory = arguments[0] if arguments else os.path.join(os.path.dirname(os.path.abspath(__file__)), "vectors")
     checker = Checker(directory, 400_000 if quick else 1 << 30)
     if roster:
         checker.roster()
     elif account:
         checker.account()
+    elif heads:
+        checker.heads()
     else:
         checker.run()
     for problem in checker.problems:
