@@ -22,15 +22,21 @@ const (
 )
 
 // NewStore returns a Store that passes everything on to the inner one, where the Injector lets it. It is a
-// share.Resumer and a share.Spacer if the inner store is both.
+// share.Resumer and a share.Spacer if the inner store is both, and then a share.HeadStore and a share.Batcher if it is both.
 func NewStore(inner share.Store, in *Injector) share.Store {
 	s := &store{inner, in}
 	resumer, resumes := inner.(share.Resumer)
 	spacer, knows := inner.(share.Spacer)
-	if resumes && knows {
-		return &fullStore{s, resumer, spacer}
+	if !resumes || !knows {
+		return s
 	}
-	return s
+	full := &fullStore{s, resumer, spacer}
+	heads, keeps := inner.(share.HeadStore)
+	batch, takes := inner.(share.Batcher)
+	if keeps && takes {
+		return &headStore{full, heads, batch}
+	}
+	return full
 }
 
 type store struct {

@@ -45,13 +45,19 @@ const (
 	Garbage
 	// Floods sends data that nobody asked for, without end.
 	Floods
+	// Repeats answers with the first head of a name that it was given, for ever.
+	Repeats
+	// ForgesHeads answers with heads whose signatures do not match.
+	ForgesHeads
+	// Conflicts says that every new head collides with one that it makes up.
+	Conflicts
 
 	behaviours // how many there are
 )
 
 var names = [behaviours]string{
 	"honest", "lies", "wrong root", "truncates", "breaks", "stalls", "mute", "drips", "forgets", "claims", "refuses",
-	"garbage", "floods",
+	"garbage", "floods", "repeats", "forges heads", "conflicts",
 }
 
 // String returns the name of the behaviour.
@@ -73,9 +79,10 @@ func All() []Behaviour {
 
 // A Peer is one misbehaving server.
 type Peer struct {
-	inner share.Store
-	ctx   context.Context
-	stop  context.CancelFunc
+	inner  share.Store
+	firsts firsts
+	ctx    context.Context
+	stop   context.CancelFunc
 
 	mu      sync.Mutex // guards what follows
 	current *stage
@@ -95,10 +102,10 @@ func (s *stage) Handle(name string, handler func(network.Stream)) { s.handlers[n
 
 // Handle makes the host serve the store with the given behaviour. The peer must be closed before the host.
 func Handle(h storage.Registrar, behaviour Behaviour, inner share.Store) *Peer {
-	p := &Peer{inner: inner, streams: make(map[network.Stream]struct{})}
+	p := &Peer{inner: inner, firsts: firsts{records: make(map[share.Name][]byte)}, streams: make(map[network.Stream]struct{})}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	p.current = p.newStage(behaviour)
-	for _, name := range []string{storage.Ask, storage.Read, storage.Write} {
+	for _, name := range []string{storage.Ask, storage.Read, storage.Write, storage.Head, storage.Batch} {
 		h.Handle(name, func(s network.Stream) { p.serve(name, s) })
 	}
 	return p
@@ -106,7 +113,7 @@ func Handle(h storage.Registrar, behaviour Behaviour, inner share.Store) *Peer {
 
 func (p *Peer) newStage(behaviour Behaviour) *stage {
 	s := &stage{behaviour: behaviour, handlers: make(map[string]func(network.Stream))}
-	s.server = storage.NewServer(&store{Store: p.inner, behaviour: behaviour}, storage.ServerOptions{})
+	s.server = storage.NewServer(&store{Store: p.inner, behaviour: behaviour, firsts: &p.firsts}, storage.ServerOptions{})
 	s.server.Register(s)
 	return s
 }

@@ -161,7 +161,7 @@ func TestAllAreNamed(t *testing.T) {
 			seen[name] = true
 		}
 	}
-	if len(seen) != 13 {
+	if len(seen) != 16 {
 		t.Errorf("%d behaviours", len(seen))
 	}
 }

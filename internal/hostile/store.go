@@ -12,11 +12,14 @@ import (
 type store struct {
 	share.Store
 	behaviour Behaviour
+	firsts    *firsts
 }
 
 var (
-	_ share.Resumer = (*store)(nil)
-	_ share.Spacer  = (*store)(nil)
+	_ share.Resumer   = (*store)(nil)
+	_ share.Spacer    = (*store)(nil)
+	_ share.HeadStore = (*store)(nil)
+	_ share.Batcher   = (*store)(nil)
 )
 
 // Numbers implements share.Store.

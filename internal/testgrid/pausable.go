@@ -17,9 +17,11 @@ type pausable struct {
 }
 
 var (
-	_ share.Store   = (*pausable)(nil)
-	_ share.Resumer = (*pausable)(nil)
-	_ share.Spacer  = (*pausable)(nil)
+	_ share.Store     = (*pausable)(nil)
+	_ share.Resumer   = (*pausable)(nil)
+	_ share.Spacer    = (*pausable)(nil)
+	_ share.HeadStore = (*pausable)(nil)
+	_ share.Batcher   = (*pausable)(nil)
 )
 
 // Pause makes every call from now on hang.
