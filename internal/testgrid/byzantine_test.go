@@ -75,6 +75,9 @@ var expected = map[hostile.Behaviour]string{
 	hostile.Refuses:   good, // it is honest to readers
 	hostile.Garbage:   unanswered,
 	hostile.Floods:    unanswered,
+
+	// These concern heads only.
+	hostile.Repeats: good, hostile.ForgesHeads: good, hostile.Conflicts: good,
 }
 
 // How long things may take while three of eleven servers misbehave.
