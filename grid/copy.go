@@ -9,6 +9,7 @@ import (
 	"cairn/grid/dir"
 	"cairn/grid/mutable"
 	"cairn/grid/tree"
+	"cairn/share"
 	"cairn/share/capability"
 	"cairn/share/keys"
 )
@@ -104,18 +105,49 @@ func (cp *copier) file(ctx context.Context, c capability.Capability) (capability
 		return c, err
 	}
 	defer r.Close()
+	key := keys.NewWriteKey()
+	_, err = cp.g.store(ctx, key, nil, r)
+	return capability.Mutable(key), err
+}
+
+// store writes what a reader reads as a version of a mutable file.
+func (g *Grid) store(ctx context.Context, key keys.WriteKey, base *mutable.Version, r Reader) (*mutable.Version, error) {
 	in, out := io.Pipe()
-	ctx, cancel := context.WithCancel(ctx)
+	reading, cancel := context.WithCancel(ctx)
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
-		_, err := r.WriteTo(ctx, out, 0, r.Size())
+		_, err := r.WriteTo(reading, out, 0, r.Size())
 		out.CloseWithError(err)
 	}()
-	key := keys.NewWriteKey()
-	_, err = cp.g.files.Write(ctx, key, nil, in, mutable.WriteOptions{})
-	in.CloseWithError(err)
+	v, err := g.files.Write(ctx, key, base, in, mutable.WriteOptions{})
 	cancel()
+	in.CloseWithError(context.Canceled)
 	<-read
-	return capability.Mutable(key), err
+	return v, err
+}
+
+// RestoreVersion writes a former version of a mutable file as its newest one, also where the newest one cannot be read. It
+// returns share.ErrNotFound when there is no version with the number.
+func (g *Grid) RestoreVersion(ctx context.Context, key keys.WriteKey, sequence uint64) (*mutable.Version, error) {
+	v, err := g.files.Restore(ctx, key, sequence)
+	if err == nil || errors.Is(err, share.ErrConflict) || ctx.Err() != nil {
+		return v, err
+	}
+	versions, failed := g.files.History(ctx, capability.Mutable(key))
+	if failed != nil {
+		return nil, err
+	}
+	for i := range versions {
+		if versions[i].Head.Sequence != sequence || i == 0 {
+			continue
+		}
+		r, err := versions[i].Open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close()
+		return g.store(ctx, key, &versions[0], r)
+	}
+	return nil, err
 }

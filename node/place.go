@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"cairn/grid/dir"
 	"cairn/grid/tree"
@@ -65,9 +66,9 @@ func (p place) explain(n *Node, err error) error {
 	if err == nil {
 		return nil
 	}
-	wrong := p.target.String()
+	wrong, directory := p.target.String(), false
 	if e, ok := errors.AsType[*tree.PathError](err); ok {
-		wrong, err = p.path([]string{e.Path}), e.Err
+		wrong, err, directory = p.path([]string{e.Path}), e.Err, true
 		if e.Path == "" {
 			wrong = p.path(nil)
 		}
@@ -76,6 +77,9 @@ func (p place) explain(n *Node, err error) error {
 		err = fmt.Errorf("%w: nothing was put into the root directory yet", share.ErrNotFound)
 	}
 	told := control.ErrorOf(fmt.Errorf("%s: %w", wrong, err))
+	if _, few := errors.AsType[*share.NotEnoughSharesError](err); few && directory {
+		told.Hint = strings.TrimPrefix(told.Hint+"; "+formerVersions(wrong), "; ")
+	}
 	if told.Hint == "" {
 		told.Hint = hintFor(wrong, err)
 	}
@@ -88,13 +92,18 @@ func hintFor(path string, err error) string {
 	case errors.Is(err, tree.ErrIsDirectory):
 		return "name a file in it, or use -r where a whole directory is meant"
 	case errors.Is(err, share.ErrRollback):
-		return "wait until the servers that have the newer version are up; \"cairn history " + path + "\" shows what can be found"
+		return "wait until the members that have the newer version are up; " + formerVersions(path)
 	case errors.Is(err, share.ErrConflict):
 		return "read it again and decide; \"cairn history " + path + "\" shows both versions"
 	case errors.Is(err, share.ErrCorrupt):
-		return "\"cairn history " + path + "\" shows the versions before; \"cairn restore " + path + " VERSION\" brings one of them back"
+		return formerVersions(path)
 	}
 	return ""
+}
+
+// formerVersions says how to get an older version back.
+func formerVersions(path string) string {
+	return fmt.Sprintf("\"cairn history %s\" shows the versions before; \"cairn restore %s VERSION\" brings one of them back", path, path)
 }
 
 // entry describes a node.

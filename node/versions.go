@@ -71,7 +71,7 @@ func (a api) restore(ctx context.Context, n tree.Node, sequence uint64) (control
 	if !ok {
 		return control.Version{}, fmt.Errorf("%w: the mutable file is open for reading only here; its write capability (cairn:mutable:…) would do", capability.ErrAuthority)
 	}
-	v, err := a.n.grid.Files().Restore(ctx, key, sequence)
+	v, err := a.n.grid.RestoreVersion(ctx, key, sequence)
 	if err != nil {
 		return control.Version{}, err
 	}
