@@ -48,18 +48,18 @@ func (a api) Fill(ctx context.Context, request control.FillRequest) (control.Ent
 	if err != nil {
 		return control.Entry{}, err
 	}
-	n, err := a.fill(ctx, p, request.Detached, entries)
+	n, err := a.fill(ctx, p, request, entries)
 	if err != nil {
 		return control.Entry{}, p.explain(a.n, err)
 	}
 	return p.entry(n, true), nil
 }
 
-func (a api) fill(ctx context.Context, p place, detached bool, entries []dir.Entry) (tree.Node, error) {
+func (a api) fill(ctx context.Context, p place, request control.FillRequest, entries []dir.Entry) (tree.Node, error) {
 	names := a.n.names()
 	n, err := names.Resolve(ctx, p.root, p.target.Path)
 	switch {
-	case errors.Is(err, share.ErrNotFound) && detached:
+	case errors.Is(err, share.ErrNotFound) && request.Detached:
 		n = tree.Node{}
 		n.Entry.Capability, err = a.n.grid.Dirs().Create(ctx, each(entries))
 		return n, err
@@ -76,7 +76,7 @@ func (a api) fill(ctx context.Context, p place, detached bool, entries []dir.Ent
 	}
 	_, err = a.n.grid.Dirs().Update(ctx, n.Entry.Capability, func(e *dir.Editor) error {
 		for _, entry := range entries {
-			if err := fillOne(e, entry); err != nil {
+			if err := fillOne(e, entry, request.Keep); err != nil {
 				return err
 			}
 		}
@@ -87,12 +87,12 @@ func (a api) fill(ctx context.Context, p place, detached bool, entries []dir.Ent
 
 // fillOne puts one entry into a directory. One that is the same but for the time of its change is left alone, so that filling a
 // directory again with what it holds writes nothing.
-func fillOne(e *dir.Editor, entry dir.Entry) error {
+func fillOne(e *dir.Editor, entry dir.Entry, keep bool) error {
 	was, err := e.Get(entry.Name)
 	switch {
 	case errors.Is(err, share.ErrNotFound):
 		return e.Set(entry)
-	case err != nil:
+	case err != nil || keep:
 		return err
 	case tree.IsDirectory(was.Capability) != tree.IsDirectory(entry.Capability):
 		return &tree.PathError{Path: entry.Name, Err: fmt.Errorf("%w: a directory and a file cannot take each other's place", share.ErrExists)}

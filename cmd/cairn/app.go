@@ -40,7 +40,7 @@ func verbs(a *app) []*cobra.Command {
 		newStatusCommand(a), newPeersCommand(a), newEventsCommand(a), newDoctorCommand(a),
 		newPutCommand(a), newGetCommand(a), newCatCommand(a), newStatCommand(a),
 		newMkdirCommand(a), newLsCommand(a), newTreeCommand(a), newCpCommand(a), newMvCommand(a), newRmCommand(a), newLnCommand(a),
-		newFindCommand(a), newDuCommand(a), newHistoryCommand(a), newRestoreCommand(a), newAliasCommand(a),
+		newFindCommand(a), newDuCommand(a), newHistoryCommand(a), newRestoreCommand(a), newBackupCommand(a), newSnapshotsCommand(a), newPruneCommand(a), newAliasCommand(a),
 		newManifestCommand(a), newMaintainCommand(a),
 		newCheckCommand(a), newRepairCommand(a),
 		newCapCommand(a), newCIDCommand(a),

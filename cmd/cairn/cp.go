@@ -27,6 +27,10 @@ directory, and always where there are several. A SOURCE or TARGET is on the grid
 colon is written ./NAME. A file that has the name already is replaced, a directory is not. Files keep their times, and may be
 executed if they could be.
 
+With -r folders and directories are copied with what is in them: under their own name into a TARGET that exists, and otherwise as TARGET. What has not changed since it was
+copied last is not sent again, and a copy that was interrupted goes on where it stopped. Links are kept as links and never followed; what cannot be read is
+passed over and named, and the exit status is then 1.
+
 On the grid nothing is sent: a copy of an immutable file is another name for it. A copy of a mutable file or, with -r, of a
 directory is a new one, which changes independently.
 
@@ -81,8 +85,11 @@ func (a *app) copyWithin(ctx context.Context, o *cpOptions, source, target strin
 
 // copyUp copies a file of this machine to the grid.
 func (a *app) copyUp(ctx context.Context, o *cpOptions, source, target string) error {
-	if info, err := os.Stat(source); err == nil && info.IsDir() {
-		return usagef("cp: %s is a folder: cp copies single files between disk and grid", source)
+	if isFolder(source) && !o.recursive {
+		return withHint(usagef("cp: %s is a folder", source), "copy it with what is in it: cp -r")
+	}
+	if isFolder(source) {
+		return about(a.copyTreeUp(ctx, o, source, target), "cp")
 	}
 	put := &putOptions{keep: o.keep}
 	quiet := *a
@@ -96,6 +103,13 @@ func (a *app) copyUp(ctx context.Context, o *cpOptions, source, target string) e
 
 // copyDown copies a file of the grid to this machine.
 func (a *app) copyDown(ctx context.Context, o *cpOptions, source, target string) error {
+	if is, err := a.isTree(ctx, source); err != nil {
+		return err
+	} else if is && !o.recursive {
+		return withHint(usagef("cp: %s is a directory", shownTarget(source)), "copy it with what is in it: cp -r")
+	} else if is {
+		return a.copyTreeDown(ctx, o, source, target)
+	}
 	output := target
 	if info, err := os.Stat(target); err == nil && info.IsDir() {
 		name := nameOf(source)

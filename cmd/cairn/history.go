@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -46,30 +48,51 @@ of its list). Two versions with one number were written by writers who did not k
 	}
 }
 
+// restoreOptions say what is restored.
+type restoreOptions struct {
+	snapshot string
+	keep     bool
+}
+
 func newRestoreCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "restore CAPABILITY|PATH VERSION",
-		Short: "bring back a former version of a file or a directory",
-		Long: help(`Writes a new version of a mutable file or a directory that is as a former one was ("cairn history" shows their numbers). The
+	o := &restoreOptions{}
+	cmd := &cobra.Command{
+		Use:   "restore CAPABILITY|PATH VERSION|FOLDER",
+		Short: "bring back a former version, or a snapshot of a backup",
+		Long: help(`With a VERSION, writes a new version of a mutable file or a directory that is as a former one was ("cairn history" shows their numbers). The
 versions in between stay in the history.
 
+With a FOLDER, writes a snapshot of the backup at PATH to this machine, the newest if --snapshot names no other ("cairn snapshots" shows them). Files that are there
+with the same size and time are not fetched; others are replaced, and what is in FOLDER beside them stays. A folder whose name is a number is written ./NAME.
+
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
-		Example:           "  cairn restore home:notes.txt 3",
+		Example:           "  cairn restore home:notes.txt 3\n  cairn restore home:backups/laptop ~/restored --snapshot 2026-11-21",
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: a.completeTargets(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			version, err := strconv.ParseUint(args[1], 10, 63)
+			if err != nil && !strings.HasPrefix(args[1], "-") {
+				return a.restoreSnapshot(cmd.Context(), args[0], args[1], o.snapshot, o.keep)
+			}
 			if err != nil || version == 0 {
 				return usagef("restore: %q is no version: want a number that \"cairn history\" shows", args[1])
 			}
-			return a.running("restore", func(client *control.Client) error {
-				v, err := client.Restore(cmd.Context(), control.RestoreRequest{Target: args[0], Version: version})
-				if err != nil {
-					return err
-				}
-				a.note("%s is as version %d was; it is version %d now", args[0], version, v.Version)
-				return a.result(v, func(io.Writer) {})
-			})
+			return a.restoreVersion(cmd.Context(), args[0], version)
 		},
 	}
+	cmd.Flags().StringVar(&o.snapshot, "snapshot", "latest", "the `NAME` of a snapshot or the beginning of it, such as 2026-11-21")
+	cmd.Flags().BoolVarP(&o.keep, "no-clobber", "n", false, "do not replace files that are there")
+	return cmd
+}
+
+// restoreVersion makes a former version the newest.
+func (a *app) restoreVersion(ctx context.Context, target string, version uint64) error {
+	return a.running("restore", func(client *control.Client) error {
+		v, err := client.Restore(ctx, control.RestoreRequest{Target: target, Version: version})
+		if err != nil {
+			return err
+		}
+		a.note("%s is as version %d was; it is version %d now", target, version, v.Version)
+		return a.result(v, func(io.Writer) {})
+	})
 }

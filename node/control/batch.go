@@ -40,6 +40,8 @@ type FillRequest struct {
 	// Detached makes the directory without a name if there is none at Target: who asks gives it one in the directory above,
 	// when that is filled. Otherwise the directories above are made too.
 	Detached bool `json:"detached,omitempty"`
+	// Keep leaves what has a name already.
+	Keep bool `json:"keep,omitempty"`
 }
 
 // A Fetched is one small file, or why it cannot be read.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"time"
+
+	"cairn/grid/dir"
 )
 
 // The types of an Entry.
@@ -12,6 +14,12 @@ const (
 	TypeDirectory = "dir"
 	TypeUnknown   = "unknown" // a kind of a later version
 )
+
+// TypeLink is the content type of a file that stands for a symbolic link: its bytes are where the link points.
+const TypeLink = "inode/symlink"
+
+// CheckName returns the name under which a directory keeps a name, or why it cannot.
+func CheckName(name string) (string, error) { return dir.CheckName(name) }
 
 // An Entry is what a target leads to.
 type Entry struct {

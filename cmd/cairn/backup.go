@@ -1,0 +1,313 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cairn/node/backup"
+	"cairn/node/config"
+	"cairn/node/control"
+	"cairn/node/localtree"
+	"cairn/node/transfer"
+	"cairn/share/capability"
+)
+
+// maxPatterns bounds a file of patterns.
+const maxPatterns = 1 << 20
+
+// backupOptions say what a backup leaves out.
+type backupOptions struct {
+	exclude       []string
+	excludeFrom   []string
+	excludeCaches bool
+	larger        string
+	oneFileSystem bool
+	fresh         bool
+}
+
+func newBackupCommand(a *app) *cobra.Command {
+	o := &backupOptions{}
+	cmd := &cobra.Command{
+		Use:   "backup FOLDER PATH",
+		Short: "keep a dated snapshot of a folder",
+		Long: help(`Stores what is in FOLDER as a snapshot that never changes: PATH/Archives/DATE, and PATH/Latest for the newest. PATH is made if it is
+not there. Files that have not changed since an earlier backup, going by size, times and inode, are neither read nor sent, and directories that have
+not changed are shared by the snapshots. An interrupted backup goes on where it stopped when the command is run again.
+
+Links are kept as links and never followed. Devices, sockets and pipes are passed over, and so is what cannot be read or
+changes while it is read: each is named, the snapshot has everything else, and the exit status is 1.
+
+A pattern without a slash matches a name in any folder, one with a slash a path from FOLDER on; * and ? stay within a name, ** goes
+through folders, a slash at the end means folders only, and ! in front takes back what an earlier pattern left out.
+
+`+pathHelp, statusNotFound, statusNotEnough, statusRefused),
+		Example: "  cairn backup ~/Documents home:backups/laptop\n  cairn backup --exclude '*.o' --exclude /build/ --exclude-caches src home:backups/src",
+		Args:    cobra.ExactArgs(2),
+		RunE:    func(cmd *cobra.Command, args []string) error { return runBackup(cmd.Context(), a, o, args[0], args[1]) },
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out what matches `PATTERN`")
+	f.StringArrayVar(&o.excludeFrom, "exclude-from", nil, "leave out what matches a line of `FILE`")
+	f.BoolVar(&o.excludeCaches, "exclude-caches", false, "leave out what is in folders marked with a CACHEDIR.TAG file")
+	f.StringVar(&o.larger, "exclude-larger-than", "", "leave out files of more than `SIZE`")
+	f.BoolVar(&o.oneFileSystem, "one-file-system", false, "leave out what is on other file systems")
+	f.BoolVar(&o.fresh, "fresh", false, "read every file, whatever is remembered of it")
+	return cmd
+}
+
+func (o *backupOptions) options() (localtree.Options, error) {
+	options := localtree.Options{Exclude: o.exclude, Caches: o.excludeCaches, OneFileSystem: o.oneFileSystem}
+	for _, name := range o.excludeFrom {
+		patterns, err := readPatterns(name)
+		if err != nil {
+			return options, err
+		}
+		options.Exclude = append(options.Exclude, patterns...)
+	}
+	if o.larger != "" {
+		size, err := config.ParseSize(o.larger)
+		if err != nil {
+			return options, usagef("--exclude-larger-than: %w", err)
+		}
+		options.Larger = int64(size)
+	}
+	return options, nil
+}
+
+func readPatterns(name string) ([]string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxPatterns+1))
+	if err == nil && len(data) > maxPatterns {
+		err = usagef("%s: more than %d bytes of patterns", name, maxPatterns)
+	}
+	return strings.Split(string(data), "\n"), err
+}
+
+func runBackup(ctx context.Context, a *app, o *backupOptions, source, target string) (err error) {
+	if !control.OnGrid(target) {
+		return withHint(usagef("backup: %s is no place on the grid", target), "name one like %sbackups/%s", homeTarget, filepath.Base(target))
+	}
+	options, err := o.options()
+	if err != nil {
+		return about(err, "backup")
+	}
+	folder, err := filepath.Abs(source)
+	if err != nil {
+		return about(err, "backup")
+	}
+	tree, err := localtree.Open(folder, options)
+	if _, bad := errors.AsType[*localtree.PatternError](err); bad {
+		return usagef("backup: --exclude: %w", err)
+	}
+	if err != nil {
+		return about(err, "backup")
+	}
+	defer tree.Close()
+	m, files, err := a.memory(folder)
+	if err != nil {
+		return about(err, "backup")
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	return a.running("backup", func(client *control.Client) error {
+		return a.backup(ctx, client, tree, m, files, treeResult{Source: source, Target: target}, o.fresh)
+	})
+}
+
+func (a *app) backup(ctx context.Context, client *control.Client, tree *localtree.Tree, m *backup.Memory, files *backup.Files, r treeResult, fresh bool) error {
+	began := time.Now()
+	grid := treeGrid{client: client}
+	known := transfer.Memory(files)
+	if fresh {
+		known = unread{files}
+	}
+	bar := a.progress()
+	defer bar.done()
+	result, err := transfer.Up(ctx, transfer.UpOptions{
+		Tree: tree, Store: grid, Folders: backup.Folders{Maker: grid, Files: files}, Memory: known, Name: control.CheckName, Progress: bar.tree,
+	})
+	bar.done()
+	if err != nil {
+		return err
+	}
+	r.Counts, r.Snapshot, r.Capability = result.Counts, backup.Name(began), result.Root.Text()
+	if err := a.keep(ctx, client, r, began); err != nil {
+		return err
+	}
+	if err := m.Sweep(); err != nil {
+		return err
+	}
+	r.Target = shownTarget(r.Target)
+	failed := a.told("backup", &r, result.Problems)
+	err = a.result(r, func(w io.Writer) {
+		fmt.Fprintf(w, "%s/%s/%s: %d files in %d folders, %s; %d moved (%s), %d unchanged\n", strings.TrimSuffix(r.Target, "/"),
+			backup.Archives, r.Snapshot, r.Files, r.Folders, sizeText(r.Bytes), r.Moved, sizeText(r.MovedSize), r.Same)
+	})
+	return errors.Join(failed, err)
+}
+
+// keep gives a snapshot its names.
+func (a *app) keep(ctx context.Context, client *control.Client, r treeResult, began time.Time) error {
+	item := control.Item{Name: r.Snapshot, Capability: r.Capability}
+	item.Modified = began
+	if _, err := client.Fill(ctx, control.FillRequest{Target: below(r.Target, backup.Archives), Items: []control.Item{item}}); err != nil {
+		return err
+	}
+	item.Name = backup.Latest
+	_, err := client.Fill(ctx, control.FillRequest{Target: r.Target, Items: []control.Item{item}})
+	return err
+}
+
+// unread is a memory that is written and not read.
+type unread struct{ *backup.Files }
+
+// Stored knows nothing.
+func (unread) Stored(localtree.Entry) (none capability.Capability, ok bool) { return none, false }
+
+// snapshots returns those in a backup's target, oldest first.
+func snapshots(ctx context.Context, client *control.Client, target string) ([]backup.Snapshot, error) {
+	var names []string
+	err := client.List(ctx, control.ListRequest{Target: below(target, backup.Archives)}, func(e control.Entry) error {
+		names = append(names, e.Name)
+		return nil
+	})
+	return backup.Snapshots(names), err
+}
+
+func newSnapshotsCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "snapshots PATH",
+		Short: "show the snapshots of a backup",
+		Long: help(`Shows the snapshots that "cairn backup" has made at PATH, oldest first. Each is a directory: "cairn ls PATH/Archives/DATE" shows what is in
+it, and "cairn restore PATH FOLDER" brings it back.`, statusNotFound, statusNotEnough, statusRefused),
+		Example: "  cairn snapshots home:backups/laptop",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.running("snapshots", func(client *control.Client) error {
+				all, err := snapshots(cmd.Context(), client, args[0])
+				if err != nil {
+					return err
+				}
+				return a.result(append([]backup.Snapshot{}, all...), func(w io.Writer) {
+					for _, s := range all {
+						fmt.Fprintf(w, "%s  %s\n", s.Name, s.Time.Local().Format("Mon 2006-01-02 15:04:05"))
+					}
+				})
+			})
+		},
+	}
+}
+
+// pruneOptions say which snapshots stay.
+type pruneOptions struct {
+	backup.Policy
+	within string
+	dryRun bool
+}
+
+func newPruneCommand(a *app) *cobra.Command {
+	o := &pruneOptions{}
+	cmd := &cobra.Command{
+		Use:   "prune PATH",
+		Short: "remove old snapshots of a backup",
+		Long: help(`Removes the snapshots at PATH that none of the rules keeps. A rule such as --keep-daily 7 keeps the newest snapshot of each of the last
+7 days that have one. What only the removed snapshots held is not renewed any more, and leaves the servers when its leases end.`,
+			statusNotFound, statusNotEnough, statusRefused),
+		Example: "  cairn prune home:backups/laptop --keep-last 3 --keep-daily 7 --keep-weekly 5 --keep-monthly 12\n  cairn prune home:backups/laptop --keep-within 30d --dry-run",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return runPrune(cmd.Context(), a, o, args[0]) },
+	}
+	f := cmd.Flags()
+	f.IntVar(&o.Last, "keep-last", 0, "keep the newest `N`")
+	f.IntVar(&o.Hourly, "keep-hourly", 0, "keep one for each of the last `N` hours")
+	f.IntVar(&o.Daily, "keep-daily", 0, "keep one for each of the last `N` days")
+	f.IntVar(&o.Weekly, "keep-weekly", 0, "keep one for each of the last `N` weeks")
+	f.IntVar(&o.Monthly, "keep-monthly", 0, "keep one for each of the last `N` months")
+	f.IntVar(&o.Yearly, "keep-yearly", 0, "keep one for each of the last `N` years")
+	f.StringVar(&o.within, "keep-within", "", "keep all that are younger than the newest by less than `TIME`, such as 30d")
+	f.BoolVar(&o.dryRun, "dry-run", false, "only say what would be removed")
+	return cmd
+}
+
+// A pruned snapshot stays for the reasons that it has, or goes.
+type pruned struct {
+	backup.Snapshot
+	Removed bool     `json:"removed"`
+	Reasons []string `json:"reasons"`
+}
+
+func runPrune(ctx context.Context, a *app, o *pruneOptions, target string) error {
+	if o.within != "" {
+		within, err := config.ParseDuration(o.within)
+		if err != nil {
+			return usagef("--keep-within: %w", err)
+		}
+		o.Within = within
+	}
+	if err := o.Check(); err != nil {
+		return usagef("prune: %w", err)
+	}
+	return a.running("prune", func(client *control.Client) error {
+		all, err := snapshots(ctx, client, target)
+		if err != nil {
+			return err
+		}
+		times := make([]time.Time, len(all))
+		for i, s := range all {
+			times[i] = s.Time.Local()
+		}
+		list := []pruned{}
+		for i, reasons := range o.Keep(times) {
+			p := pruned{Snapshot: all[i], Reasons: append([]string{}, reasons...), Removed: len(reasons) == 0}
+			if p.Removed && !o.dryRun {
+				name := below(below(target, backup.Archives), p.Name)
+				if _, err := client.Remove(ctx, control.RemoveRequest{Target: name, Recursive: true}); err != nil {
+					return err
+				}
+			}
+			list = append(list, p)
+		}
+		return a.result(list, func(w io.Writer) {
+			for _, p := range list {
+				what := "stays: " + strings.Join(p.Reasons, ", ")
+				if p.Removed {
+					what = map[bool]string{true: "would be removed", false: "removed"}[o.dryRun]
+				}
+				fmt.Fprintf(w, "%s  %s\n", p.Name, what)
+			}
+		})
+	})
+}
+
+// restoreSnapshot writes a snapshot of a backup, or any other directory of the grid, to a folder.
+func (a *app) restoreSnapshot(ctx context.Context, target, folder, snapshot string, keep bool) error {
+	return a.running("restore", func(client *control.Client) error {
+		all, err := snapshots(ctx, client, target)
+		if err != nil {
+			return err
+		}
+		s, err := backup.Select(all, snapshot)
+		if errors.Is(err, backup.ErrAmbiguous) {
+			return usagef("%w", err)
+		}
+		if err != nil {
+			return withHint(err, "\"cairn snapshots %s\" shows what there is", shownTarget(target))
+		}
+		e, err := lookup(ctx, client, below(below(target, backup.Archives), s.Name))
+		if err != nil {
+			return err
+		}
+		return a.down(ctx, client, "restore", e, folder, keep)
+	})
+}

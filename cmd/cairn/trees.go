@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"path/filepath"
+	"time"
+
+	"cairn/node/backup"
+	"cairn/node/control"
+	"cairn/node/localtree"
+	"cairn/node/transfer"
+	"cairn/share"
+	"cairn/share/capability"
+)
+
+// memoryFile is what this machine's files were stored as, in the node's directory.
+const memoryFile = "backup.db"
+
+// relied is how long it is relied on that the grid has a file which nobody has stored again since. It is a part of
+// share.DefaultLease, and renewing leases makes it longer.
+const relied = 90 * 24 * time.Hour
+
+// A treeGrid is the grid as trees of files are moved to it and from it.
+type treeGrid struct {
+	client *control.Client
+	// target is the directory that a copy goes to; empty for one that never changes.
+	target string
+	keep   bool // what has a name already
+}
+
+var (
+	_ transfer.Store   = treeGrid{}
+	_ transfer.Folders = treeGrid{}
+	_ transfer.Source  = treeGrid{}
+	_ backup.Maker     = treeGrid{}
+)
+
+// PutSmall stores small files.
+func (g treeGrid) PutSmall(ctx context.Context, files [][]byte) ([]capability.Capability, error) {
+	return g.client.PutBatch(ctx, files)
+}
+
+// Put stores a large file. It reads it twice: first for its key.
+func (g treeGrid) Put(ctx context.Context, file io.ReadSeeker, size int64) (capability.Capability, error) {
+	request := control.PutRequest{Size: size}
+	if err := announceHash(ctx, file, &request, &progress{}); err != nil {
+		return capability.Capability{}, err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return capability.Capability{}, err
+	}
+	result, err := g.client.Put(ctx, file, request, nil)
+	if err != nil {
+		return capability.Capability{}, err
+	}
+	return capability.Parse(result.Capability)
+}
+
+// Folder makes a directory, or puts into the one that is there what is not in it.
+func (g treeGrid) Folder(ctx context.Context, folder localtree.Entry, items []transfer.Item) (capability.Capability, error) {
+	target, detached := g.target, false
+	if folder.Path != "." {
+		target, detached = below(g.target, filepath.ToSlash(folder.Path)), true
+	}
+	return g.fill(ctx, control.FillRequest{Target: target, Detached: detached, Items: itemsOf(items), Keep: g.keep})
+}
+
+// MakeImmutable makes a directory that never changes.
+func (g treeGrid) MakeImmutable(ctx context.Context, items []transfer.Item) (capability.Capability, error) {
+	return g.fill(ctx, control.FillRequest{Items: itemsOf(items)})
+}
+
+func (g treeGrid) fill(ctx context.Context, request control.FillRequest) (capability.Capability, error) {
+	made, err := g.client.Fill(ctx, request)
+	if err != nil {
+		return capability.Capability{}, err
+	}
+	return capability.Parse(made.Capability)
+}
+
+func itemsOf(items []transfer.Item) []control.Item {
+	out := make([]control.Item, len(items))
+	for i, it := range items {
+		out[i] = control.Item{Name: it.Name, Capability: it.Capability.Text(), Size: it.Size}
+		out[i].Modified, out[i].Executable = it.Modified, it.Executable
+		switch it.Kind {
+		case localtree.Link:
+			out[i].ContentType = control.TypeLink
+		case localtree.File:
+			out[i].ContentType = mime.TypeByExtension(filepath.Ext(it.Name))
+		case localtree.Folder:
+		}
+	}
+	return out
+}
+
+// List lists a directory.
+func (g treeGrid) List(ctx context.Context, folder capability.Capability, after string, limit int) ([]transfer.Item, error) {
+	var items []transfer.Item
+	request := control.ListRequest{Target: folder.Text(), Capabilities: true, After: after, Limit: limit}
+	err := g.client.List(ctx, request, func(e control.Entry) error {
+		item, err := itemOf(e)
+		items = append(items, item)
+		return err
+	})
+	return items, err
+}
+
+func itemOf(e control.Entry) (transfer.Item, error) {
+	c, err := capability.Parse(e.Capability)
+	it := transfer.Item{Name: e.Name, Capability: c, Size: e.Size, Modified: e.Modified, Executable: e.Executable}
+	switch {
+	case e.Directory():
+		it.Kind = localtree.Folder
+	case e.ContentType == control.TypeLink && e.Size <= transfer.SmallFile:
+		it.Kind = localtree.Link
+	}
+	if _, changes := c.Name(); changes && it.Kind == localtree.File {
+		it.Size = transfer.SmallFile + 1 // it is no part of a batch, and its size may be another by now
+	}
+	return it, err
+}
+
+// GetSmall reads small files.
+func (g treeGrid) GetSmall(ctx context.Context, files []capability.Capability) ([][]byte, []error, error) {
+	fetched, err := g.client.GetBatch(ctx, files)
+	data, errs := make([][]byte, len(fetched)), make([]error, len(fetched))
+	for i, f := range fetched {
+		data[i], errs[i] = f.Data, f.Err
+	}
+	return data, errs, err
+}
+
+// Get reads a file of any size.
+func (g treeGrid) Get(ctx context.Context, file capability.Capability, w io.Writer) error {
+	download, err := g.client.Get(ctx, file, 0, -1)
+	if err != nil {
+		return err
+	}
+	_, err = download.WriteTo(w)
+	return errors.Join(err, download.Close())
+}
+
+// A shownProblem is an entry that was passed over.
+type shownProblem struct {
+	Path  string `json:"path"`
+	Error string `json:"error"`
+}
+
+// A treeResult says what was done with a tree.
+type treeResult struct {
+	Source string `json:"source"`
+	Target string `json:"target"`
+	transfer.Counts
+	Skipped []shownProblem `json:"skipped"`
+	// Snapshot is the name of the snapshot that was made.
+	Snapshot   string `json:"snapshot,omitempty"`
+	Capability string `json:"capability,omitempty"`
+}
+
+// errSkipped says that a tree was moved, but for some entries.
+var errSkipped = errors.New("not everything was copied")
+
+// told names what was passed over, on standard error, and turns it into an error.
+func (a *app) told(verb string, r *treeResult, problems []localtree.Problem) error {
+	r.Skipped = []shownProblem{}
+	for _, p := range problems {
+		r.Skipped = append(r.Skipped, shownProblem{p.Path, p.Err.Error()})
+		fmt.Fprintf(a.err, "cairn: %s: %s: %v\n", verb, p.Path, p.Err)
+	}
+	if r.Problems == 0 {
+		return nil
+	}
+	return withHint(fmt.Errorf("%s %s: %w: %d entries were passed over, each is named above", verb, r.Source, errSkipped, r.Problems),
+		"mend what keeps them from being read, and run the same command again: it moves only what is missing")
+}
+
+// shows draws how far a tree is.
+func (p *progress) tree(c transfer.Counts) {
+	p.count(control.Progress{Note: fmt.Sprintf("%s in %d files, %d unchanged, %d moved:", sizeText(c.Bytes), c.Files, c.Same, c.Moved), Done: c.Files})
+}
+
+// memory opens what is remembered of a folder's files. While another command has it, this one does without.
+func (a *app) memory(folder string) (*backup.Memory, *backup.Files, error) {
+	m, err := backup.OpenMemory(filepath.Join(a.dir, memoryFile), nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	return m, m.For(folder, min(relied, share.DefaultLease/4)), nil
+}
+
+// forgetful is the memory of a copy that has none.
+type forgetful struct{}
+
+// Stored knows nothing.
+func (forgetful) Stored(localtree.Entry) (none capability.Capability, ok bool) { return none, false }
+
+// Remember does nothing.
+func (forgetful) Remember(localtree.Entry, capability.Capability) error { return nil }
