@@ -175,11 +175,11 @@ func (a *app) told(verb string, r *treeResult, problems []localtree.Problem) err
 	if r.Problems == 0 {
 		return nil
 	}
-	return withHint(fmt.Errorf("%s %s: %w: %d entries were passed over, each is named above", verb, r.Source, errSkipped, r.Problems),
+	return withHint(fmt.Errorf("%s: %w: %d entries were passed over, each is named above", r.Source, errSkipped, r.Problems),
 		"mend what keeps them from being read, and run the same command again: it moves only what is missing")
 }
 
-// shows draws how far a tree is.
+// tree draws how far a tree is.
 func (p *progress) tree(c transfer.Counts) {
 	p.count(control.Progress{Note: fmt.Sprintf("%s in %d files, %d unchanged, %d moved:", sizeText(c.Bytes), c.Files, c.Same, c.Moved), Done: c.Files})
 }
