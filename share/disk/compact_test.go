@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"log/slog"
 	"testing"
+	"time"
 
 	"cairn/share"
 )
@@ -42,6 +43,12 @@ func TestCompaction(t *testing.T) {
 				}
 			}
 			x.compact.stop()
+			// Badger writes its last tables in the background.
+			poll, deadline := time.NewTicker(10*time.Millisecond), time.Now().Add(10*time.Second)
+			defer poll.Stop()
+			for test.free(0) != nil && x.db.Levels()[0].NumTables < compactTables && time.Now().Before(deadline) {
+				<-poll.C
+			}
 			fresh := x.db.Levels()[0].NumTables
 			if merged := fresh < compactTables; merged != (test.free(0) == nil) {
 				t.Errorf("%d fresh tables", fresh)
