@@ -40,7 +40,7 @@ type Reachability struct {
 	// Overall is the best of Transports.
 	Overall    Reach            `json:"overall"`
 	Transports []TransportReach `json:"transports"`
-	// Router reports whether a router answered that forwards ports when it is asked to (UPnP, NAT-PMP, PCP).
+	// Router reports whether a router answered that forwards ports when it is asked to (NAT-PMP, UPnP).
 	Router bool `json:"router"`
 	// Relays are the members that keep a place for relaying to this node, RelayAddresses the addresses there.
 	Relays         []share.ServerID `json:"relays"`
