@@ -41,6 +41,14 @@ func NewAddress(grid Descriptor, bootstrap []string) (Address, error) {
 	return a, nil
 }
 
+// CheckPeers returns what is wrong with full multiaddrs that are to lead to peers; the error wraps ErrMalformed.
+func CheckPeers(addresses []string) error {
+	if _, err := encodePeers(addresses); err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return nil
+}
+
 // String returns the text form: the prefix and the binary form in base32, lower case, without padding.
 func (a Address) String() string { return Prefix + text32.EncodeToString(a.encoded()) }
 

@@ -41,6 +41,9 @@ type files interface {
 	remove(path string) error
 }
 
+// secretNames are those of secrets but the keys of grids, the identity last: a directory with an identity holds a complete node.
+var secretNames = []string{accountFile, convergenceFile, homeFile, recordFile, founderFile, phraseFile, identityFile}
+
 type disks struct{}
 
 func (disks) write(path string, data []byte) error { return wholefile.Write(path, data, 0o600) }
@@ -89,7 +92,7 @@ func (p plain) write(name string, data []byte) error {
 
 func (p plain) remove(name string) error { return p.files.remove(p.file(name)) }
 
-// names returns the secrets that are there, the identity last: a directory with an identity holds a complete node.
+// names returns the secrets that are there, the identity last.
 func (p plain) names() ([]string, error) {
 	founded, err := filepath.Glob(p.file(fmt.Sprintf(gridKeyPattern, "*")))
 	if err != nil {
@@ -99,7 +102,7 @@ func (p plain) names() ([]string, error) {
 	for _, path := range founded {
 		names = append(names, filepath.Base(path))
 	}
-	for _, name := range []string{accountFile, convergenceFile, homeFile, recordFile, founderFile, phraseFile, identityFile} {
+	for _, name := range secretNames {
 		if _, err := os.Lstat(p.file(name)); err == nil {
 			names = append(names, name)
 		} else if !errors.Is(err, fs.ErrNotExist) {

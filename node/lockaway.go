@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"cairn/node/account"
 	"cairn/share"
@@ -112,6 +113,22 @@ func (d *Dir) tidy() error {
 		}
 		if err := left.remove(name); err != nil {
 			return err
+		}
+	}
+	return removeUnfinished(d.path, s.files)
+}
+
+// removeUnfinished removes what a process left that died while it wrote a secret.
+func removeUnfinished(dir string, on files) error {
+	for _, name := range append(slices.Clone(secretNames), fmt.Sprintf(gridKeyPattern, "*")) {
+		unfinished, err := filepath.Glob(filepath.Join(dir, "."+name+"-*"))
+		if err != nil {
+			return err
+		}
+		for _, path := range unfinished {
+			if err := on.remove(path); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 
 	"cairn/node/account"
 	"cairn/node/config"
+	"cairn/node/doctor"
 )
 
 const (
@@ -172,6 +173,51 @@ func TestLockedDirectoryChanges(t *testing.T) {
 	text := fmt.Sprintf("%v %+v", errMeanwhile, again.Locked())
 	if strings.Contains(text, recordPrefix) {
 		t.Error("a secret is printed")
+	}
+}
+
+// TestUnfinishedWritesGo: what a killed process had begun to write does not stay beside the vault.
+func TestUnfinishedWritesGo(t *testing.T) {
+	dir, secrets := lockable(t)
+	if err := dir.Lock(firstPass, false); err != nil {
+		t.Fatal(err)
+	}
+	begun := []string{".account-123", ".identity-9", ".grid-0123456789abcdef.key-77", ".phrase-1"}
+	for _, name := range append(begun, ".other-1") {
+		if err := os.WriteFile(dir.file(name), secrets[accountFile], 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := dir.tidy(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range begun {
+		if _, err := os.Lstat(dir.file(name)); err == nil {
+			t.Errorf("%s is still there", name)
+		}
+	}
+	if _, err := os.Lstat(dir.file(".other-1")); err != nil {
+		t.Errorf("something else was removed: %v", err)
+	}
+}
+
+// TestExamineLocked: a locked directory is whole as far as that shows without the passphrase.
+func TestExamineLocked(t *testing.T) {
+	dir, _ := lockable(t)
+	if err := dir.Lock(firstPass, false); err != nil {
+		t.Fatal(err)
+	}
+	c := config.Default()
+	c.Network.Listen, c.Storage.Reserve = []string{"/ip4/127.0.0.1/tcp/0"}, 0
+	got := states(Examination{Path: dir.path, Config: c, Used: -1}.Checks(t.Context()))
+	if got["keys"] != doctor.OK || got["grid"] != doctor.OK {
+		t.Errorf("a locked node: %v", got)
+	}
+	if err := os.Truncate(dir.file(vaultFile), 20); err != nil {
+		t.Fatal(err)
+	}
+	if got := states(Examination{Path: dir.path, Config: c, Used: -1}.Checks(t.Context())); got["keys"] != doctor.Fail {
+		t.Errorf("a damaged vault: %v", got)
 	}
 }
 

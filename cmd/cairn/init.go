@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -124,6 +125,9 @@ func runInit(ctx context.Context, a *app, o *newNodeOptions) error {
 			return err
 		}
 		return a.reportMade(dir, c, "")
+	}
+	if _, err := os.Lstat(o.sheet); o.sheet != "" && err == nil {
+		return fmt.Errorf("recovery sheet: %s: %w; name a file that is not there yet", o.sheet, fs.ErrExist)
 	}
 	dir, c, err := a.initialise(&o.initOptions, nil)
 	if err != nil {

@@ -97,16 +97,22 @@ func runRecover(ctx context.Context, a *app, o *recoverOptions, args []string) e
 
 // place finds out whom to ask, from the arguments and the sheet.
 func (a *app) place(o *recoverOptions, args []string) (place, error) {
-	text := strings.Join(args, "\n\n")
+	clues := account.ReadClues(strings.Join(args, "\n\n"))
+	if clues.Phrase != "" {
+		return place{}, withHint(usagef("a recovery phrase does not belong on the command line, which the shell keeps and others on the machine see"),
+			"leave it out: it is asked for, or name a file that holds it with --phrase-file")
+	}
 	if o.sheet != "" {
 		sheet, err := a.readText(o.sheet, maxClues)
 		if err != nil {
 			return place{}, about(err, "sheet %s", o.sheet)
 		}
-		text += "\n\n" + sheet
+		clues = clues.With(account.ReadClues(sheet))
 	}
-	clues := account.ReadClues(text)
 	where := place{addresses: clues.Addresses, grid: o.grid, phrase: clues.Phrase}
+	if err := introducer.CheckPeers(where.addresses); err != nil {
+		return place{}, &usageError{err: err}
+	}
 	for _, grid := range clues.Grids {
 		address, err := introducer.ParseAddress(grid)
 		if err != nil {

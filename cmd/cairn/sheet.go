@@ -214,12 +214,6 @@ func rankOf(m control.Member) int {
 
 // writeNewSheet writes the sheet of a node that was just made, with its phrase.
 func (a *app) writeNewSheet(ctx context.Context, dir *node.Dir, path string) error {
-	if path == "" {
-		return nil
-	}
-	if _, err := os.Lstat(path); err == nil {
-		return fmt.Errorf("recovery sheet: %s: %w", path, fs.ErrExist)
-	}
 	quiet := *a
 	quiet.out, quiet.quiet = io.Discard, true
 	return runAccountSheet(ctx, &quiet, &sheetOptions{out: path})

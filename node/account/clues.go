@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"regexp"
 	"strconv"
 	"strings"
@@ -19,6 +20,14 @@ type Clues struct {
 	Grids, Invitations, Addresses []string
 	// Phrase is the text of a recovery phrase, which may be wrong; empty where there is none.
 	Phrase string
+}
+
+// With returns these clues and others behind them, and of phrases the first.
+func (c Clues) With(others Clues) Clues {
+	return Clues{
+		Grids: append(c.Grids, others.Grids...), Invitations: append(c.Invitations, others.Invitations...),
+		Addresses: append(c.Addresses, others.Addresses...), Phrase: cmp.Or(c.Phrase, others.Phrase),
+	}
 }
 
 var numberedWord = regexp.MustCompile(`(\d{1,2})[.)]\s+([\p{L}\p{M}]+)`)
