@@ -74,7 +74,7 @@ func gone(err error) error {
 func contentOf(ctx context.Context, v *mutable.Version) (Content, error) {
 	data, err := v.Bytes(ctx, page.MaxSize)
 	content := Content{Version: versionOf(v.Head), Data: data}
-	content.Handle = v
+	content.Handle, content.Unsure = v, !v.Confirmed
 	for _, fork := range v.Forks {
 		content.Forks = append(content.Forks, versionOf(fork))
 	}

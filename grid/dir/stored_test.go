@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"cairn/grid/dir"
@@ -47,7 +48,7 @@ func (s *servers) dirs(t *testing.T) *dir.Dirs {
 // TestOnServers: directories over servers, small and large, mutable and immutable.
 func TestOnServers(t *testing.T) {
 	s := newServers(10)
-	for _, size := range []int{0, 1, 150, 2500} {
+	for _, size := range []int{0, 1, 150, 900} {
 		c, err := s.dirs(t).Create(t.Context(), usual(0, size))
 		check(t, err)
 		x := open(t, s.dirs(t), readOnly(t, c))
@@ -69,6 +70,26 @@ func TestOnServers(t *testing.T) {
 			t.Errorf("%d entries, want %d", x.Len(), size)
 		}
 	}
+}
+
+// TestWritersOnServers: five nodes change one directory at once, and every change that was acknowledged is there.
+func TestWritersOnServers(t *testing.T) {
+	s := newServers(5)
+	c := create(t, s.dirs(t), entry("start", 1))
+	hammer(t, c, 5, 6, func(int) *dir.Dirs { return s.dirs(t).WithPages(1000) })
+}
+
+// TestServerLostMeanwhile: the same while one server after the other goes away and comes back.
+func TestServerLostMeanwhile(t *testing.T) {
+	s := newServers(7)
+	c := create(t, s.dirs(t), entry("start", 1))
+	var changes atomic.Int64
+	hammer(t, c, 3, 6, func(w int) *dir.Dirs {
+		n := int(changes.Add(1))
+		s.down.Delete((n + 6) % 7)
+		s.down.Store(n%7, true)
+		return s.dirs(t).WithPages(1000)
+	})
 }
 
 // TestNoServers: where nothing can be stored the error is not that something is missing.
