@@ -1,6 +1,7 @@
 package dir_test
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -74,3 +75,22 @@ func hammer(t *testing.T, c capability.Capability, writers, changes int, dirs fu
 }
 
 func own(writer, change int) string { return fmt.Sprintf("writer %d change %03d", writer, change) }
+
+// unsure gives every version as one that its writer may not have finished.
+type unsure struct{ *dirtest.Memory }
+
+func (u unsure) Read(ctx context.Context, c capability.Capability) (dir.Content, error) {
+	content, err := u.Memory.Read(ctx, c)
+	content.Unsure = true
+	return content, err
+}
+
+// TestUnsureVersion: who finds its change in a version that may not stay writes it once more before it says so.
+func TestUnsureVersion(t *testing.T) {
+	m := dirtest.New()
+	c := create(t, m.Dirs(), entry("a", 1))
+	d := dir.New(dir.Config{Files: unsure{m}, Pages: m})
+	if x := update(t, d, c, set("a", 1)); x.Version().Sequence != 2 || x.Len() != 1 {
+		t.Errorf("version %d with %d entries", x.Version().Sequence, x.Len())
+	}
+}
