@@ -91,7 +91,7 @@ func (a *app) copyUp(ctx context.Context, o *cpOptions, source, target string) e
 	if isFolder(source) {
 		return about(a.copyTreeUp(ctx, o, source, target), "cp")
 	}
-	put := &putOptions{keep: o.keep}
+	put := &putOptions{keep: o.keep, verb: "cp"}
 	quiet := *a
 	quiet.out = io.Discard
 	if a.json {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -33,6 +34,7 @@ type putOptions struct {
 	keep      bool
 	offset    string
 	mediaType string
+	verb      string // for messages, if it is not put
 }
 
 func newPutCommand(a *app) *cobra.Command {
@@ -110,7 +112,7 @@ func (o *putOptions) request(name, target string) (control.PutRequest, error) {
 	return request, nil
 }
 
-// describe adds what the disk tells of a file.
+// describeFile adds what the disk tells of a file.
 func describeFile(source *os.File, request *control.PutRequest) {
 	if request.Target == "" {
 		return
@@ -145,20 +147,21 @@ func runPut(ctx context.Context, a *app, o *putOptions, name, target string) err
 	}
 	defer source.Close()
 	describeFile(source, &request)
+	verb := cmp.Or(o.verb, "put")
 	client, err := a.client()
 	if err != nil {
-		return about(err, "put %s", label)
+		return about(err, "%s %s", verb, label)
 	}
 	defer client.Close()
 	bar := a.progress()
 	defer bar.done()
 	if err := announce(ctx, source, &request, bar); err != nil {
-		return about(err, "put %s", label)
+		return about(err, "%s %s", verb, label)
 	}
 	result, err := client.Put(ctx, source, request, bar.show)
 	bar.done()
 	if err != nil {
-		return about(explainPut(err, source, request.Size), "put %s", label)
+		return about(explainPut(err, source, request.Size), "%s %s", verb, label)
 	}
 	if result.Total > 0 {
 		a.note("%s: %s stored %s on %d servers", label, sizeText(result.Size), result.Params, result.Happiness)
