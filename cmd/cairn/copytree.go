@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"cairn/node/backup"
 	"cairn/node/control"
@@ -70,10 +71,16 @@ func copyTarget(ctx context.Context, client *control.Client, source, target stri
 	if !e.Directory() {
 		return "", usagef("%s is a file, and %s is a folder", shownTarget(target), source)
 	}
-	if name := filepath.Base(filepath.Clean(source)); name != "." && name != ".." && name != string(filepath.Separator) {
+	if name := filepath.Base(filepath.Clean(source)); !contents(source) && name != string(filepath.Separator) {
 		return below(target, name), nil
 	}
 	return target, nil
+}
+
+// contents reports whether a name of a folder means what is in it, and not the folder with its name.
+func contents(name string) bool {
+	last := name[strings.LastIndexAny(name, `/:`+string(filepath.Separator))+1:]
+	return last == "." || last == ".."
 }
 
 // copyTreeDown copies a directory of the grid to this machine.
@@ -83,7 +90,7 @@ func (a *app) copyTreeDown(ctx context.Context, o *cpOptions, source, target str
 		if err != nil {
 			return err
 		}
-		if info, err := os.Stat(target); err == nil && info.IsDir() && nameOf(source) != "" {
+		if info, err := os.Stat(target); err == nil && info.IsDir() && nameOf(source) != "" && !contents(source) {
 			target = filepath.Join(target, nameOf(source))
 		}
 		return a.down(ctx, client, "cp", e, target, o.keep)
