@@ -108,7 +108,7 @@ func OpenDirWith(path string, unlock Unlock) (*Dir, error) {
 		return nil, fmt.Errorf("identity key: %w", err)
 	}
 	if d.identity, err = p2p.ParseKey(data); err != nil {
-		return nil, fmt.Errorf("%s: %w", d.file(identityFile), err)
+		return nil, fmt.Errorf("identity key %s: %w", d.file(identityFile), err)
 	}
 	if d.id, err = p2p.IDOf(d.identity); err != nil {
 		return nil, err

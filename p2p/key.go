@@ -29,7 +29,7 @@ func LoadOrCreateKey(path string) (crypto.PrivKey, error) {
 	}
 	key, err := ParseKey(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("identity key %s: %w", path, err)
 	}
 	return key, nil
 }
@@ -38,7 +38,7 @@ func LoadOrCreateKey(path string) (crypto.PrivKey, error) {
 func ParseKey(data []byte) (crypto.PrivKey, error) {
 	key, err := crypto.UnmarshalPrivateKey(data)
 	if err != nil {
-		return nil, fmt.Errorf("identity key: %w: not a private key", share.ErrCorrupt)
+		return nil, fmt.Errorf("%w: not a private key", share.ErrCorrupt)
 	}
 	return key, nil
 }
