@@ -151,8 +151,7 @@ func (a *app) backup(ctx context.Context, client *control.Client, tree *localtre
 	r.Target = shownTarget(r.Target)
 	failed := a.told("backup", &r, result.Problems)
 	err = a.result(r, func(w io.Writer) {
-		fmt.Fprintf(w, "%s/%s/%s: %d files in %d folders, %s; %d moved (%s), %d unchanged\n", strings.TrimSuffix(r.Target, "/"),
-			backup.Archives, r.Snapshot, r.Files, r.Folders, sizeText(r.Bytes), r.Moved, sizeText(r.MovedSize), r.Same)
+		fmt.Fprintf(w, "%s/%s/%s: %s\n", strings.TrimSuffix(r.Target, "/"), backup.Archives, r.Snapshot, r.summary())
 	})
 	return errors.Join(failed, err)
 }
@@ -293,6 +292,13 @@ func runPrune(ctx context.Context, a *app, o *pruneOptions, target string) error
 // restoreSnapshot writes a snapshot of a backup, or any other directory of the grid, to a folder.
 func (a *app) restoreSnapshot(ctx context.Context, target, folder, snapshot string, keep bool) error {
 	return a.running("restore", func(client *control.Client) error {
+		backups, err := lookup(ctx, client, target)
+		if err != nil {
+			return err
+		}
+		if !backups.Directory() {
+			return usagef("%s is a file, and %q no version of it: want a number that \"cairn history\" shows", backups.Path, folder)
+		}
 		all, err := snapshots(ctx, client, target)
 		if err != nil {
 			return err

@@ -119,8 +119,7 @@ func (a *app) copied(verb string, r treeResult, problems []localtree.Problem) er
 	failed := a.told(verb, &r, problems)
 	err := a.result(r, func(w io.Writer) {
 		if !a.quiet {
-			fmt.Fprintf(w, "%s: %d files in %d folders, %s; %d moved (%s), %d unchanged\n",
-				r.Target, r.Files, r.Folders, sizeText(r.Bytes), r.Moved, sizeText(r.MovedSize), r.Same)
+			fmt.Fprintf(w, "%s: %s\n", r.Target, r.summary())
 		}
 	})
 	return errors.Join(failed, err)

@@ -162,6 +162,20 @@ type treeResult struct {
 	Capability string `json:"capability,omitempty"`
 }
 
+// summary says in a line what was done.
+func (r treeResult) summary() string {
+	return fmt.Sprintf("%s in %s, %s; %d moved (%s), %d unchanged", counted(r.Files, "file"), counted(r.Folders, "folder"), sizeText(r.Bytes),
+		r.Moved, sizeText(r.MovedSize), r.Same)
+}
+
+// counted returns a number with a noun whose plural takes an s.
+func counted(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
 // errSkipped says that a tree was moved, but for some entries.
 var errSkipped = errors.New("not everything was copied")
 
@@ -175,7 +189,7 @@ func (a *app) told(verb string, r *treeResult, problems []localtree.Problem) err
 	if r.Problems == 0 {
 		return nil
 	}
-	return withHint(fmt.Errorf("%s: %w: %d entries were passed over, each is named above", r.Source, errSkipped, r.Problems),
+	return withHint(fmt.Errorf("%s: %w: %d of its entries could not be, and are named above", r.Source, errSkipped, r.Problems),
 		"mend what keeps them from being read, and run the same command again: it moves only what is missing")
 }
 
