@@ -198,9 +198,13 @@ func TestTreeErrors(t *testing.T) {
 		err  error
 		want control.Code
 	}{
-		{share.ErrNotFound, control.CodeNotFound}, {share.ErrExists, control.CodeFailed}, {tree.ErrNotDirectory, control.CodeFailed},
-		{capability.ErrAuthority, control.CodeRefused}, {share.ErrReadOnly, control.CodeRefused},
-		{&share.RollbackError{Found: 1, Seen: 2}, control.CodeNotEnough}, {&share.ConflictError{}, control.CodeFailed},
+		{share.ErrNotFound, control.CodeNotFound},
+		{share.ErrExists, control.CodeFailed},
+		{tree.ErrNotDirectory, control.CodeFailed},
+		{capability.ErrAuthority, control.CodeRefused},
+		{share.ErrReadOnly, control.CodeRefused},
+		{&share.RollbackError{Found: 1, Seen: 2}, control.CodeNotEnough},
+		{&share.ConflictError{}, control.CodeFailed},
 	} {
 		node.fail = fmt.Errorf("home:x: %w", test.err)
 		_, lookup := client.Lookup(t.Context(), control.LookupRequest{Target: "home:x"})
