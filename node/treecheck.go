@@ -79,6 +79,8 @@ func unhealthy(report *control.TreeReport, item control.TreeItem) {
 const (
 	maintainAfter = time.Hour
 	maintainEvery = 7 * 24 * time.Hour
+	// maintainAgain is when it is done again after a directory could not be read.
+	maintainAgain = 24 * time.Hour
 	// maxProblems bounds how many directories that cannot be read are named.
 	maxProblems = 20
 )
@@ -142,8 +144,12 @@ func (n *Node) maintain(ctx context.Context, progress func(control.Progress)) (c
 	for _, p := range problems[:min(len(problems), maxProblems)] {
 		report.Problems = append(report.Problems, control.HomeAlias+":"+p.Err.Error())
 	}
-	if err == nil && len(problems) == 0 {
-		err = errors.Join(n.state.SetRound(start), n.state.ForgetRenewed(start.Add(-2*lease)))
+	if err == nil {
+		round := start
+		if len(problems) > 0 {
+			round = start.Add(maintainAgain - maintainEvery)
+		}
+		err = errors.Join(n.state.SetRound(round), n.state.ForgetRenewed(start.Add(-2*lease)))
 	}
 	return report, err
 }
