@@ -185,10 +185,7 @@ func (c *collection) remove(ctx context.Context, indexes []share.StorageIndex) e
 			}
 			for _, held := range slices.Clone(f.Shares) {
 				g := goner{index: index, share: held, upload: c.uploadOf(index, held)}
-				if err := b.forgetUpload(g); err != nil {
-					return err
-				}
-				if _, err := b.discard(index, held); err != nil {
+				if err := b.lose(g); err != nil {
 					return err
 				}
 				gone = append(gone, g)
@@ -199,22 +196,32 @@ func (c *collection) remove(ctx context.Context, indexes []share.StorageIndex) e
 	if err != nil {
 		return err
 	}
-	var errs []error
 	for _, g := range gone {
 		c.report.Shares++
 		c.report.Bytes += g.share.Size
+	}
+	freed, err := c.removeFiles(gone)
+	c.report.Freed += freed
+	return err
+}
+
+// removeFiles removes the files of shares that the index has no more, and returns how many bytes they had. A file that stays
+// is found by the scrub, and goes later.
+func (s *Store) removeFiles(gone []goner) (freed int64, err error) {
+	var errs []error
+	for _, g := range gone {
 		if g.share.At != (position{}) {
 			continue
 		}
-		_, name := c.Store.names(g.index, g.share.Number)
-		c.handles.evict(name)
-		if err := removeAll(c.Store.files, name); err != nil {
-			errs = append(errs, err) // a file that stays is found by the scrub, and goes later
+		_, name := s.names(g.index, g.share.Number)
+		s.handles.evict(name)
+		if err := removeAll(s.files, name); err != nil {
+			errs = append(errs, err)
 			continue
 		}
-		c.report.Freed += g.share.Size
+		freed += g.share.Size
 	}
-	return fail(errors.Join(errs...))
+	return freed, fail(errors.Join(errs...))
 }
 
 // uploadOf returns the name of the upload that brought a share, zero where that cannot be told.
@@ -231,6 +238,15 @@ func (s *Store) uploadOf(index share.StorageIndex, held shareRecord) [32]byte {
 		return [32]byte{}
 	}
 	return r.Upload
+}
+
+// lose records that a share goes.
+func (b *batch) lose(g goner) error {
+	if err := b.forgetUpload(g); err != nil {
+		return err
+	}
+	_, err := b.discard(g.index, g.share)
+	return err
 }
 
 // forgetUpload forgets that a share was committed.

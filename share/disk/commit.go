@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"sync/atomic"
 
 	"cairn/share"
 )
@@ -35,6 +36,9 @@ type committer struct {
 
 	state stateRecord // as the index has it; owned by run once it has started
 	heads headsRecord // likewise
+
+	// released is told of leases that were ended by a version, once that is stable.
+	released atomic.Pointer[func(owner string, index share.StorageIndex)]
 }
 
 func newCommitter(j *journal, x *index, s *space, state stateRecord) *committer {
@@ -95,9 +99,26 @@ func (c *committer) apply(first *request) {
 	if err == nil {
 		c.state, c.heads = b.state, b.heads
 		c.space.settle(c.used(), b.more, finished)
+		c.tell(b.ended)
 	}
 	for _, r := range waiting {
 		r.done <- err
+	}
+}
+
+// A released lease is one that a version ended.
+type released struct {
+	owner string
+	index share.StorageIndex
+}
+
+func (c *committer) tell(ended []released) {
+	tell := c.released.Load()
+	if tell == nil {
+		return
+	}
+	for _, r := range ended {
+		(*tell)(r.owner, r.index)
 	}
 }
 
@@ -134,6 +155,7 @@ type batch struct {
 	nameSizes   map[share.Name]int64
 	wanted      map[share.StorageIndex]*wantRecord
 	taken       map[position]headRecord // versions that are in frames
+	ended       []released              // leases that versions ended
 }
 
 func (c *committer) newBatch() *batch {

@@ -52,7 +52,7 @@ type Options struct {
 }
 
 // A Store keeps shares in a directory. It implements share.Store, share.Batcher, share.HeadStore, share.Resumer,
-// share.Spacer and share.Accounter, and is safe for concurrent use. One process at a time can have a directory open.
+// share.Spacer, share.Accounter and share.Mover, and is safe for concurrent use. One process at a time can have a directory open.
 type Store struct {
 	dir        string
 	uploads    string
@@ -94,6 +94,9 @@ var (
 	_ share.Accounter = (*Store)(nil)
 	_ share.Batcher   = (*Store)(nil)
 	_ share.HeadStore = (*Store)(nil)
+	_ share.Mover     = (*Store)(nil)
+
+	_ share.ReleaseTeller = (*Store)(nil)
 )
 
 // Open opens or makes the store in a directory. A directory that cannot be written, or a disk too full for the index,

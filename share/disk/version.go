@@ -176,6 +176,7 @@ func (b *batch) releaseDropped(name share.Name, v versionRecord) error {
 		if err := b.release(index, r.Lease.Owner, now); err != nil {
 			return err
 		}
+		b.ended = append(b.ended, released{r.Lease.Owner, index})
 	}
 	return nil
 }

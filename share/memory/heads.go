@@ -186,6 +186,9 @@ func (s *Store) retain(n *name, r share.Retention, now time.Time) {
 		follower := n.versions[i-1]
 		for index := range follower.drops {
 			s.release(index, follower.owner, now)
+			if s.released != nil {
+				s.released(follower.owner, index)
+			}
 		}
 		clear(follower.drops)
 	}

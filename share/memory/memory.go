@@ -36,6 +36,7 @@ type Store struct {
 	done     map[sessionKey]share.Progress // committed uploads
 	used     int64                         // bytes of committed shares and of unfinished ones
 	clock    int64                         // counts sessions, to find the oldest
+	released func(owner string, index share.StorageIndex)
 }
 
 // A file is what the store holds under one storage index.
@@ -59,6 +60,9 @@ var (
 	_ share.Accounter = (*Store)(nil)
 	_ share.HeadStore = (*Store)(nil)
 	_ share.Batcher   = (*Store)(nil)
+	_ share.Mover     = (*Store)(nil)
+
+	_ share.ReleaseTeller = (*Store)(nil)
 )
 
 // New returns an empty Store.

@@ -29,8 +29,8 @@ type Suite struct {
 	NoResume bool
 }
 
-// Test runs the suite against the stores that open returns. Resumption, space, usage, heads and batches are tested when the
-// store implements share.Resumer, share.Spacer, share.Accounter, share.HeadStore and share.Batcher.
+// Test runs the suite against the stores that open returns. Resumption, space, usage, heads, batches and moving are tested when the
+// store implements share.Resumer, share.Spacer, share.Accounter, share.HeadStore, share.Batcher and share.Mover.
 func Test(t *testing.T, open func(t *testing.T) share.Store) {
 	Suite{Open: open}.Run(t)
 }
@@ -89,6 +89,9 @@ func (s Suite) Run(t *testing.T) {
 		{"ReleaseOfOthers", Suite.testReleaseOfOthers},
 		{"ReleaseReopened", Suite.testReleaseReopened},
 		{"Collect", Suite.testCollect},
+		{"List", Suite.testList},
+		{"Drop", Suite.testDrop},
+		{"Release", Suite.testRelease},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(s, t) })
 	}

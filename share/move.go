@@ -1,0 +1,26 @@
+package share
+
+import "context"
+
+// A Mover is a Store from which shares can be moved to another one: it tells what it holds and for whom, and lets go of a
+// single share once another Store has it.
+type Mover interface {
+	// List returns the storage indexes of which shares are held, ascending, those after the given one and at most limit of
+	// them. Shares that come or go meanwhile may be missed or told.
+	List(ctx context.Context, after StorageIndex, limit int) ([]StorageIndex, error)
+	// Leases returns the leases on a storage index. It returns ErrNotFound when no share of it is held.
+	Leases(ctx context.Context, index StorageIndex) ([]Lease, error)
+	// Drop removes shares of one file at once, whatever leases are on it; those go with the last share. Numbers that are not
+	// held are passed over. Nil means that the shares are gone also after a crash.
+	Drop(ctx context.Context, index StorageIndex, numbers []Number) error
+	// Release ends the owner's lease on each of the indexes, as a version does that falls out of its retention. Where the
+	// owner has none it does nothing.
+	Release(ctx context.Context, owner string, indexes []StorageIndex) error
+}
+
+// A ReleaseTeller is a HeadStore that tells which leases end because a version fell out of its retention, those on files that
+// it does not hold included: another Store may hold them for the same owner.
+type ReleaseTeller interface {
+	// OnRelease sets who is told; nil for nobody. The function returns at once and does not call the Store.
+	OnRelease(tell func(owner string, index StorageIndex))
+}
