@@ -3,13 +3,16 @@ package grid
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
+	"cairn/grid/dir"
 	"cairn/grid/health"
 	"cairn/grid/tree"
 	"cairn/share"
 	"cairn/share/capability"
+	"cairn/share/head"
 )
 
 // An Object is one encoded file behind a tree: an immutable file, the newest version of a mutable one, or a page of a
@@ -18,6 +21,8 @@ type Object struct {
 	// Path is where it was met first, below the root.
 	Path  []string
 	Index share.StorageIndex
+	// head leads to it where it is the newest version of something that changes.
+	head head.Head
 }
 
 // TreeCounts say what a tree consists of. Each thing counts once, however often it is linked.
@@ -65,8 +70,12 @@ func (o *objects) visit(v tree.Visit) error {
 		if err != nil {
 			return o.problem(TreeProblem{Path: v.Path, ID: tree.ID(c), Err: err})
 		}
-		for _, index := range pages {
-			if err := o.add(v.Path, index); err != nil {
+		for i, index := range pages {
+			object := Object{Path: v.Path, Index: index}
+			if i == 0 {
+				object.head = headOf(c, v.Opened.Version())
+			}
+			if err := o.add(object); err != nil {
 				return err
 			}
 		}
@@ -97,7 +106,7 @@ func (o *objects) file(v tree.Visit, c capability.Capability) error {
 	o.counts.Files++
 	o.counts.Bytes += v.Entry.Size
 	if index, ok := c.StorageIndex(); ok {
-		return o.add(v.Path, index)
+		return o.add(Object{Path: v.Path, Index: index})
 	}
 	version, err := o.g.files.Read(o.ctx, c)
 	if err != nil {
@@ -106,16 +115,25 @@ func (o *objects) file(v tree.Visit, c capability.Capability) error {
 		}
 		return o.problem(TreeProblem{Path: v.Path, ID: id, Err: err})
 	}
-	return o.add(v.Path, version.Head.Root)
+	return o.add(Object{Path: v.Path, Index: version.Head.Root, head: version.Head})
 }
 
-func (o *objects) add(path []string, index share.StorageIndex) error {
-	if o.seen[index] {
+// headOf returns the head of a version of a directory, the zero Head for one that does not change.
+func headOf(c capability.Capability, v dir.Version) head.Head {
+	name, changes := c.Name()
+	if !changes {
+		return head.Head{}
+	}
+	return head.Head{Name: name, Sequence: v.Sequence, Root: v.Root, Parents: v.Parents, Written: v.Written, Digest: v.Digest}
+}
+
+func (o *objects) add(object Object) error {
+	if o.seen[object.Index] {
 		return nil
 	}
-	o.seen[index] = true
+	o.seen[object.Index] = true
 	o.counts.Objects++
-	return o.each(Object{Path: path, Index: index})
+	return o.each(object)
 }
 
 // TreeOptions say what CheckTree does.
@@ -187,17 +205,22 @@ func (g *Grid) checkObject(ctx context.Context, object Object, o TreeOptions) Tr
 	return result
 }
 
-// RenewTree extends the leases on everything behind a tree that due selects, at most a few hundred objects at a time. It
-// returns how many were renewed on at least one server, and how many no server has that answered.
+// RenewTree extends the leases on everything behind a tree that due selects, at most a few hundred objects at a time: on the shares,
+// and on the heads of what changes. It returns how many were renewed on at least one server, and how many no server has that answered.
 func (g *Grid) RenewTree(ctx context.Context, root capability.Capability, path string, due func(share.StorageIndex) bool, renewed func([]share.StorageIndex) error) (TreeCounts, Renewal, []TreeProblem, error) {
 	var problems []TreeProblem
 	var done Renewal
 	var batch []share.StorageIndex
+	var heads []head.Head
 	flush := func() error {
 		if len(batch) == 0 {
 			return nil
 		}
 		held, err := g.renew(ctx, batch)
+		if err == nil {
+			held, err = g.renewHeads(ctx, heads, held)
+			heads = heads[:0]
+		}
 		if err == nil {
 			done.Renewed += len(held)
 			done.Missing += len(batch) - len(held)
@@ -209,6 +232,9 @@ func (g *Grid) RenewTree(ctx context.Context, root capability.Capability, path s
 	counts, err := g.objects(ctx, root, path, func(o Object) error {
 		if !due(o.Index) {
 			return nil
+		}
+		if o.head.Sequence > 0 {
+			heads = append(heads, o.head)
 		}
 		if batch = append(batch, o.Index); len(batch) < renewBatch {
 			return nil
@@ -232,6 +258,22 @@ type Renewal struct {
 
 // renewBatch is how many objects are renewed in one exchange with each server.
 const renewBatch = 200
+
+// renewHeads extends the leases on heads, and returns the objects that were renewed without those whose head nobody renewed.
+func (g *Grid) renewHeads(ctx context.Context, heads []head.Head, held []share.StorageIndex) ([]share.StorageIndex, error) {
+	if len(heads) == 0 {
+		return held, nil
+	}
+	renewed, err := g.files.Renew(ctx, heads)
+	if err != nil {
+		return nil, err
+	}
+	failed := map[share.StorageIndex]bool{}
+	for i, h := range heads {
+		failed[h.Root] = !renewed[i]
+	}
+	return slices.DeleteFunc(held, func(index share.StorageIndex) bool { return failed[index] }), nil
+}
 
 // renew extends the leases on objects on all servers that answer, and returns those of which anybody holds a share.
 func (g *Grid) renew(ctx context.Context, indexes []share.StorageIndex) ([]share.StorageIndex, error) {

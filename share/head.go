@@ -60,7 +60,7 @@ type HeadStore interface {
 	// newest. It returns a *ConflictError when the Store holds another record than Replaces or one whose sequence is not
 	// lower, ErrCorrupt when the record's signature or a share does not verify, ErrTooLarge for what exceeds a bound, and
 	// ErrNoSpace, ErrQuota, ErrReadOnly or ErrDenied. Giving a record that the Store holds already, as the newest or as a past
-	// one, succeeds and changes nothing.
+	// one, succeeds and changes nothing, except that the lease on the name may become longer; it is then that of who asked.
 	//
 	// The owner gets the lease on Shares, and on what of Adds is held already. What a version drops keeps its lease while
 	// the version before it is within Retention, and loses the owner's lease afterwards, unless a later version has added it

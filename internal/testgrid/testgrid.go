@@ -28,6 +28,8 @@ import (
 type Config struct {
 	Nodes  int          // 10 when zero
 	Params share.Params // by the number of nodes when zero
+	// Lease returns how long leases run; share.DefaultLease when nil.
+	Lease func() time.Duration
 	// Store makes the store of the i-th node.
 	Store func(i int) share.Store
 	// Serve makes the i-th node answer the storage protocol and returns what ends that, or nil for an honest server.
@@ -56,6 +58,9 @@ func New(t testing.TB, c Config) *Grid {
 	}
 	if c.Store == nil {
 		c.Store = func(int) share.Store { return memory.New(memory.Options{}) }
+	}
+	if c.Lease == nil {
+		c.Lease = func() time.Duration { return 0 }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -107,7 +112,7 @@ func (g *Grid) start(ctx context.Context) (*Node, error) {
 	}
 	n.Grid = grid.New(grid.Config{
 		Servers: n.Servers, Secret: keys.NewConvergenceSecret(), Owner: string(n.Host.ID()),
-		Terms:  func() grid.Terms { return grid.Terms{Params: g.config.Params} },
+		Terms:  func() grid.Terms { return grid.Terms{Params: g.config.Params, Lease: g.config.Lease()} },
 		Logger: g.config.Logger.With("node", n.Name),
 	})
 	return n, nil

@@ -112,7 +112,8 @@ type headUpdate struct {
 }
 
 // SetHead implements share.HeadStore. The version's shares and the head are in one append to the journal, the head behind
-// the shares. A record that is held already may lengthen the lease on the head.
+// the shares. A record that is held already may lengthen the lease
+// on the head.
 func (s *Store) SetHead(ctx context.Context, update share.HeadUpdate) error {
 	if err := s.writable(ctx); err != nil {
 		return err
@@ -223,10 +224,11 @@ func (b *batch) holds(n *nameRecord, u headUpdate) (bool, error) {
 	return err == nil && sha256.Sum256(r.Record) == u.head.Digest, err
 }
 
-// extend lengthens the lease on the head if it is the same owner's.
+// extend lengthens the lease on the head. There is one: who asks for a longer one than another has takes it over, and is charged
+// from then on, so that what somebody left behind stays for those who still want it.
 func (r *nameRecord) extend(l leaseRecord) {
-	if r.Lease.Owner == l.Owner && l.Expires > r.Lease.Expires {
-		r.Lease.Expires = l.Expires
+	if l.Expires > r.Lease.Expires {
+		r.Lease = l
 		r.changed = true
 	}
 }
