@@ -5,7 +5,6 @@ package grid
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -174,17 +173,19 @@ type Stat struct {
 	StorageIndex string `json:"storage_index,omitempty"`
 }
 
-// newestObject returns the storage index of what a capability opens: of the newest version where it can change. That takes a
-// read capability, since only who can read tells a version from noise.
+// newestObject returns the storage index of what a capability leads to: of the newest version where it can change. Who cannot
+// read takes the servers' word for which version that is, as far as it is signed.
 func (g *Grid) newestObject(ctx context.Context, c capability.Capability) (share.StorageIndex, error) {
 	if index, ok := c.StorageIndex(); ok {
 		return index, nil
 	}
-	if _, ok := c.Name(); !ok {
+	name, ok := c.Name()
+	if !ok {
 		return share.StorageIndex{}, c.Want(capability.KindFile, capability.KindFileVerify)
 	}
-	if _, ok := c.ReadKey(); !ok {
-		return share.StorageIndex{}, fmt.Errorf("%w: of what can change, the read capability is needed to find the newest version", capability.ErrAuthority)
+	if _, reads := c.ReadKey(); !reads {
+		newest, err := g.files.Newest(ctx, name)
+		return newest.Root, err
 	}
 	v, err := g.files.Read(ctx, c)
 	if err != nil {

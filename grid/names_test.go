@@ -335,3 +335,36 @@ func TestRenewTree(t *testing.T) {
 		t.Errorf("of one that is due: %+v, %v", done, err)
 	}
 }
+
+// TestCheckWithoutReading checks and repairs what can change with capabilities that cannot read it.
+func TestCheckWithoutReading(t *testing.T) {
+	n := newNamed(t)
+	c := n.mutable(bytes.Repeat([]byte("some bytes, "), 100))
+	v, err := n.Files().Read(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.stores[0].lose(v.Head.Root)
+	for _, c := range []capability.Capability{c, n.root} {
+		verify, err := c.Verify()
+		if err != nil {
+			t.Fatal(err)
+		}
+		repaired, err := n.Repair(t.Context(), verify, true, nil)
+		if err != nil || !repaired.After.Recoverable {
+			t.Fatalf("%s: %+v, %v", c.Kind(), repaired.After, err)
+		}
+		report, err := n.Check(t.Context(), verify, false, nil)
+		whole, wholeErr := n.Check(t.Context(), c, false, nil)
+		if err != nil || wholeErr != nil || report.SharesGood != whole.SharesGood || report.SharesGood == 0 {
+			t.Errorf("%s: %d good shares seen without reading (%v), %d with it (%v)", c.Kind(), report.SharesGood, err, whole.SharesGood, wholeErr)
+		}
+	}
+	never, err := capability.Mutable(keys.NewWriteKey()).Verify()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Check(t.Context(), never, false, nil); !errors.Is(err, share.ErrNotFound) {
+		t.Errorf("what nobody has: %v", err)
+	}
+}

@@ -27,13 +27,14 @@ func newAccountLockCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lock",
 		Short: "seal the keys of the node with a passphrase",
-		Long: help(`Seals the keys in the node's directory with a passphrase: those of the node and of the account, the convergence secret,
-the key of the root directory and those of grids that you founded. Whoever copies the directory has nothing without the passphrase,
-at least 8 characters that nobody guesses. Shares, roster and settings are not sealed; shares are encrypted anyway.
+		Long: help(`Seals the keys in the node's directory with a passphrase: those of the node and of the account, the convergence
+secret, the key of the root directory and those of grids that you founded. Whoever copies the directory has nothing
+without the passphrase, at least 8 characters that nobody guesses. Shares, roster and settings are not sealed;
+shares are encrypted anyway.
 
-From then on the node asks for the passphrase when it starts, on the terminal; or takes it from the file that --passphrase-file
-or CAIRN_PASSPHRASE_FILE names, from systemd's credential "cairn-passphrase", or, with --keyring, from the keyring of your
-desktop session. A backup of the directory from before still has the keys.
+From then on the node asks for the passphrase when it starts, on the terminal; or takes it from the file that
+--passphrase-file or CAIRN_PASSPHRASE_FILE names, from systemd's credential "cairn-passphrase", or, with --keyring,
+from the keyring of your desktop session. A backup of the directory from before still has the keys.
 
 The node must not run. Interrupted at any moment, the keys are locked or are not.`, statusRefused),
 		Example: "  cairn account lock\n  cairn account lock --keyring",

@@ -14,9 +14,9 @@ func newAliasCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "alias",
 		Short: "short names for directories",
-		Long: help(`An alias is a short name for a capability, mostly a directory's: after "cairn alias add photos CAPABILITY" it is reached as
-photos:. home: is the alias of your root directory, which every node has. Aliases are kept in that directory, under .cairn/aliases,
-so that all your devices have them and recovery brings them back.`),
+		Long: help(`An alias is a short name for a capability, mostly a directory's: after "cairn alias add photos CAPABILITY" it is
+reached as photos:. home: is the alias of your root directory, which every node has. Aliases are kept in that
+directory, under .cairn/aliases, so that all your devices have them and recovery brings them back.`),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -103,8 +103,8 @@ func newAliasRemoveCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "remove ALIAS",
 		Short: "forget a short name",
-		Long: help(`Forgets an alias, on all your devices. What it stood for is left alone; with --json its capability is printed, which may be
-the last way to it.`, statusNotFound, statusNotEnough),
+		Long: help(`Forgets an alias, on all your devices. What it stood for is left alone; with --json its capability is printed, which
+may be the last way to it.`, statusNotFound, statusNotEnough),
 		Args: cobra.ExactArgs(1),
 		ValidArgsFunction: func(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 			client, err := a.client()

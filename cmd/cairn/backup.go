@@ -38,15 +38,17 @@ func newBackupCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backup FOLDER PATH",
 		Short: "keep a dated snapshot of a folder",
-		Long: help(`Stores what is in FOLDER as a snapshot that never changes: PATH/Archives/DATE, and PATH/Latest for the newest. PATH is made if it is
-not there. Files that have not changed since an earlier backup, going by size, times and inode, are neither read nor sent, and directories that have
-not changed are shared by the snapshots. An interrupted backup goes on where it stopped when the command is run again.
+		Long: help(`Stores what is in FOLDER as a snapshot that never changes: PATH/Archives/DATE, and PATH/Latest for the newest. PATH
+is made if it is not there. Files that have not changed since an earlier backup, going by size, times and inode, are
+neither read nor sent, and directories that have not changed are shared by the snapshots. An interrupted backup goes
+on where it stopped when the command is run again.
 
-Links are kept as links and never followed. Devices, sockets and pipes are passed over, and so is what cannot be read or
-changes while it is read: each is named, the snapshot has everything else, and the exit status is 1.
+Links are kept as links and never followed. Devices, sockets and pipes are passed over, and so is what cannot be
+read or changes while it is read: each is named, the snapshot has everything else, and the exit status is 1.
 
-A pattern without a slash matches a name in any folder, one with a slash a path from FOLDER on; * and ? stay within a name, ** goes
-through folders, a slash at the end means folders only, and ! in front takes back what an earlier pattern left out.
+A pattern without a slash matches a name in any folder, one with a slash a path from FOLDER on; * and ? stay within
+a name, ** goes through folders, a slash at the end means folders only, and ! in front takes back what an earlier
+pattern left out.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example: "  cairn backup ~/Documents home:backups/laptop\n  cairn backup --exclude '*.o' --exclude /build/ --exclude-caches src home:backups/src",
@@ -188,8 +190,8 @@ func newSnapshotsCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "snapshots PATH",
 		Short: "show the snapshots of a backup",
-		Long: help(`Shows the snapshots that "cairn backup" has made at PATH, oldest first. Each is a directory: "cairn ls PATH/Archives/DATE" shows what is in
-it, and "cairn restore PATH FOLDER" brings it back.`, statusNotFound, statusNotEnough, statusRefused),
+		Long: help(`Shows the snapshots that "cairn backup" has made at PATH, oldest first. Each is a directory: "cairn ls
+PATH/Archives/DATE" shows what is in it, and "cairn restore PATH FOLDER" brings it back.`, statusNotFound, statusNotEnough, statusRefused),
 		Example: "  cairn snapshots home:backups/laptop",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -220,8 +222,9 @@ func newPruneCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prune PATH",
 		Short: "remove old snapshots of a backup",
-		Long: help(`Removes the snapshots at PATH that none of the rules keeps. A rule such as --keep-daily 7 keeps the newest snapshot of each of the last
-7 days that have one. What only the removed snapshots held is not renewed any more, and leaves the servers when its leases end.`,
+		Long: help(`Removes the snapshots at PATH that none of the rules keeps. A rule such as --keep-daily 7 keeps the newest snapshot
+of each of the last 7 days that have one. What only the removed snapshots held is not renewed any more, and leaves
+the servers when its leases end.`,
 			statusNotFound, statusNotEnough, statusRefused),
 		Example: "  cairn prune home:backups/laptop --keep-last 3 --keep-daily 7 --keep-weekly 5 --keep-monthly 12\n  cairn prune home:backups/laptop --keep-within 30d --dry-run",
 		Args:    cobra.ExactArgs(1),

@@ -44,9 +44,9 @@ func newBenchCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "measure a grid of node processes on this machine",
-		Long: help(`Starts a grid of node processes on this machine and measures it: storing and reading large files beside the bare codec
-and the bare transport, small files, a small range of a large file, a stopped node, memory, and what an idle grid costs.
-CPU seconds are those of all processes together. Nothing passes or fails.
+		Long: help(`Starts a grid of node processes on this machine and measures it: storing and reading large files beside the bare
+codec and the bare transport, small files, a small range of a large file, a stopped node, memory, and what an idle
+grid costs. CPU seconds are those of all processes together. Nothing passes or fails.
 
 It needs free disk space of about four times the largest size, and leaves nothing behind.`),
 		Example: "  cairn bench\n  cairn bench --size 100MB,1GiB --json",

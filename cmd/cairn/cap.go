@@ -26,8 +26,8 @@ func newCapShowCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show PATH",
 		Short: "print the capability that a path leads to",
-		Long: help(`Prints the strongest capability that you have for what a path leads to. Whoever sees it has what it gives: with --to read
-or --to verify it is a weaker one.
+		Long: help(`Prints the strongest capability that you have for what a path leads to. Whoever sees it has what it gives: with --to
+read or --to verify it is a weaker one.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example:           "  cairn cap show --to read home:docs",
@@ -61,8 +61,8 @@ func newCapInspectCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "inspect CAPABILITY|PATH",
 		Short: "explain what a capability opens and what its holder can do",
-		Long: help(`Explains a capability: its kind, what it names, and what its holder can and cannot do. It shows no key, and needs no node
-except for a path.`, statusNotFound, statusNotEnough, statusRefused),
+		Long: help(`Explains a capability: its kind, what it names, and what its holder can and cannot do. It shows no key, and needs no
+node except for a path.`, statusNotFound, statusNotEnough, statusRefused),
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.opened(cmd.Context(), "cap inspect", args[0])
@@ -100,8 +100,8 @@ func newCapDiminishCommand(a *app) *cobra.Command {
 		Use:   "diminish CAPABILITY|PATH",
 		Short: "print a weaker capability to the same thing",
 		Long: help(`Prints the next weaker capability: of a write capability the read capability, of a read capability the verify
-capability. --to read or --to verify names the one to print. It needs no node, except for a path: the weaker follows from the
-stronger, and never the other way.`, statusNotFound, statusNotEnough, statusRefused),
+capability. --to read or --to verify names the one to print. It needs no node, except for a path: the weaker follows
+from the stronger, and never the other way.`, statusNotFound, statusNotEnough, statusRefused),
 		Example: "  cairn cap diminish cairn:file:bafy...",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -25,12 +25,13 @@ func newCheckCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check CAPABILITY|PATH",
 		Short: "show how healthy a file is",
-		Long: help(`Asks the servers which shares of a file they hold. With --verify every share is downloaded and every byte of it checked;
-bad ones are named with the peer that holds them. With --repair missing and bad shares are made anew. A verify
-capability is enough for all of it, except for what can change. The status is 0 as long as the file can be recovered.
+		Long: help(`Asks the servers which shares of a file they hold. With --verify every share is downloaded and every byte of it
+checked; bad ones are named with the peer that holds them. With --repair missing and bad shares are made anew. A
+verify capability is enough for all of it, except for what can change. The status is 0 as long as the file can be
+recovered.
 
-With -r everything below a directory is checked, each thing once however often it is linked, the directories themselves
-included; what is not healthy is listed.
+With -r everything below a directory is checked, each thing once however often it is linked, the directories
+themselves included; what is not healthy is listed.
 
 `+pathHelp, statusNotFound, statusNotEnough),
 		Example:           "  cairn check --verify cairn:file-verify:bafy...\n  cairn check -r home:\n  cairn check -r --repair home:docs",
@@ -59,8 +60,8 @@ func newRepairCommand(a *app) *cobra.Command {
 		Short: "make the missing shares of a file anew",
 		Long: help(`Makes the missing shares of a file anew from those that are left, and stores them on servers that have none. With
 --verify every share is downloaded and checked first, and bad ones are replaced too. A verify capability is enough:
-who repairs an immutable file need not be able to read it. Interrupted, it goes on where it stopped. With -r everything below a
-directory is repaired.
+who repairs an immutable file need not be able to read it. Interrupted, it goes on where it stopped. With -r
+everything below a directory is repaired.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Args:              cobra.ExactArgs(1),

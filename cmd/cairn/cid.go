@@ -16,8 +16,8 @@ func newCIDCommand(a *app) *cobra.Command {
 		Use:   "cid CAPABILITY|PATH",
 		Short: "print the CID of a file's root",
 		Long: help(`Prints the CID of the file's root block: its storage index, by which servers know it, and with which IPFS tools can
-carry its ciphertext. For an immutable file's capability it needs no node. Of a mutable file or a directory it is the CID of the newest
-version.`, statusNotFound, statusNotEnough, statusRefused),
+carry its ciphertext. For an immutable file's capability it needs no node. Of a mutable file or a directory it is
+the CID of the newest version.`, statusNotFound, statusNotEnough, statusRefused),
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeTargets(false),
 		RunE: func(cmd *cobra.Command, args []string) error {

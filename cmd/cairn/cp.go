@@ -22,17 +22,18 @@ func newCpCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cp SOURCE... TARGET",
 		Short: "copy between disk and grid, and on the grid",
-		Long: help(`Copies files from disk to the grid, from the grid to disk, or from one place on the grid to another: into TARGET where that is a
-directory, and always where there are several. A SOURCE or TARGET is on the grid if it is a PATH; a file on disk whose name has a
-colon is written ./NAME. A file that has the name already is replaced, a directory is not. Files keep their times, and may be
-executed if they could be.
+		Long: help(`Copies files from disk to the grid, from the grid to disk, or from one place on the grid to another: into TARGET
+where that is a directory, and always where there are several. A SOURCE or TARGET is on the grid if it is a PATH; a
+file on disk whose name has a colon is written ./NAME. A file that has the name already is replaced, a directory is
+not. Files keep their times, and may be executed if they could be.
 
-With -r folders and directories are copied with what is in them: under their own name into a TARGET that exists, and otherwise as TARGET. What has not changed since it was
-copied last is not sent again, and a copy that was interrupted goes on where it stopped. Links are kept as links and never followed; what cannot be read is
-passed over and named, and the exit status is then 1.
+With -r folders and directories are copied with what is in them: under their own name into a TARGET that exists, and
+otherwise as TARGET. What has not changed since it was copied last is not sent again, and a copy that was
+interrupted goes on where it stopped. Links are kept as links and never followed; what cannot be read is passed over
+and named, and the exit status is then 1.
 
-On the grid nothing is sent: a copy of an immutable file is another name for it. A copy of a mutable file or, with -r, of a
-directory is a new one, which changes independently.
+On the grid nothing is sent: a copy of an immutable file is another name for it. A copy of a mutable file or, with
+-r, of a directory is a new one, which changes independently.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example: "  cairn cp plan.txt home:docs/\n  cairn cp home:docs/plan.txt .\n  cairn cp -r home:docs home:docs-2026",

@@ -18,12 +18,12 @@ func newDoctorCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
 		Short: "look for what keeps the node from working well",
-		Long: help(`Looks at the node's directory, keys, settings and disk, and, when the node runs, at its clock, its peers and how others
-reach it. Every line that is not ok has a fix. A warning leaves the node working, with less than it could; a failure
-does not, and makes the status 1.
+		Long: help(`Looks at the node's directory, keys, settings and disk, and, when the node runs, at its clock, its peers and how
+others reach it. Every line that is not ok has a fix. A warning leaves the node working, with less than it could; a
+failure does not, and makes the status 1.
 
-While the node is not running the command checks what it can, also whether another program has the node's ports. Asking
-peers takes up to half a minute.`),
+While the node is not running the command checks what it can, also whether another program has the node's ports.
+Asking peers takes up to half a minute.`),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDoctor(cmd.Context(), a) },
 	}

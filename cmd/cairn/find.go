@@ -31,8 +31,9 @@ func newFindCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "find [PATH]... [TEST]...",
 		Short: "look for files in directories of the grid",
-		Long: help(`Goes through directories and prints the path of everything that passes all tests; without a PATH through your root directory
-home:. Tests are written with one dash or two. Each directory is gone into once, so that those which contain each other do no harm.
+		Long: help(`Goes through directories and prints the path of everything that passes all tests; without a PATH through your root
+directory home:. Tests are written with one dash or two. Each directory is gone into once, so that those which
+contain each other do no harm.
 
   -name PATTERN   the name matches, with *, ? and [...]; -iname also in another case; -path the whole path
   -type f|d       it is a file, or a directory

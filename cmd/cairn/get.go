@@ -64,8 +64,8 @@ func newGetCommand(a *app) *cobra.Command {
 written. FILE appears when all of it is there; on failure nothing is left behind and a FILE that was there before is
 untouched. With -o - the bytes go to standard output as they come.
 
-A file that is named by a path keeps its time and may be executed if it could be when it was stored. Without -o it gets its own
-name in the current folder, if nothing has that yet.
+A file that is named by a path keeps its time and may be executed if it could be when it was stored. Without -o it
+gets its own name in the current folder, if nothing has that yet.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example:           "  cairn get cairn:file:bafy... -o copy.mp4\n  cairn get home:docs/plan.txt\n  cairn get cairn:file:bafy... -o - | tar x",

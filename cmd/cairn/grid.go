@@ -65,8 +65,8 @@ func newGridCreateCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "found a grid, of which this node is the first member",
-		Long: help(`Founds a private grid: you are its first member and introducer, and others join with an invitation of yours
-("cairn invite"). The grid's key, which alone can revoke introducers, lies in this node's directory, and comes back with
+		Long: help(`Founds a private grid: you are its first member and introducer, and others join with an invitation of yours ("cairn
+invite"). The grid's key, which alone can revoke introducers, lies in this node's directory, and comes back with
 your recovery phrase.
 
 With --open, everybody may join who has the grid's address, store, and read what they have capabilities for. Files

@@ -16,8 +16,9 @@ func newHistoryCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "history CAPABILITY|PATH",
 		Short: "show the versions of a mutable file or a directory",
-		Long: help(`Shows the versions that the servers still have, the newest first: its number, when it was written, and its size (of a directory,
-of its list). Two versions with one number were written by writers who did not know of each other; nothing of either is lost.
+		Long: help(`Shows the versions that the servers still have, the newest first: its number, when it was written, and its size (of
+a directory, of its list). Two versions with one number were written by writers who did not know of each other;
+nothing of either is lost.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example:           "  cairn history home:notes.txt\n  cairn history home:",
@@ -59,11 +60,12 @@ func newRestoreCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore CAPABILITY|PATH VERSION|FOLDER",
 		Short: "bring back a former version, or a snapshot of a backup",
-		Long: help(`With a VERSION, writes a new version of a mutable file or a directory that is as a former one was ("cairn history" shows their numbers). The
-versions in between stay in the history.
+		Long: help(`With a VERSION, writes a new version of a mutable file or a directory that is as a former one was ("cairn history"
+shows their numbers). The versions in between stay in the history.
 
-With a FOLDER, writes a snapshot of the backup at PATH to this machine, the newest if --snapshot names no other ("cairn snapshots" shows them). Files that are there
-with the same size and time are not fetched; others are replaced, and what is in FOLDER beside them stays. A folder whose name is a number is written ./NAME.
+With a FOLDER, writes a snapshot of the backup at PATH to this machine, the newest if --snapshot names no other
+("cairn snapshots" shows them). Files that are there with the same size and time are not fetched; others are
+replaced, and what is in FOLDER beside them stays. A folder whose name is a number is written ./NAME.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example:           "  cairn restore home:notes.txt 3\n  cairn restore home:backups/laptop ~/restored --snapshot 2026-11-21",

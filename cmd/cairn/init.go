@@ -89,13 +89,13 @@ func newInitCommand(a *app) *cobra.Command {
 		Long: help(`Makes a node in the directory given by --dir: a key that is its identity on every grid, an account that is you, and a
 commented configuration file. Nothing is started and nothing is shared before the node joins a grid.
 
-The account follows from 24 words, the recovery phrase, which is shown once: write it down on paper. With it, "cairn recover"
-brings you back on a new machine; whoever else has it is you. With -q it is not shown, and stays in the directory until "cairn
-account phrase" shows it; with --json it is the field "phrase"; with --no-phrase nobody ever sees it. --sheet FILE writes it on
-a sheet to print.
+The account follows from 24 words, the recovery phrase, which is shown once: write it down on paper. With it, "cairn
+recover" brings you back on a new machine; whoever else has it is you. With -q it is not shown, and stays in the
+directory until "cairn account phrase" shows it; with --json it is the field "phrase"; with --no-phrase nobody ever
+sees it. --sheet FILE writes it on a sheet to print.
 
---from-phrase makes the node from a phrase that you have. It is typed on the terminal, where it is not shown, or comes from
---phrase-file; never from the command line, which others on the machine can see.`),
+--from-phrase makes the node from a phrase that you have. It is typed on the terminal, where it is not shown, or
+comes from --phrase-file; never from the command line, which others on the machine can see.`),
 		Example: "  cairn init --nickname laptop --offer 50GB\n  cairn init --from-phrase",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runInit(cmd.Context(), a, o) },

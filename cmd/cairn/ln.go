@@ -13,9 +13,9 @@ func newLnCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ln CAPABILITY|PATH TARGET",
 		Short: "give a file or directory another name",
-		Long: help(`Puts what a capability or a path leads to into a directory as well. Both names lead to the same thing: what is changed
-through one is changed for the other. With --read-only nothing can be changed through the new name, nor through anything that is
-reached by it.
+		Long: help(`Puts what a capability or a path leads to into a directory as well. Both names lead to the same thing: what is
+changed through one is changed for the other. With --read-only nothing can be changed through the new name, nor
+through anything that is reached by it.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example:           "  cairn ln cairn:dir-read:k51... home:from-sister\n  cairn ln --read-only home:docs home:public/docs",

@@ -25,9 +25,10 @@ func newLsCommand(a *app) *cobra.Command {
 		Short: "list a directory of the grid",
 		Long: help(`Lists what is in directories, in the order of names; without a PATH your root directory home:.
 
-With -l a line says first what it is (d a directory, - a file, ? a kind of a later version), whether you can read and write it, and
-whether it can be executed; then its size in bytes, when its contents changed, and its name. Names that begin with a dot are
-shown with -a only. --caps shows the capability of each; whoever sees one has what it gives.
+With -l a line says first what it is (d a directory, - a file, ? a kind of a later version), whether you can read
+and write it, and whether it can be executed; then its size in bytes, when its contents changed, and its name. Names
+that begin with a dot are shown with -a only. --caps shows the capability of each; whoever sees one has what it
+gives.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example:           "  cairn ls\n  cairn ls -l home:docs\n  cairn ls -R --json home:",

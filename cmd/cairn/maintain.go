@@ -13,9 +13,9 @@ func newMaintainCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "maintain",
 		Short: "renew the leases of your files now",
-		Long: help(`Goes through everything that is reachable from your root directory, and renews the leases that are more than half over, so
-that the members keep the shares. A running node does that by itself once a week. Names that lead to what no server has are counted; "cairn
-check -r home:" names them.`, statusNotEnough),
+		Long: help(`Goes through everything that is reachable from your root directory, and renews the leases that are more than half
+over, so that the members keep the shares. A running node does that by itself once a week. Names that lead to what
+no server has are counted; "cairn check -r home:" names them.`, statusNotEnough),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.running("maintain", func(client *control.Client) error {

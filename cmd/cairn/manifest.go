@@ -15,9 +15,9 @@ func newManifestCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "manifest [PATH]",
 		Short: "list everything in a tree with its capability",
-		Long: help(`Lists everything below a directory, and itself, one line each: the verify capability, with which somebody else can check and
-repair it but read nothing, and the path. A literal is stored nowhere and has a dash. With --caps it is the strongest capability that you
-have: whoever has the list then has it all. With --json each line is an object.
+		Long: help(`Lists everything below a directory, and itself, one line each: the verify capability, with which somebody else can
+check and repair it but read nothing, and the path. A literal is stored nowhere and has a dash. With --caps it is
+the strongest capability that you have: whoever has the list then has it all. With --json each line is an object.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Args:              cobra.MaximumNArgs(1),

@@ -13,11 +13,12 @@ func newMvCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mv PATH... TARGET",
 		Short: "rename or move what is on the grid",
-		Long: help(`Gives a file or a directory another name, or moves it into another directory: into TARGET where that is a directory, and
-always where there are several. A file that has the name already is replaced, a directory is not. Nothing is stored anew.
+		Long: help(`Gives a file or a directory another name, or moves it into another directory: into TARGET where that is a directory,
+and always where there are several. A file that has the name already is replaced, a directory is not. Nothing is
+stored anew.
 
-In one directory it is one step. Between two, the new name is there before the old one is gone: interrupted, both are there, and the
-same command again ends it.
+In one directory it is one step. Between two, the new name is there before the old one is gone: interrupted, both
+are there, and the same command again ends it.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example:           "  cairn mv home:plan.txt home:docs/\n  cairn mv home:docs/plan.txt home:docs/plan-2026.txt",

@@ -16,9 +16,10 @@ import (
 const homeTarget = control.HomeAlias + ":"
 
 // pathHelp explains targets in the help of every verb that takes them.
-const pathHelp = `A PATH is ALIAS:NAME/NAME, such as home:docs/plan.txt, or CAPABILITY/NAME. home: is your root directory, which every node
-has; "cairn alias" makes more. Names that differ only in their Unicode normalisation are the same name; names that differ in
-case are not. "." and repeated slashes count for nothing; ".." is refused, since a directory may be in many others.`
+const pathHelp = `A PATH is ALIAS:NAME/NAME, such as home:docs/plan.txt, or CAPABILITY/NAME. home: is your root directory, which every
+node has; "cairn alias" makes more. Names that differ only in their Unicode normalisation are the same name; names
+that differ in case are not. "." and repeated slashes count for nothing; ".." is refused, since a directory may be
+in many others.`
 
 // bare reports whether a text is a capability alone, and not a path.
 func bare(text string) bool {

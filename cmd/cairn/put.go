@@ -45,10 +45,10 @@ func newPutCommand(a *app) *cobra.Command {
 		Long: help(`Stores FILE on the grid and prints its capability, the only key to it: whoever has it can read the file, and nobody
 else can. With - or without FILE, what comes on standard input is stored.
 
-With PATH the file gets a name in a directory of the grid: in one that exists, or where PATH ends with a slash, its own name. What
-has the name already is replaced, except directories. With --mutable it is a file whose contents can be changed later: a put to
-the path of a mutable file, or to its write capability, writes its next version, and with --offset only a part of it. "cairn history"
-shows the versions.
+With PATH the file gets a name in a directory of the grid: in one that exists, or where PATH ends with a slash, its
+own name. What has the name already is replaced, except directories. With --mutable it is a file whose contents can
+be changed later: a put to the path of a mutable file, or to its write capability, writes its next version, and with
+--offset only a part of it. "cairn history" shows the versions.
 
 The same file stored again by this node takes no more space and gets the same capability, and an upload that was
 interrupted goes on where it stopped when the command is run again. Not so with --private or from standard input,

@@ -32,15 +32,15 @@ func newRecoverCommand(a *app) *cobra.Command {
 		Use:   "recover [MEMBER...]",
 		Short: "come back on a new machine, with the recovery phrase",
 		Long: help(`Makes a node on this machine that belongs to the person whose recovery phrase you have, and takes it back into the
-grid: membership, quota and authority, the key of the root directory, from which all that is in it follows, and the key
-of a grid that you founded. Your files are on the others' disks; nothing has to be copied.
+grid: membership, quota and authority, the key of the root directory, from which all that is in it follows, and the
+key of a grid that you founded. Your files are on the others' disks; nothing has to be copied.
 
-MEMBER says whom to ask, any member that runs will do: its address as on the recovery sheet (/ip4/.../p2p/...), a grid's
-address (cairn-grid:...), or an invitation, which is not used up. Several are asked in turn. --sheet FILE reads a sheet as a
-file, or what its square code says; a phrase on it is used.
+MEMBER says whom to ask, any member that runs will do: its address as on the recovery sheet (/ip4/.../p2p/...), a
+grid's address (cairn-grid:...), or an invitation, which is not used up. Several are asked in turn. --sheet FILE
+reads a sheet as a file, or what its square code says; a phrase on it is used.
 
-The phrase is typed on the terminal, where it is not shown, or comes from --phrase-file. It never leaves this machine: the
-member gets a signature.
+The phrase is typed on the terminal, where it is not shown, or comes from --phrase-file. It never leaves this
+machine: the member gets a signature.
 
 Run again after a failure it goes on with the node that it made.`, statusNotFound, statusRefused),
 		Example: "  cairn recover /ip4/203.0.113.7/tcp/4001/p2p/12D3KooW...\n  cairn recover --sheet sheet.txt",

@@ -31,8 +31,8 @@ func newServiceCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "service",
 		Short: "run the node with the machine or the session",
-		Long: help(`Makes the node a service: under systemd (Linux), launchd (macOS) or the Windows service manager it starts by itself, and
-again when it fails.
+		Long: help(`Makes the node a service: under systemd (Linux), launchd (macOS) or the Windows service manager it starts by itself,
+and again when it fails.
 
 --user, which needs no rights, makes it a service of your session; --system one of the machine. Without either it is
 --system for the superuser and on Windows, and --user for everybody else. Every directory has a service of its own.`),
@@ -59,8 +59,9 @@ func newServiceInstallCommand(a *app, o *serviceOptions) *cobra.Command {
 		Short: "have the node start by itself",
 		Long: help(`Has the node start by itself from the next session or start of the machine on, and with --start also now.
 
-Under systemd the node may write to its own directories only, gains no rights and, as a service of the machine, runs as
-the owner of its directory unless --run-as names another account. --print shows the definition and installs nothing.`),
+Under systemd the node may write to its own directories only, gains no rights and, as a service of the machine, runs
+as the owner of its directory unless --run-as names another account. --print shows the definition and installs
+nothing.`),
 		Example: "  cairn service install --start\n  sudo cairn --dir /var/lib/cairn service install --system --run-as cairn\n  cairn service install --print",
 		Args:    cobra.NoArgs,
 		RunE:    func(*cobra.Command, []string) error { return runServiceInstall(a, o) },

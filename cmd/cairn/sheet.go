@@ -43,9 +43,9 @@ func newAccountSheetCommand(a *app) *cobra.Command {
 		Long: help(`Prints what to keep on paper: your grid, members that can let you back in, and lines for the 24 words. While the node
 runs, the sheet has the addresses that members have now; introducers come first.
 
--o FILE writes a file that you alone can read; one whose name ends in .html is a page with a square code, to be printed
-from a browser. With --with-phrase, or --phrase-file, the words are on it too: print it at home, and delete the file. A phrase that nobody
-has seen yet is on the sheet without being asked for, and counts as shown then.`, statusRefused),
+-o FILE writes a file that you alone can read; one whose name ends in .html is a page with a square code, to be
+printed from a browser. With --with-phrase, or --phrase-file, the words are on it too: print it at home, and delete
+the file. A phrase that nobody has seen yet is on the sheet without being asked for, and counts as shown then.`, statusRefused),
 		Example: "  cairn account sheet -o sheet.html\n  cairn account sheet --with-phrase | lp",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runAccountSheet(cmd.Context(), a, o) },

@@ -16,8 +16,8 @@ func newStatCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "stat CAPABILITY|PATH",
 		Short: "show what a file or directory is",
-		Long: help("Shows what a capability or a path leads to: its kind, its size, how it is encoded, and what its directory tells of it. Of an\n"+
-			"immutable file a verify capability is enough.\n\n"+pathHelp, statusNotFound, statusNotEnough, statusRefused),
+		Long: help("Shows what a capability or a path leads to: its kind, its size, how it is encoded, and what its directory\n"+
+			"tells of it. Of an immutable file a verify capability is enough.\n\n"+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeTargets(false),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -16,8 +16,8 @@ func newStatusCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "show the running node at a glance",
-		Long: help(`Shows the running node: who it is, its grid, how many peers answer, the space it lends and who uses it, and what you use
-of the space that others lend.`),
+		Long: help(`Shows the running node: who it is, its grid, how many peers answer, the space it lends and who uses it, and what you
+use of the space that others lend.`),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := a.client()

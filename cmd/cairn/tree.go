@@ -22,8 +22,8 @@ func newTreeCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tree [PATH]",
 		Short: "draw a directory and all that is in it",
-		Long: help(`Draws a directory with everything below it; without a PATH your root directory home:. A directory that is met a second time is
-drawn once, so that directories which contain each other do no harm.
+		Long: help(`Draws a directory with everything below it; without a PATH your root directory home:. A directory that is met a
+second time is drawn once, so that directories which contain each other do no harm.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Args:              cobra.MaximumNArgs(1),

@@ -27,8 +27,8 @@ func newUpCommand(a *app) *cobra.Command {
 		Use:   "up",
 		Short: "run the node",
 		Long: help(`Runs the node in the foreground until it is interrupted: it stores shares for others, finds and meets the members of
-the grid, and serves the commands on this machine. It logs to standard error, or to log.file; the line "ready" says that
-it serves. Started by systemd, it says so there too.
+the grid, and serves the commands on this machine. It logs to standard error, or to log.file; the line "ready" says
+that it serves. Started by systemd, it says so there too.
 
 With --detach it runs in the background and logs to node.log in its directory, unless log.file says otherwise. The
 command returns when the node serves and prints the number of its process, or why it does not serve. It does not start

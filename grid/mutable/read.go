@@ -36,6 +36,31 @@ func (m *Files) Read(ctx context.Context, c capability.Capability) (*Version, er
 	return v, nil
 }
 
+// Newest finds the newest head of a name without being able to read what it points at: the newest that enough servers hold to have been
+// acknowledged, or the newest there is where none is. It returns ErrNotFound when no server holds a head, and a
+// *share.NotEnoughSharesError when none answers.
+func (m *Files) Newest(ctx context.Context, name share.Name) (head.Head, error) {
+	s := m.newSurvey(ctx, name, false)
+	defer s.close()
+	if err := s.all(ctx); err != nil {
+		return head.Head{}, err
+	}
+	candidates := s.candidates()
+	if len(candidates) == 0 {
+		if s.answered() == 0 {
+			return head.Head{}, &share.NotEnoughSharesError{Asked: len(s.servers), Causes: s.causes()}
+		}
+		return head.Head{}, fmt.Errorf("newest head of %s: %w", name, share.ErrNotFound)
+	}
+	happy := m.env.Params(ctx).Happy
+	for _, c := range candidates {
+		if c.count >= happy && 2*c.count > s.answered() {
+			return c.head, nil
+		}
+	}
+	return candidates[0].head, nil
+}
+
 // newest returns the newest version that can be read, asking as many servers as it takes.
 func (m *Files) newest(ctx context.Context, s *survey, key keys.ReadKey) (*Version, error) {
 	if err := s.most(ctx); err != nil {

@@ -21,6 +21,7 @@ import (
 	"cairn/introducer"
 	"cairn/introducer/exchange"
 	"cairn/introducer/invite"
+	"cairn/introducer/recovery"
 	"cairn/p2p"
 	"cairn/p2p/discovery"
 	"cairn/p2p/storage"
@@ -100,6 +101,12 @@ func (g *private) run(f *friend) *friend {
 		g.t.Fatal(err)
 	}
 	f.host.HandleStranger(invite.Protocol, issuer.Serve)
+	f.host.HandleStranger(invite.Earlier, issuer.Serve)
+	rescue, err := recovery.NewServer(recovery.Config{Roster: f.roster, Self: f.id, Contacts: f.host.Addresses})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	f.host.HandleStranger(recovery.Protocol, rescue.Serve)
 	f.found, err = discovery.New(f.host, discovery.Config{
 		Serve: true, Providers: true, Values: map[string]discovery.Validator{exchange.Namespace: exchange.Judge{Roster: f.roster}},
 	})
@@ -137,10 +144,10 @@ func outsider(t *testing.T, key crypto.PrivKey) host.Host {
 	return h
 }
 
-// toStrangers are the protocols that answer everybody: libp2p's own, which tell addresses and names of protocols, and the two
+// toStrangers are the protocols that answer everybody: libp2p's own, which tell addresses and names of protocols, and those
 // that lead to membership.
 var toStrangers = []protocol.ID{
-	"/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0", "/cairn/present/1", "/cairn/join/2",
+	"/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0", "/cairn/present/1", "/cairn/join/1", "/cairn/join/2", "/cairn/recover/1",
 }
 
 // tryEverything opens every protocol of the node and reports those that do anything but refuse.
@@ -182,7 +189,7 @@ func tryEverything(t *testing.T, h host.Host, at *friend) {
 	if _, err := client.Reserve(t.Context(), h, *info); err == nil {
 		t.Error("the relay keeps a place")
 	}
-	for _, name := range []protocol.ID{"/cairn/present/1", "/cairn/join/1"} {
+	for _, name := range []protocol.ID{"/cairn/present/1", "/cairn/join/1", "/cairn/join/2", "/cairn/recover/1"} {
 		s, err := h.NewStream(t.Context(), info.ID, name)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
