@@ -53,6 +53,14 @@ func (a api) Status(ctx context.Context) (control.Status, error) {
 	return s, nil
 }
 
+func (a api) Served(context.Context) (control.Served, error) {
+	if a.n.server == nil {
+		return control.Served{}, nil
+	}
+	stats := a.n.server.Stats()
+	return control.Served{Requests: stats.Requests, Received: stats.Received, Sent: stats.Sent}, nil
+}
+
 func (a api) Peers(context.Context) ([]control.Peer, error) {
 	peers := []control.Peer{}
 	for _, p := range a.n.host.Peers() {

@@ -61,7 +61,8 @@ type Node struct {
 	discovery *discovery.Discovery
 	servers   *servers
 	accounts  accounts
-	quota     *quota // nil for a gateway
+	quota     *quota          // nil for a gateway
+	server    *storage.Server // nil for a gateway
 	standings standings
 	state     *state.State
 	grid      *grid.Grid
@@ -194,9 +195,9 @@ func (n *Node) openStorage(context.Context) error {
 		return nil
 	}
 	n.quota = n.newQuota(n.accounts)
-	server := storage.NewServer(n.disk, storage.ServerOptions{Logger: n.log.With("part", "storage"), OnCommit: n.committed, Quota: n.quota})
-	server.Register(n.host)
-	n.opened(server)
+	n.server = storage.NewServer(n.disk, storage.ServerOptions{Logger: n.log.With("part", "storage"), OnCommit: n.committed, Quota: n.quota})
+	n.server.Register(n.host)
+	n.opened(n.server)
 	n.serving.Store(true)
 	return nil
 }

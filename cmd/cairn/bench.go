@@ -21,6 +21,9 @@ type benchOptions struct {
 	nodes    int
 	sizes    []string
 	small    int
+	added    []int
+	entries  []int
+	trees    []int
 	idle     time.Duration
 	notice   time.Duration
 	markdown string
@@ -45,8 +48,9 @@ func newBenchCommand(a *app) *cobra.Command {
 		Use:   "bench",
 		Short: "measure a grid of node processes on this machine",
 		Long: help(`Starts a grid of node processes on this machine and measures it: storing and reading large files beside the bare
-codec and the bare transport, small files, a small range of a large file, a stopped node, memory, and what an idle
-grid costs. CPU seconds are those of all processes together. Nothing passes or fails.
+codec and the bare transport, small files, directories and trees of small files, a small range of a large file, a
+stopped node, memory, and what an idle grid costs. Where restic is installed, it backs the same trees up to a
+repository on this disk, to compare. CPU seconds are those of all processes together. Nothing passes or fails.
 
 It needs free disk space of about four times the largest size, and leaves nothing behind.`),
 		Example: "  cairn bench\n  cairn bench --size 100MB,1GiB --json",
@@ -57,6 +61,9 @@ It needs free disk space of about four times the largest size, and leaves nothin
 	flags.IntVar(&o.nodes, "nodes", 10, "how many nodes to start, 4 to 50")
 	flags.StringSliceVar(&o.sizes, "size", []string{"100MB"}, "sizes of the large files")
 	flags.IntVar(&o.small, "small", 200, "how many small files to store of each size")
+	flags.IntSliceVar(&o.added, "added", []int{100, 1000}, "how many files to add to directories one by one")
+	flags.IntSliceVar(&o.entries, "entries", []int{1000, 5000, 100_000}, "how many entries the directories have, at least 10")
+	flags.IntSliceVar(&o.trees, "trees", []int{500, 1000, 10_000}, "how many small files the trees have")
 	flags.DurationVar(&o.idle, "idle", 10*time.Second, "how long to watch the idle grid")
 	flags.DurationVar(&o.notice, "notice", 25*time.Second, "how long the others get to notice that a node has stopped")
 	flags.StringVar(&o.markdown, "markdown", "", "write the tables into this file, between its markers")
@@ -95,6 +102,17 @@ func (b *bench) check() error {
 	if b.small < 1 || b.small > 100_000 {
 		return usagef("--small %d: want 1 to 100000", b.small)
 	}
+	for _, list := range []struct {
+		flag   string
+		counts []int
+		least  int
+	}{{"added", b.added, 1}, {"entries", b.entries, 10}, {"trees", b.benchOptions.trees, 1}} {
+		for _, count := range list.counts {
+			if count < list.least || count > 1_000_000 {
+				return usagef("--%s %d: want %d to 1000000", list.flag, count, list.least)
+			}
+		}
+	}
 	for _, text := range b.sizes {
 		size, err := config.ParseSize(text)
 		if err != nil || size < 1<<20 {
@@ -121,6 +139,8 @@ func (b *bench) run(ctx context.Context) error {
 		{"start the grid", b.start},
 		{"watch it idle", b.watchIdle},
 		{"small files", b.smallFiles},
+		{"directories", b.names},
+		{"trees of small files", b.smallTrees},
 		{"large files", b.largeFiles},
 		{"a range of a large file", b.readRange},
 		{"with a stopped node", b.hung},

@@ -23,6 +23,8 @@ type benchReport struct {
 	Params  share.Params `json:"params"`
 	Large   []benchLarge `json:"large"`
 	Small   []benchSmall `json:"small"`
+	Names   []benchOp    `json:"names"`
+	Trees   benchTrees   `json:"trees"`
 	Range   benchRange   `json:"range"`
 	Times   benchTimes   `json:"times"`
 	Idle    float64      `json:"idle_cores"` // cores that all processes together keep busy when nothing happens
@@ -93,7 +95,7 @@ type benchTable struct {
 
 // tables returns the report as tables.
 func (r benchReport) tables() []benchTable {
-	return []benchTable{r.largeTable(), r.memoryTable(), r.smallTable(), r.timesTable()}
+	return []benchTable{r.largeTable(), r.memoryTable(), r.smallTable(), r.namesTable(), r.treesTable(), r.timesTable()}
 }
 
 func (r benchReport) largeTable() benchTable {

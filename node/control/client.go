@@ -73,7 +73,12 @@ func (c *Client) Peers(ctx context.Context) ([]Peer, error) {
 	return ask[[]Peer](ctx, c, "/v1/peers", nil)
 }
 
-// Grid asks for the node's grid.
+// Served asks what the node's server did for the other members.
+func (c *Client) Served(ctx context.Context) (Served, error) {
+	return ask[Served](ctx, c, "/v1/served", nil)
+}
+
+// Grid asks what grid the node belongs to.
 func (c *Client) Grid(ctx context.Context) (Grid, error) { return ask[Grid](ctx, c, "/v1/grid", nil) }
 
 // Diagnose asks for what only the running node can tell of its health.

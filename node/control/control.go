@@ -155,10 +155,19 @@ type File interface {
 	Close() error
 }
 
+// Served is what a node's server did for the other members since the node started.
+type Served struct {
+	Requests int64 `json:"requests"`
+	Received int64 `json:"received"` // bytes
+	Sent     int64 `json:"sent"`     // bytes
+}
+
 // A Node is what the API gives access to. It is safe for concurrent use.
 type Node interface {
 	Status(ctx context.Context) (Status, error)
 	Peers(ctx context.Context) ([]Peer, error)
+	// Served asks nobody else, so that asking does not change it anywhere.
+	Served(ctx context.Context) (Served, error)
 	Grid(ctx context.Context) (Grid, error)
 	Put(ctx context.Context, r io.Reader, request PutRequest, progress func(Progress)) (PutResult, error)
 	Open(ctx context.Context, c capability.Capability) (File, error)

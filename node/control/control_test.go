@@ -54,6 +54,10 @@ func (f *fake) Peers(context.Context) ([]control.Peer, error) {
 	return []control.Peer{{ID: "12D3def", Path: "direct"}}, f.fail
 }
 
+func (f *fake) Served(context.Context) (control.Served, error) {
+	return control.Served{Requests: 7, Received: 100, Sent: 20}, f.fail
+}
+
 func (f *fake) Grid(context.Context) (control.Grid, error) {
 	return control.Grid{Name: "river friends", Params: share.Params{Needed: 3, Happy: 7, Total: 10}}, f.fail
 }
@@ -147,6 +151,10 @@ func TestQuestions(t *testing.T) {
 	peers, err := client.Peers(ctx)
 	if err != nil || len(peers) != 1 || peers[0].Path != "direct" {
 		t.Errorf("peers %+v, %v", peers, err)
+	}
+	served, err := client.Served(ctx)
+	if err != nil || served != (control.Served{Requests: 7, Received: 100, Sent: 20}) {
+		t.Errorf("served %+v, %v", served, err)
 	}
 	grid, err := client.Grid(ctx)
 	if err != nil || grid.Name != "river friends" || grid.Total != 10 {

@@ -88,6 +88,7 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", answer(s.node.Status))
 	mux.HandleFunc("GET /v1/peers", answer(s.node.Peers))
+	mux.HandleFunc("GET /v1/served", answer(s.node.Served))
 	mux.HandleFunc("GET /v1/grid", answer(s.node.Grid))
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("GET /v1/doctor", answer(s.node.Diagnose))
