@@ -132,9 +132,10 @@ type Config struct {
 // Dirs reads and changes directories. It is safe for concurrent use.
 type Dirs struct {
 	Config
-	cache *cache
-	turns turns
-	last  written
+	cache    *cache
+	turns    turns
+	courtesy courtesy
+	last     written
 
 	pageBytes int // usual length of a page
 }
@@ -146,7 +147,7 @@ func New(c Config) *Dirs {
 	}
 	return &Dirs{
 		Config: c, cache: newCache(cacheBytes), pageBytes: pageBytes,
-		turns: turns{taken: map[share.Name]chan struct{}{}}, last: written{last: map[share.Name]*Directory{}},
+		turns: turns{taken: map[share.Name]chan struct{}{}}, courtesy: courtesy{manners: map[share.Name]*manners{}}, last: written{last: map[share.Name]*Directory{}},
 	}
 }
 

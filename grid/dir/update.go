@@ -21,10 +21,12 @@ import (
 
 // How long a writer waits after a collision: a random time up to a bound that doubles.
 const (
-	firstWait = 20 * time.Millisecond
-	maxWait   = 2 * time.Second
-	// maxAttempts bounds how often one change is tried.
-	maxAttempts = 100
+	firstWait = 10 * time.Millisecond
+	// maxWait is the highest bound, or the time that the attempt took where that is longer. A longer one would let those win who
+	// write without a pause.
+	maxWait = 100 * time.Millisecond
+	// maxTrying is how long one change is tried.
+	maxTrying = 2 * time.Minute
 )
 
 // Entries returns a list as what Create and CreateImmutable take.
@@ -126,6 +128,9 @@ func (d *Dirs) Update(ctx context.Context, c capability.Capability, edit func(*E
 		return nil, err
 	}
 	defer end()
+	if err := d.courtesy.wait(ctx, name); err != nil {
+		return nil, err
+	}
 	var tried []share.StorageIndex // versions that may have become part of the directory although their write failed
 	if x := d.last.get(c); x != nil {
 		// What this process wrote last is mostly the newest still, and a write tells if it is not. Nobody is told anything
@@ -138,10 +143,15 @@ func (d *Dirs) Update(ctx context.Context, c capability.Capability, edit func(*E
 		if err == nil && after != x || err != nil && failed == nil && !errors.Is(err, share.ErrConflict) {
 			return after, err
 		}
+		if errors.Is(err, share.ErrConflict) {
+			d.courtesy.noticed(name)
+		}
 		tried = refused(tried, err)
 		d.last.forget(name)
 	}
+	first := time.Now()
 	for attempt := 0; ; attempt++ {
+		begun := time.Now()
 		x, err := d.Open(ctx, c)
 		if err != nil {
 			return nil, err
@@ -151,12 +161,13 @@ func (d *Dirs) Update(ctx context.Context, c capability.Capability, edit func(*E
 			change = func(*Editor) error { return nil } // done; what is left is to be sure of it
 		}
 		after, err := d.write(ctx, x, change)
-		if !errors.Is(err, share.ErrConflict) || attempt == maxAttempts {
+		if !errors.Is(err, share.ErrConflict) || time.Since(first) > maxTrying {
 			return after, err
 		}
+		d.courtesy.noticed(name)
 		tried = refused(tried, err)
 		d.Logger.Debug("directory changed meanwhile", "directory", c, "attempt", attempt)
-		if err := pause(ctx, attempt); err != nil {
+		if err := pause(ctx, attempt, time.Since(begun)); err != nil {
 			return nil, err
 		}
 	}
@@ -196,16 +207,8 @@ func (d *Dirs) contains(ctx context.Context, x *Directory, roots []share.Storage
 }
 
 // pause waits a random time, longer after more attempts.
-func pause(ctx context.Context, attempt int) error {
-	longest := min(maxWait, firstWait<<min(attempt, 10))
-	timer := time.NewTimer(rand.N(longest))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+func pause(ctx context.Context, attempt int, took time.Duration) error {
+	return sleep(ctx, rand.N(min(max(maxWait, took), firstWait<<min(attempt, 10))))
 }
 
 // write makes the version that follows x.
@@ -238,9 +241,13 @@ func (d *Dirs) write(ctx context.Context, x *Directory, edit func(*Editor) error
 		return slices.Collect(maps.Keys(all)), err
 	}
 	key, _ := x.c.WriteKey()
+	begun := time.Now()
 	version, err := d.Files.Write(ctx, key, w)
 	if err != nil {
 		return nil, fmt.Errorf("write directory %v: %w", x.c, err)
+	}
+	if name, _ := x.c.Name(); x.version.Sequence > 0 {
+		d.courtesy.wrote(name, time.Since(begun))
 	}
 	d.remember(w.Pages)
 	after = &Directory{d: d, c: x.c, version: version, root: root, sealer: x.sealer}
