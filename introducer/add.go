@@ -199,7 +199,7 @@ func (m *room) refuses(st *Statement) (reason error, final bool) {
 		if len(m.set.devices[st.Issuer]) >= maxClaims {
 			return fmt.Errorf("device: account %s named %d devices: %w", st.Issuer.Short(), maxClaims, share.ErrTooLarge), true
 		}
-	case KindSettings:
+	case KindSettings, KindContact:
 	}
 	return nil, true
 }
@@ -213,8 +213,9 @@ func (m *room) unauthorised(st *Statement) error {
 	if issuer == nil {
 		return fmt.Errorf("%s: nobody vouches for account %s, which signed it: %w", st.Kind, st.Issuer.Short(), share.ErrDenied)
 	}
+	ofItself := st.Kind == KindDevice || st.Kind == KindContact
 	switch {
-	case st.Kind == KindDevice && issuer.claims(), st.Kind != KindDevice && issuer.introduces():
+	case ofItself && issuer.claims(), !ofItself && issuer.introduces():
 		return nil
 	case issuer.State != StateMember:
 		return fmt.Errorf("%s: signed by %s (%s), who is no member: %s: %w", st.Kind, issuer.Nickname, st.Issuer.Short(),

@@ -58,6 +58,8 @@ type Member struct {
 	Depth int `json:"depth"`
 	// Reason says in a sentence for people why the account is no member, empty for members.
 	Reason string `json:"reason,omitempty"`
+	// Card is the capability that reads the account's card, empty where it has published none: see Contact.
+	Card string `json:"-"`
 	// Granted is the grant that counts.
 	Granted Grant `json:"-"`
 }

@@ -248,7 +248,7 @@ func checkRules(t *rapid.T, w *world, r *introducer.Roster, all [][]byte) {
 			revocations = append(revocations, s)
 		case introducer.KindDevice:
 			devices = append(devices, s)
-		case introducer.KindSettings:
+		case introducer.KindSettings, introducer.KindContact:
 		}
 	}
 	closest := map[introducer.AccountKey]int{}

@@ -10,6 +10,7 @@ type set struct {
 	revocations map[AccountKey]map[AccountKey]*Statement // account, issuer
 	devices     map[AccountKey]map[AccountKey]*Statement // account, node key
 	settings    map[AccountKey]*Statement                // issuer
+	contacts    map[AccountKey]*Statement                // issuer
 }
 
 func newSet() *set {
@@ -20,6 +21,7 @@ func newSet() *set {
 		revocations: map[AccountKey]map[AccountKey]*Statement{},
 		devices:     map[AccountKey]map[AccountKey]*Statement{},
 		settings:    map[AccountKey]*Statement{},
+		contacts:    map[AccountKey]*Statement{},
 	}
 }
 
@@ -47,6 +49,8 @@ func (s *set) put(st *Statement) {
 		index(s.revocations, subject, st.Issuer, st)
 	case KindSettings:
 		s.settings[st.Issuer] = st
+	case KindContact:
+		s.contacts[st.Issuer] = st
 	}
 }
 
@@ -65,6 +69,8 @@ func (s *set) drop(st *Statement) {
 		unindex(s.revocations, subject, st.Issuer)
 	case KindSettings:
 		delete(s.settings, st.Issuer)
+	case KindContact:
+		delete(s.contacts, st.Issuer)
 	}
 }
 

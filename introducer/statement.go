@@ -26,6 +26,7 @@ const (
 	KindDevice
 	KindRevocation
 	KindSettings
+	KindContact
 )
 
 // String returns the kind in a word.
@@ -39,6 +40,8 @@ func (k Kind) String() string {
 		return "revocation"
 	case KindSettings:
 		return "settings"
+	case KindContact:
+		return "contact"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }
@@ -59,6 +62,7 @@ type Statement struct {
 	Device     *Device
 	Revocation *Revocation
 	Settings   *Settings
+	Contact    *Contact
 
 	grid          [ed25519.PublicKeySize]byte
 	subject       [32]byte // account or node key that it is about; zero for settings
@@ -136,6 +140,8 @@ func (s *Statement) decode() error {
 		err = s.decodeRevocation()
 	case KindSettings:
 		err = s.decodeSettings()
+	case KindContact:
+		err = s.decodeContact()
 	default:
 		return fmt.Errorf("%s: %w", s.Kind, share.ErrVersion)
 	}
@@ -196,6 +202,8 @@ func (s *Statement) issued() time.Time {
 		return s.Revocation.Issued
 	case KindSettings:
 		return s.Settings.Issued
+	case KindContact:
+		return s.Contact.Issued
 	}
 	return time.Time{}
 }
@@ -207,7 +215,7 @@ func (s *Statement) expires() time.Time {
 		return s.Grant.Expires
 	case KindDevice:
 		return s.Device.Expires
-	case KindRevocation, KindSettings:
+	case KindRevocation, KindSettings, KindContact:
 	}
 	return time.Time{}
 }
@@ -220,6 +228,8 @@ func (s *Statement) seq() uint64 {
 		return s.Device.Seq
 	case KindSettings:
 		return s.Settings.Seq
+	case KindContact:
+		return s.Contact.Seq
 	case KindRevocation:
 	}
 	return 0

@@ -303,6 +303,10 @@ func (v *view) findLive() {
 		}
 		if m.claims() {
 			v.live = append(v.live, bySubject(values(v.set.devices[m.Account]))...)
+			if st := v.set.contacts[m.Account]; st != nil {
+				v.live = append(v.live, st)
+				m.Card = st.Contact.Card
+			}
 		}
 	}
 }

@@ -68,6 +68,7 @@ type Node struct {
 	grid      *grid.Grid
 	home      *home
 	aliases   *aliases
+	sharing   *sharing // nil in an open grid
 	control   *control.Server
 	endpoint  control.Endpoint
 
@@ -98,7 +99,7 @@ func Open(ctx context.Context, path string, c config.Config, options Options) (*
 	}
 	for _, open := range []func(context.Context) error{
 		n.openLock, n.openGridFile, n.openRoster, n.openDisk, n.openHost, n.openEvents, n.openWatch, n.openDiscovery, n.openExchange, n.openStorage, n.openUpkeep,
-		n.openState, n.openGrid, n.openHome, n.openMaintenance, n.openInvitations, n.openRecovery, n.openControl,
+		n.openState, n.openGrid, n.openHome, n.openMaintenance, n.openSharing, n.openInvitations, n.openRecovery, n.openControl,
 	} {
 		err := ctx.Err()
 		if err == nil {

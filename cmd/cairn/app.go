@@ -41,6 +41,7 @@ func verbs(a *app) []*cobra.Command {
 		newPutCommand(a), newGetCommand(a), newCatCommand(a), newStatCommand(a),
 		newMkdirCommand(a), newLsCommand(a), newTreeCommand(a), newCpCommand(a), newMvCommand(a), newRmCommand(a), newLnCommand(a),
 		newFindCommand(a), newDuCommand(a), newHistoryCommand(a), newRestoreCommand(a), newBackupCommand(a), newSnapshotsCommand(a), newPruneCommand(a), newAliasCommand(a),
+		newShareCommand(a), newSharesCommand(a), newUnshareCommand(a),
 		newManifestCommand(a), newMaintainCommand(a),
 		newCheckCommand(a), newRepairCommand(a),
 		newCapCommand(a), newCIDCommand(a),

@@ -27,6 +27,7 @@ var Arrows = []Arrow{
 	{"p2p/storage", []string{"p2p", "p2p/wire", "share"}, "the storage protocol serves any Store and knows nothing of placement"},
 
 	{"introducer", []string{"introducer/...", "p2p", "share", "internal/wholefile"}, "membership sits on p2p; it knows no grid operation and no node"},
+	{"introducer/inbox", []string{"introducer", "share", "share/capability", "share/keys"}, "boxes are data between two accounts; the grid that keeps them is not known here"},
 
 	{"grid", []string{"grid/...", "share/..."}, "grid and p2p never import each other: they meet only in share.Store"},
 	{"grid/placement", []string{"share"}, "placement is pure: servers in, plan out"},

@@ -181,6 +181,7 @@ type Node interface {
 	Membership
 	Tree
 	Batches
+	Sharing
 	// Shutdown asks the node to stop; it does not wait.
 	Shutdown()
 }

@@ -32,6 +32,7 @@ type fake struct {
 	control.Membership // none of it is asked for
 	control.Tree       // nor of it
 	control.Batches    // nor of it
+	control.Sharing    // nor of it
 
 	mu      sync.Mutex
 	files   map[string][]byte

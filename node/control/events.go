@@ -26,6 +26,8 @@ const (
 	KindPeerMoved    Kind = "peer.moved" // reached on another path
 	KindPeerRefused  Kind = "peer.refused"
 	KindMembership   Kind = "grid.membership" // somebody joined, left or was revoked
+	KindShared       Kind = "share.received"  // a member shares something with the person, or offers it anew
+	KindWithdrawn    Kind = "share.withdrawn" // what was accepted is offered no longer
 	KindStored       Kind = "file.stored"
 	KindStoreFailed  Kind = "file.store_failed"
 	KindRepaired     Kind = "file.repaired"

@@ -94,6 +94,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/doctor", answer(s.node.Diagnose))
 	s.membership(mux)
 	s.tree(mux)
+	s.sharing(mux)
 	mux.HandleFunc("POST /v1/files", s.put)
 	mux.HandleFunc("GET /v1/content", s.get)
 	mux.HandleFunc("GET /v1/stat", s.stat)

@@ -1,0 +1,290 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"cairn/grid"
+	"cairn/grid/tree"
+	"cairn/introducer"
+	"cairn/node/control"
+	"cairn/share"
+	"cairn/share/capability"
+)
+
+// Unshare takes back what was shared: the note, and for what can change the keys.
+//
+// The order of the writes makes a crash harmless: the share is marked first, the copies are complete before anything leads to
+// them, those who keep it are given the new keys before the path has them, and the mark goes last. Doing it again finishes it.
+func (a api) Unshare(ctx context.Context, request control.UnshareRequest, progress func(control.Progress)) (control.Unshared, error) {
+	s := a.n.sharing
+	if s == nil {
+		return control.Unshared{}, a.n.errOpen("unshare")
+	}
+	s.doing.Lock()
+	defer s.doing.Unlock()
+	u := &unsharing{a: a, s: s, progress: progress}
+	if err := u.find(ctx, request); err != nil {
+		return control.Unshared{}, err
+	}
+	if err := u.withdraw(ctx); err != nil {
+		return control.Unshared{}, err
+	}
+	if u.rotates() {
+		if err := u.rotate(ctx); err != nil {
+			return control.Unshared{}, err
+		}
+	}
+	if err := s.drop(ctx, givenDirectory, u.ending...); err != nil {
+		return control.Unshared{}, err
+	}
+	return u.told(), nil
+}
+
+// An unsharing is one Unshare on its way.
+type unsharing struct {
+	a        api
+	s        *sharing
+	progress func(control.Progress)
+
+	place    place
+	node     tree.Node // what the path leads to; zero where it leads to nothing
+	path     string
+	ending   []record
+	others   []record // everything else that is given
+	rotation *grid.Rotation
+	renewed  []record
+}
+
+// find finds the thing and the shares of it that end.
+func (u *unsharing) find(ctx context.Context, request control.UnshareRequest) error {
+	var to introducer.AccountKey
+	if request.To != "" {
+		m, err := u.a.n.member(request.To)
+		if err != nil {
+			return err
+		}
+		to = m.Account
+	}
+	var err error
+	if u.place, u.node, err = u.a.resolve(ctx, request.Target); err != nil && !errors.Is(err, share.ErrNotFound) {
+		return u.place.explain(u.a.n, err)
+	}
+	u.path = u.place.path(u.node.Path)
+	if err != nil { // it is gone, and what was shared can end all the same
+		names, _, split := tree.Split(u.place.target.Path)
+		if split != nil {
+			return u.place.explain(u.a.n, split)
+		}
+		u.path, u.node = u.place.path(names), tree.Node{}
+	}
+	given, failed := u.s.records(ctx, givenDirectory)
+	if failed != nil {
+		return failed
+	}
+	id := tree.ID(u.node.Entry.Capability)
+	for _, r := range given {
+		same := id != "" && (tree.ID(r.capability) == id || r.was == id) || r.path == u.path
+		if same && (request.To == "" || r.account == to) {
+			u.ending = append(u.ending, r)
+		} else {
+			u.others = append(u.others, r)
+		}
+	}
+	if len(u.ending) > 0 {
+		return nil
+	}
+	if err != nil {
+		return u.place.explain(u.a.n, err)
+	}
+	with := ""
+	if request.To != "" {
+		with = " with " + request.To
+	}
+	return &control.Error{Code: control.CodeNotFound, Message: u.path + " is not shared" + with, Hint: "\"cairn shares\" lists what is"}
+}
+
+// withdraw takes the notes back.
+func (u *unsharing) withdraw(ctx context.Context) error {
+	for i := range u.ending {
+		u.ending[i].state = control.ShareEnding
+	}
+	if err := u.s.keep(ctx, givenDirectory, u.ending...); err != nil {
+		return err
+	}
+	return u.deliver(ctx, u.ending)
+}
+
+// deliver writes the boxes of those who are named in records and are members.
+func (u *unsharing) deliver(ctx context.Context, list []record) error {
+	done := map[introducer.AccountKey]bool{{}: true}
+	for _, r := range list {
+		m, _ := u.s.n.roster.Member(r.account, time.Now())
+		if done[r.account] || u.s.mayReceive(m) != nil {
+			continue
+		}
+		done[r.account] = true
+		if err := u.s.deliver(ctx, r.account); err != nil {
+			return fmt.Errorf("the box for %s: %w; run it again", m.Nickname, err)
+		}
+	}
+	return nil
+}
+
+// rotates reports whether new keys make a difference and can be put in place: the thing can change, and its name can be written.
+func (u *unsharing) rotates() bool {
+	c := u.node.Entry.Capability
+	if kind := c.Kind(); kind != capability.KindDir && kind != capability.KindMutable {
+		return false
+	}
+	return u.parent().Authority() == capability.AuthorityWrite || u.place.target.Alias != "" && u.place.target.Alias != control.HomeAlias && len(u.node.Path) == 0
+}
+
+func (u *unsharing) parent() capability.Capability { return u.node.Parent }
+
+// rotate makes the thing anew under other keys, puts that in its place, and hands it to those who keep it.
+func (u *unsharing) rotate(ctx context.Context) error {
+	theirs, err := u.accepted(ctx)
+	if err != nil {
+		return err
+	}
+	if theirs[tree.ID(u.node.Entry.Capability)] {
+		return nil // it is another member's, whose keys it has
+	}
+	u.rotation, err = u.a.n.grid.Rotate(ctx, u.node.Entry.Capability, func(id string) bool { return theirs[id] }, func(c grid.Copied) {
+		u.progress(control.Progress{Note: "changing keys", Done: int64(c.Directories + c.Files), Total: -1})
+	})
+	if err != nil {
+		return u.place.explain(u.a.n, err)
+	}
+	u.alsoReplaces()
+	if err := u.s.keep(ctx, givenDirectory, append(slices.Clone(u.renewed), u.ending...)...); err != nil {
+		return err
+	}
+	if err := u.relink(ctx); err != nil {
+		return err
+	}
+	return u.deliver(ctx, u.renewed)
+}
+
+// accepted returns what others shared with the person, by tree.ID.
+func (u *unsharing) accepted(ctx context.Context) (map[string]bool, error) {
+	received, err := u.s.records(ctx, receivedDirectory)
+	ids := map[string]bool{}
+	for _, r := range received {
+		if id := tree.ID(r.capability); id != "" && r.state == control.ShareAccepted {
+			ids[id] = true
+		}
+	}
+	return ids, err
+}
+
+// alsoReplaces gives the new keys to the records of those who keep what they have.
+func (u *unsharing) alsoReplaces() {
+	for _, r := range u.others {
+		id := tree.ID(r.capability)
+		if _, moved := u.rotation.Moved[id]; !moved && r.was != "" { // an earlier attempt was interrupted
+			if made, was := u.rotation.Moved[r.was]; was {
+				u.rotation.Moved[id] = made
+			}
+		}
+		made, moved := u.rotation.Replaces(r.capability)
+		if !moved {
+			continue
+		}
+		if r.was == "" || u.rotation.Moved[r.was].IsZero() {
+			r.was = id
+		}
+		r.capability = made
+		u.renewed = append(u.renewed, r)
+	}
+}
+
+// relink puts the copies in the place of what they were made from: at the path first, then wherever else the person's tree leads to it.
+func (u *unsharing) relink(ctx context.Context) error {
+	g := u.a.n.grid
+	if len(u.node.Path) > 0 {
+		if _, err := g.Relink(ctx, u.node.Parent, u.node.Entry.Name, u.rotation); err != nil {
+			return u.place.explain(u.a.n, err)
+		}
+	}
+	err := u.a.n.names().Walk(ctx, u.a.n.home.capability(), "", func(v tree.Visit) error {
+		if v.Opened == nil || v.Entry.Capability.Kind() != capability.KindDir {
+			return nil
+		}
+		path := tree.Join(v.Path)
+		if path == receivedDirectory || path == givenDirectory {
+			return tree.ErrSkip
+		}
+		for entry, err := range v.Opened.All(ctx) {
+			if err != nil {
+				return err
+			}
+			if _, moved := u.rotation.Replaces(entry.Capability); moved {
+				_, err = g.Relink(ctx, v.Entry.Capability, "", u.rotation)
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("%s: the path has new keys; other links to it could not all be changed: %w; run it again", u.path, err)
+	}
+	u.a.n.aliases.forget(u.rotation)
+	return nil
+}
+
+// forget makes the copy of the aliases follow things that have new keys.
+func (a *aliases) forget(r *grid.Rotation) {
+	err := a.keep(func(known map[string]capability.Capability) {
+		for alias, c := range known {
+			known[alias], _ = r.Replaces(c)
+		}
+	})
+	if err != nil {
+		a.n.log.Warn("the copy of the aliases could not be written", "error", err)
+	}
+}
+
+func (u *unsharing) told() control.Unshared {
+	out := control.Unshared{Path: u.path, Withdrawn: []control.Share{}, Renewed: []control.Share{}, Remains: u.remains()}
+	for _, r := range u.ending {
+		r.state = control.ShareWithdrawn
+		out.Withdrawn = append(out.Withdrawn, u.s.shown(r))
+	}
+	for _, r := range u.renewed {
+		out.Renewed = append(out.Renewed, u.s.shown(r))
+	}
+	if u.rotation != nil {
+		out.Rotated, out.Directories, out.Files = true, u.rotation.Directories, u.rotation.Files
+	}
+	return out
+}
+
+// remains says what cannot be taken back.
+func (u *unsharing) remains() []string {
+	var list []string
+	switch {
+	case u.rotation != nil:
+		list = append(list, "what was read or copied before stays with who did it, and so do the versions up to now for as long as the servers keep them",
+			"files in it that never change stay readable for who has seen their capabilities; what you put there from now on is not to be seen")
+	case u.node.Entry.Capability.IsZero():
+		list = append(list, "nothing is at the path any more; who accepted it still reads what it held, for as long as the servers keep it")
+	case u.node.Entry.Capability.Kind() == capability.KindDir, u.node.Entry.Capability.Kind() == capability.KindMutable:
+		list = append(list, "its keys stay as they are, because it is another member's or because nothing can be written where its name stands: who accepted it still reads it")
+	default:
+		list = append(list, "it never changes, so there are no keys to change: who accepted it can read it for as long as the servers keep it")
+	}
+	for _, e := range u.ending {
+		for _, r := range u.others {
+			if r.account == e.account && r.state == control.ShareOpen && strings.HasPrefix(u.path+"/", strings.TrimSuffix(r.path, "/")+"/") {
+				list = append(list, fmt.Sprintf("it is in %s, which is still shared with the same person", r.path))
+			}
+		}
+	}
+	return list
+}
