@@ -29,6 +29,7 @@ func (a api) GetBatch(ctx context.Context, caps []capability.Capability) ([]cont
 
 // Fill puts items into a directory.
 func (a api) Fill(ctx context.Context, request control.FillRequest) (control.Entry, error) {
+	ctx = dir.Once(ctx)
 	var now time.Time // what never changes has no times of its own, so that the same tree is the same directory
 	if request.Target != "" {
 		now = time.Now()

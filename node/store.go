@@ -36,6 +36,7 @@ func (a api) OpenAt(ctx context.Context, target string) (control.File, control.E
 
 // PutAt stores a file and puts it under its target.
 func (a api) PutAt(ctx context.Context, r io.Reader, request control.PutRequest, progress func(control.Progress)) (control.PutResult, error) {
+	ctx = dir.Once(ctx)
 	company := a.n.company()
 	if !request.Alone {
 		if err := a.n.mayStore(company); err != nil {

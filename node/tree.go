@@ -89,6 +89,7 @@ func (a api) walk(ctx context.Context, p place, request control.ListRequest, eac
 }
 
 func (a api) Mkdir(ctx context.Context, request control.MkdirRequest, _ func(control.Progress)) (control.Entry, error) {
+	ctx = dir.Once(ctx)
 	p, err := a.n.writable(ctx, request.Target)
 	if err != nil {
 		return control.Entry{}, err
@@ -133,6 +134,7 @@ func (a api) destination(ctx context.Context, p place, name string) (path string
 }
 
 func (a api) Link(ctx context.Context, request control.LinkRequest) (control.Entry, error) {
+	ctx = dir.Once(ctx)
 	from, n, err := a.resolve(ctx, request.Source)
 	if err != nil {
 		return control.Entry{}, from.explain(a.n, err)
@@ -172,6 +174,7 @@ func (a api) describe(ctx context.Context, e *dir.Entry) {
 }
 
 func (a api) Move(ctx context.Context, request control.MoveRequest) (control.Entry, error) {
+	ctx = dir.Once(ctx)
 	from, n, err := a.resolve(ctx, request.Source)
 	if err != nil {
 		return control.Entry{}, from.explain(a.n, err)
@@ -200,6 +203,7 @@ func (a api) Move(ctx context.Context, request control.MoveRequest) (control.Ent
 }
 
 func (a api) Remove(ctx context.Context, request control.RemoveRequest) (control.Entry, error) {
+	ctx = dir.Once(ctx)
 	p, err := a.n.place(ctx, request.Target)
 	if err != nil {
 		return control.Entry{}, err

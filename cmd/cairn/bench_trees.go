@@ -245,11 +245,11 @@ func (t benchTree) same(folder string) error {
 	return err
 }
 
-// disks returns what the nodes take on disk.
+// disks returns what the servers take on disk, everything of theirs counted.
 func (b *bench) disks() (int64, error) {
 	var total int64
 	for _, node := range b.nodes.nodes {
-		used, err := diskUsage(node.dir)
+		used, err := diskUsage(filepath.Join(node.dir, "storage"))
 		if err != nil {
 			return 0, err
 		}

@@ -160,6 +160,19 @@ func (d *Dirs) Open(ctx context.Context, c capability.Capability) (*Directory, e
 	if c.Kind() == capability.KindIDir {
 		return d.openImmutable(ctx, c)
 	}
+	opened := glancesOf(ctx)
+	if x := opened.get(c); x != nil {
+		return x, nil
+	}
+	x, err := d.openNewest(ctx, c)
+	if err == nil {
+		opened.put(x)
+	}
+	return x, err
+}
+
+// openNewest asks the servers for the newest version of a directory.
+func (d *Dirs) openNewest(ctx context.Context, c capability.Capability) (*Directory, error) {
 	content, err := d.Files.Read(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("directory %v: %w", c, err)
@@ -178,11 +191,11 @@ func wantDirectory(c capability.Capability) error {
 func (d *Dirs) openImmutable(ctx context.Context, c capability.Capability) (*Directory, error) {
 	index, _ := c.StorageIndex()
 	key, _ := c.ReadKey()
-	data, err := d.Pages.Fetch(ctx, []page.Ref{{Index: index, Key: key}})
+	pages, err := d.fetch(ctx, c, []page.Ref{{Index: index, Key: key}})
 	if err != nil {
 		return nil, fmt.Errorf("directory %v: %w", c, err)
 	}
-	return d.directory(c, Content{Version: Version{Root: index}, Data: data[0]})
+	return &Directory{d: d, c: c, version: Version{Root: index}, root: pages[0]}, nil
 }
 
 // directory returns the version of a directory that has this root page.

@@ -132,8 +132,8 @@ func (d *Dirs) Update(ctx context.Context, c capability.Capability, edit func(*E
 		return nil, err
 	}
 	var tried []share.StorageIndex // versions that may have become part of the directory although their write failed
-	if x := d.last.get(c); x != nil {
-		// What this process wrote last is mostly the newest still, and a write tells if it is not. Nobody is told anything
+	if x := newerOf(d.last.get(c), glancesOf(ctx).get(c)); x != nil {
+		// What this process wrote last, or saw a moment ago, is mostly the newest still, and a write tells if it is not. Nobody is told anything
 		// else by it: an error may come from what has changed since.
 		var failed error
 		after, err := d.write(ctx, x, func(e *Editor) error {
@@ -152,7 +152,7 @@ func (d *Dirs) Update(ctx context.Context, c capability.Capability, edit func(*E
 	first := time.Now()
 	for attempt := 0; ; attempt++ {
 		begun := time.Now()
-		x, err := d.Open(ctx, c)
+		x, err := d.openNewest(ctx, c)
 		if err != nil {
 			return nil, err
 		}
@@ -252,6 +252,7 @@ func (d *Dirs) write(ctx context.Context, x *Directory, edit func(*Editor) error
 	d.remember(w.Pages)
 	after = &Directory{d: d, c: x.c, version: version, root: root, sealer: x.sealer}
 	d.last.put(after)
+	glancesOf(ctx).wrote(after)
 	return after, nil
 }
 
