@@ -24,3 +24,10 @@ type ReleaseTeller interface {
 	// OnRelease sets who is told; nil for nobody. The function returns at once and does not call the Store.
 	OnRelease(tell func(owner string, index StorageIndex))
 }
+
+// A NameKeeper is a HeadStore that forgets a name on which no lease is left once no share of its file is held.
+type NameKeeper interface {
+	// HeldElsewhere sets who is asked whether another Store holds shares of a file, so that a name stays as long as its file; nil
+	// for nobody. The function does not call the Store.
+	HeldElsewhere(ask func(StorageIndex) bool)
+}

@@ -22,7 +22,8 @@ const (
 )
 
 // NewStore returns a Store that passes everything on to the inner one, where the Injector lets it. It is a
-// share.Resumer and a share.Spacer if the inner store is both, and then a share.HeadStore and a share.Batcher if it is both.
+// share.Resumer and a share.Spacer if the inner store is both, and then a share.HeadStore and a share.Batcher if it is
+// both, and then a share.Mover and a share.Accounter if it is both.
 func NewStore(inner share.Store, in *Injector) share.Store {
 	s := &store{inner, in}
 	resumer, resumes := inner.(share.Resumer)
@@ -34,7 +35,13 @@ func NewStore(inner share.Store, in *Injector) share.Store {
 	heads, keeps := inner.(share.HeadStore)
 	batch, takes := inner.(share.Batcher)
 	if keeps && takes {
-		return &headStore{full, heads, batch}
+		h := &headStore{full, heads, batch}
+		mover, moves := inner.(share.Mover)
+		account, counts := inner.(share.Accounter)
+		if moves && counts {
+			return &moveStore{h, account, mover}
+		}
+		return h
 	}
 	return full
 }

@@ -19,6 +19,7 @@ var Arrows = []Arrow{
 	{"share/head", []string{"share"}, "heads are pure: signing and reading them needs no store and no network"},
 	{"share/disk", []string{"share", "share/encoding", "share/column", "share/head"}, "a Store holds shares without understanding grids or peers"},
 	{"share/memory", []string{"share", "share/encoding", "share/column", "share/head"}, "a Store holds shares without understanding grids or peers"},
+	{"share/spill", []string{"share", "share/encoding", "share/column", "share/head"}, "two Stores as one: it knows neither which ones, nor grids or peers"},
 	{"share/storetest", []string{"share", "share/encoding", "share/erasure", "share/head", "share/keys"}, "the conformance suite sees a Store and the encoded file, nothing else"},
 
 	{"p2p", []string{"p2p/...", "share", "internal/wholefile"}, "p2p moves shares between peers; who belongs to a grid (introducer) and where shares go (grid) are told to it through interfaces"},

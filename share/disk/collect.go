@@ -309,7 +309,7 @@ func (c *collection) name(b *batch, name share.Name, clock func(time.Duration) t
 		return err
 	}
 	f, err := b.file(n.Root)
-	if err != nil || len(f.Shares) > 0 {
+	if err != nil || len(f.Shares) > 0 || c.heldElsewhere(n.Root) {
 		return err
 	}
 	report.Versions += int64(len(n.Versions))

@@ -85,6 +85,8 @@ type Store struct {
 
 	collecting sync.Mutex // held while shares are collected
 	clock      clock
+
+	elsewhere atomic.Pointer[func(share.StorageIndex) bool] // nil when there is no other store
 }
 
 var (
@@ -97,6 +99,7 @@ var (
 	_ share.Mover     = (*Store)(nil)
 
 	_ share.ReleaseTeller = (*Store)(nil)
+	_ share.NameKeeper    = (*Store)(nil)
 )
 
 // Open opens or makes the store in a directory. A directory that cannot be written, or a disk too full for the index,

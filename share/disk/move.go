@@ -81,3 +81,18 @@ func (s *Store) OnRelease(tell func(owner string, index share.StorageIndex)) {
 	}
 	s.committer.released.Store(&tell)
 }
+
+// HeldElsewhere implements share.NameKeeper.
+func (s *Store) HeldElsewhere(ask func(share.StorageIndex) bool) {
+	if ask == nil {
+		s.elsewhere.Store(nil)
+		return
+	}
+	s.elsewhere.Store(&ask)
+}
+
+// heldElsewhere reports whether another store is known to hold shares of a file.
+func (s *Store) heldElsewhere(index share.StorageIndex) bool {
+	ask := s.elsewhere.Load()
+	return ask != nil && (*ask)(index)
+}

@@ -1,0 +1,50 @@
+package fault
+
+import (
+	"context"
+
+	"cairn/share"
+)
+
+// Operations of a share.Mover, as an Injector counts them.
+const (
+	OpList    = "list"
+	OpLeases  = "leases"
+	OpDrop    = "drop"
+	OpRelease = "release"
+)
+
+// A moveStore is a headStore from which shares can be moved. Its account is not counted as operations.
+type moveStore struct {
+	*headStore
+	share.Accounter
+	mover share.Mover
+}
+
+func (s *moveStore) List(ctx context.Context, after share.StorageIndex, limit int) ([]share.StorageIndex, error) {
+	if err := s.in.Step(ctx, OpList); err != nil {
+		return nil, err
+	}
+	return s.mover.List(ctx, after, limit)
+}
+
+func (s *moveStore) Leases(ctx context.Context, index share.StorageIndex) ([]share.Lease, error) {
+	if err := s.in.Step(ctx, OpLeases); err != nil {
+		return nil, err
+	}
+	return s.mover.Leases(ctx, index)
+}
+
+func (s *moveStore) Drop(ctx context.Context, index share.StorageIndex, numbers []share.Number) error {
+	if err := s.in.Step(ctx, OpDrop); err != nil {
+		return err
+	}
+	return s.mover.Drop(ctx, index, numbers)
+}
+
+func (s *moveStore) Release(ctx context.Context, owner string, indexes []share.StorageIndex) error {
+	if err := s.in.Step(ctx, OpRelease); err != nil {
+		return err
+	}
+	return s.mover.Release(ctx, owner, indexes)
+}
