@@ -67,6 +67,7 @@ type Node struct {
 	state     *state.State
 	grid      *grid.Grid
 	home      *home
+	files     *fileSystem
 	aliases   *aliases
 	sharing   *sharing // nil in an open grid
 	control   *control.Server
@@ -99,7 +100,7 @@ func Open(ctx context.Context, path string, c config.Config, options Options) (*
 	}
 	for _, open := range []func(context.Context) error{
 		n.openLock, n.openGridFile, n.openRoster, n.openDisk, n.openHost, n.openEvents, n.openWatch, n.openDiscovery, n.openExchange, n.openStorage, n.openUpkeep,
-		n.openState, n.openGrid, n.openHome, n.openMaintenance, n.openSharing, n.openInvitations, n.openRecovery, n.openControl,
+		n.openState, n.openGrid, n.openHome, n.openFileSystem, n.openMaintenance, n.openSharing, n.openInvitations, n.openRecovery, n.openControl,
 	} {
 		err := ctx.Err()
 		if err == nil {

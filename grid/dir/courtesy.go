@@ -12,8 +12,9 @@ import (
 // A writer who makes one change after the other knows the newest version without asking, and is always faster than another who has
 // to read it first. So such a writer rests now and then, and after each change while others are known to write too.
 const (
-	// minRest is the shortest rest; it is longer where a write takes long.
-	minRest = 60 * time.Millisecond
+	// minRest is the shortest rest; it is longer where a write takes long, and after a long run: one restPart of it.
+	minRest  = 60 * time.Millisecond
+	restPart = 6
 	// firstRun is after how long a writer rests for the first time, and lastRun how long the runs become while nobody else shows up.
 	firstRun = 250 * time.Millisecond
 	lastRun  = time.Second
@@ -85,7 +86,7 @@ func (c *courtesy) wrote(name share.Name, took time.Duration) {
 	case now.Sub(m.rival) < rivalFor:
 		m.next = now.Add(rest/2 + rand.N(rest))
 	case now.Sub(m.begun) >= m.run:
-		m.next = now.Add(rest)
+		m.next = now.Add(max(rest, m.run/restPart))
 		m.begun, m.run = m.next, min(2*m.run, max(lastRun, 20*took))
 	}
 }
