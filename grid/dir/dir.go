@@ -152,7 +152,8 @@ func New(c Config) *Dirs {
 }
 
 // Open returns the newest version of a directory, given its write capability, its read capability, or that of an immutable
-// directory. A capability of another kind is a *capability.KindError.
+// directory. A capability of another kind is a *capability.KindError. A fork of the newest version that is out of reach is left out
+// with a warning, and the directory cannot be changed meanwhile.
 func (d *Dirs) Open(ctx context.Context, c capability.Capability) (*Directory, error) {
 	if err := wantDirectory(c); err != nil {
 		return nil, err
@@ -181,7 +182,13 @@ func (d *Dirs) openNewest(ctx context.Context, c capability.Capability) (*Direct
 	if err != nil || len(content.Forks) == 0 {
 		return x, err
 	}
-	return d.merged(ctx, x, content.Forks)
+	whole, err := d.merged(ctx, x, content.Forks)
+	if few := (*share.NotEnoughSharesError)(nil); errors.As(err, &few) && ctx.Err() == nil {
+		d.Logger.Warn("a directory is shown without what was changed in a fork that is out of reach", "directory", c, "error", err)
+		x.apart = err
+		return x, nil
+	}
+	return whole, err
 }
 
 func wantDirectory(c capability.Capability) error {

@@ -5,3 +5,6 @@ func (d *Dirs) WithPages(bytes int) *Dirs {
 	d.pageBytes = bytes
 	return d
 }
+
+// MaxApart is how long a change waits for a fork that is out of reach.
+const MaxApart = maxApart

@@ -27,6 +27,8 @@ const (
 	maxWait = 100 * time.Millisecond
 	// maxTrying is how long one change is tried.
 	maxTrying = 2 * time.Minute
+	// maxApart is how long a change waits for a fork that is out of reach.
+	maxApart = 10 * time.Second
 )
 
 // Entries returns a list as what Create and CreateImmutable take.
@@ -132,7 +134,7 @@ func (d *Dirs) Update(ctx context.Context, c capability.Capability, edit func(*E
 		return nil, err
 	}
 	var tried []share.StorageIndex // versions that may have become part of the directory although their write failed
-	if x := newerOf(d.last.get(c), glancesOf(ctx).get(c)); x != nil {
+	if x := newerOf(d.last.get(c), glancesOf(ctx).get(c)); x != nil && x.apart == nil {
 		// What this process wrote last, or saw a moment ago, is mostly the newest still, and a write tells if it is not. Nobody is told anything
 		// else by it: an error may come from what has changed since.
 		var failed error
@@ -153,8 +155,17 @@ func (d *Dirs) Update(ctx context.Context, c capability.Capability, edit func(*E
 	for attempt := 0; ; attempt++ {
 		begun := time.Now()
 		x, err := d.openNewest(ctx, c)
+		if err == nil && x.apart != nil && time.Since(first) > maxApart {
+			err = x.apart
+		}
 		if err != nil {
 			return nil, err
+		}
+		if x.apart != nil { // what is out of reach may have been acknowledged, or turn out to be what a loser left
+			if err := pause(ctx, attempt, time.Since(begun)); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		change := edit
 		if d.contains(ctx, x, tried) {
