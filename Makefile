@@ -25,7 +25,7 @@ check:
 	@.ci/check
 
 # Every test, with the race detector, in random order, each run printed.
-unit: | .build
+unit: s3server | .build
 	CGO_ENABLED=1 $(GO) test -race -shuffle=on -v -timeout 12m $(TEST_FLAGS) ./... 2>&1 | tee .build/test.log \
 		|| { .ci/summary .build/test.log; exit 1; }
 
@@ -56,6 +56,15 @@ lint: .build/golangci-lint
 
 .build/golangci-lint: .ci/tools/go.mod | .build
 	cd .ci/tools && $(GO) build -o ../../.build/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+# The S3 server of the tests (versitygw, pinned in .ci/s3server/go.mod). Where it cannot be built, the tests that need it skip by name.
+.PHONY: s3server
+s3server: | .build
+	@[ .build/versitygw -nt .ci/s3server/go.mod ] || $(MAKE) --no-print-directory .build/versitygw \
+		|| echo "the S3 server of the tests could not be built: tests that need it are skipped"
+
+.build/versitygw: .ci/s3server/go.mod | .build
+	cd .ci/s3server && $(GO) build -o ../../.build/versitygw github.com/versity/versitygw/cmd/versitygw
 
 # restic is only compared with: where it is missing and cannot be installed, the tables leave it out and say so.
 bench: build

@@ -1,0 +1,13 @@
+package s3
+
+// WithPack returns settings with which only shares up to a size are packed.
+func (c Config) WithPack(limit int64) Config {
+	c.pack = limit
+	return c
+}
+
+// WithPart returns settings with which parts have so many bytes.
+func (c Config) WithPart(size int64) Config {
+	c.part = size
+	return c
+}

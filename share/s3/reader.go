@@ -1,0 +1,121 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"cairn/share"
+)
+
+// Open opens one share for reading. It returns ErrNotFound when the share is not held. The bucket is asked when something is read.
+func (s *Store) Open(ctx context.Context, index share.StorageIndex, n share.Number) (share.Reader, error) {
+	if err := s.ready(ctx); err != nil {
+		return nil, err
+	}
+	files, err := s.index.files(index)
+	if err != nil {
+		return nil, fmt.Errorf("share %d of %s: %w", n, index, err)
+	}
+	held, ok := files[0].share(n)
+	if !ok {
+		return nil, fmt.Errorf("share %d of %s: %w", n, index, share.ErrNotFound)
+	}
+	return &reader{store: s, index: index, held: held}, nil
+}
+
+// wholeMax is the largest share in bytes that is fetched in one piece at the first read.
+const wholeMax = packMax
+
+type reader struct {
+	store  *Store
+	index  share.StorageIndex
+	held   shareRecord
+	closed atomic.Bool
+
+	mu    sync.Mutex
+	whole []byte // a small share, once it was read
+}
+
+func (r *reader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	switch {
+	case r.closed.Load():
+		return 0, fmt.Errorf("read: %w", share.ErrClosed)
+	case off < 0:
+		return 0, fmt.Errorf("read at %d: %w", off, share.ErrDenied)
+	}
+	if err := r.store.ready(ctx); err != nil {
+		return 0, err
+	}
+	want := p[:min(int64(len(p)), max(0, r.held.Size-off))]
+	if err := r.fill(ctx, want, off); err != nil {
+		return 0, fmt.Errorf("share %d of %s: %w", r.held.Number, r.index, err)
+	}
+	if len(want) < len(p) {
+		return len(want), io.ErrUnexpectedEOF
+	}
+	return len(p), nil
+}
+
+func (r *reader) fill(ctx context.Context, p []byte, off int64) error {
+	if len(p) == 0 {
+		return nil
+	}
+	if r.held.Size > wholeMax {
+		return r.store.read(ctx, r.index, r.held, p, off)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.whole == nil {
+		whole, err := r.store.readWhole(ctx, r.index, r.held)
+		if err != nil {
+			return err
+		}
+		r.whole = whole
+	}
+	copy(p, r.whole[off:])
+	return nil
+}
+
+// read fills p from an offset of a share. A share that has moved to another object since is looked up again.
+func (s *Store) read(ctx context.Context, index share.StorageIndex, held shareRecord, p []byte, off int64) error {
+	for {
+		err := s.bucket.get(ctx, held.Key, p, held.Offset+off)
+		if !errors.Is(err, errNoKey) {
+			return err
+		}
+		files, failed := s.index.files(index)
+		if failed != nil {
+			return failed
+		}
+		now, ok := files[0].share(held.Number)
+		if !ok || now.Key == held.Key {
+			return fmt.Errorf("%w: %w", share.ErrNotFound, err)
+		}
+		held = now
+	}
+}
+
+// readWhole returns a small share. One whose checksum is wrong is fetched once more.
+func (s *Store) readWhole(ctx context.Context, index share.StorageIndex, held shareRecord) ([]byte, error) {
+	data := make([]byte, held.Size)
+	for range 2 {
+		if err := s.read(ctx, index, held, data, 0); err != nil {
+			return nil, err
+		}
+		if checksum(data) == held.Sum {
+			return data, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: the bucket gives other bytes than were stored", share.ErrCorrupt)
+}
+
+func (r *reader) Size() int64 { return r.held.Size }
+
+func (r *reader) Close() error {
+	r.closed.Store(true)
+	return nil
+}

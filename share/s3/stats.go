@@ -1,0 +1,173 @@
+package s3
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Count says how often something was asked of the server, and how many bytes went with it.
+type Count struct {
+	Requests int64 `json:"requests"`
+	Failed   int64 `json:"failed"`   // answered with an error, or not at all
+	Sent     int64 `json:"sent"`     // bytes of bodies
+	Received int64 `json:"received"` // bytes of bodies
+}
+
+// Stats are the requests since the Store was opened, each repetition counted as the server counts it.
+type Stats struct {
+	Since time.Time `json:"since"`
+	Put   Count     `json:"put"`  // whole objects, parts, and what begins and ends an upload in parts
+	Get   Count     `json:"get"`  // objects and ranges of them
+	Head  Count     `json:"head"` // what is known of an object
+	List  Count     `json:"list"`
+	// Delete counts objects and unfinished uploads that were removed.
+	Delete Count `json:"delete"`
+	// Repeated are the requests that were sent again after a failure.
+	Repeated int64 `json:"repeated"`
+	// Objects and Stored are what the bucket holds under the prefix, as far as the index knows.
+	Objects int64 `json:"objects"`
+	Stored  int64 `json:"stored"`
+}
+
+// Prices are what the server's owner charges, in any one currency.
+type Prices struct {
+	Writes float64 `json:"writes"` // a thousand of Put and List
+	Reads  float64 `json:"reads"`  // a thousand of Get and Head
+	Month  float64 `json:"month"`  // a GB (10⁹ bytes) kept for a month
+	Egress float64 `json:"egress"` // a GB received
+}
+
+// Cost returns what the requests and what they received cost, and what a month of what is stored costs.
+func (s Stats) Cost(p Prices) (requests, month float64) {
+	const gb = 1e9
+	requests = p.Writes*float64(s.Put.Requests+s.List.Requests)/1000 +
+		p.Reads*float64(s.Get.Requests+s.Head.Requests)/1000 + p.Egress*float64(s.Get.Received)/gb
+	return requests, p.Month * float64(s.Stored) / gb
+}
+
+// A meter counts requests on their way. It is the transport of the client.
+type meter struct {
+	next  http.RoundTripper
+	since time.Time
+
+	mu       sync.Mutex
+	counts   [kinds]Count
+	repeated atomic.Int64
+	clock    atomic.Int64 // the server's time of the last answer in Unix seconds
+}
+
+const (
+	kindPut = iota
+	kindGet
+	kindHead
+	kindList
+	kindDelete
+	kinds
+)
+
+func (m *meter) stats() Stats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return Stats{
+		Since: m.since, Put: m.counts[kindPut], Get: m.counts[kindGet], Head: m.counts[kindHead], List: m.counts[kindList],
+		Delete: m.counts[kindDelete], Repeated: m.repeated.Load(),
+	}
+}
+
+func (m *meter) count(kind int, change func(*Count)) {
+	m.mu.Lock()
+	change(&m.counts[kind])
+	m.mu.Unlock()
+}
+
+func kindOf(r *http.Request) int {
+	query := r.URL.Query()
+	switch r.Method {
+	case http.MethodHead:
+		return kindHead
+	case http.MethodDelete:
+		return kindDelete
+	case http.MethodGet:
+		if query.Has("list-type") || query.Has("uploads") || query.Has("uploadId") || query.Has("location") {
+			return kindList
+		}
+		return kindGet
+	case http.MethodPost:
+		if query.Has("delete") {
+			return kindDelete
+		}
+	}
+	return kindPut
+}
+
+// hintKey is the key of the context under which a request finds its hint.
+type hintKey struct{}
+
+// A hint is what the transport learnt of an answer that the client's error does not tell.
+type hint struct {
+	status int
+	after  time.Duration // what Retry-After asked for
+	kind   string        // the content type of the answer
+	server string
+}
+
+// RoundTrip sends a request and counts it.
+func (m *meter) RoundTrip(r *http.Request) (*http.Response, error) {
+	kind := kindOf(r)
+	m.count(kind, func(c *Count) { c.Requests++; c.Sent += max(0, r.ContentLength) })
+	answer, err := m.next.RoundTrip(r)
+	if err != nil || answer.StatusCode >= http.StatusBadRequest {
+		m.count(kind, func(c *Count) { c.Failed++ })
+	}
+	if err != nil {
+		return answer, err
+	}
+	if date, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
+		m.clock.Store(date.Unix())
+	}
+	if h, ok := r.Context().Value(hintKey{}).(*hint); ok {
+		*h = hint{
+			status: answer.StatusCode, after: retryAfter(answer.Header.Get("Retry-After"), time.Now()),
+			kind: answer.Header.Get("Content-Type"), server: answer.Header.Get("Server"),
+		}
+	}
+	answer.Body = &countedBody{ReadCloser: answer.Body, add: func(n int) { m.count(kind, func(c *Count) { c.Received += int64(n) }) }}
+	return answer, nil
+}
+
+// retryAfter reads the header of that name: seconds or a date.
+func retryAfter(text string, now time.Time) time.Duration {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return 0
+	}
+	if seconds, err := strconv.ParseInt(text, 10, 32); err == nil {
+		return max(0, time.Duration(seconds)*time.Second)
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return max(0, at.Sub(now))
+	}
+	return 0
+}
+
+type countedBody struct {
+	io.ReadCloser
+	add func(int)
+}
+
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.add(n)
+	return n, err
+}
+
+func withHint(ctx context.Context) (context.Context, *hint) {
+	h := &hint{}
+	return context.WithValue(ctx, hintKey{}, h), h
+}

@@ -1,0 +1,301 @@
+package s3
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"cairn/share"
+	"cairn/share/column"
+	"cairn/share/encoding"
+)
+
+// A Store keeps shares in a bucket. It implements share.Store and every optional interface of package share, and is safe for
+// concurrent use. One Store at a time can have a prefix open.
+type Store struct {
+	config Config
+	bucket *bucket
+	index  *index
+	space  *space
+	log    *slog.Logger
+	lock   *lock
+	keys   keyMaker
+
+	packer   *packer
+	sessions *sessions
+
+	ended   atomic.Bool
+	refuse  atomic.Pointer[error] // why nothing can be written; nil otherwise
+	stop    context.CancelFunc
+	life    context.Context //nolint:containedctx // ends when the store is closed, which ends the requests of its own goroutines
+	running sync.WaitGroup
+
+	naming     [256]sync.Mutex // by first byte of the name: held while a head changes
+	collecting sync.Mutex
+}
+
+var (
+	_ share.Store     = (*Store)(nil)
+	_ share.Resumer   = (*Store)(nil)
+	_ share.Spacer    = (*Store)(nil)
+	_ share.Accounter = (*Store)(nil)
+	_ share.Batcher   = (*Store)(nil)
+	_ share.HeadStore = (*Store)(nil)
+)
+
+// Open opens the store below a prefix, or makes it where the prefix is empty. It returns a *LockedError, which wraps share.ErrBusy, when
+// another node has the prefix, share.ErrVersion for one that a later version of this program wrote, and an error that Explain explains for
+// what is wrong with the bucket. A bucket that may only be read gives a store that refuses the rest with ErrReadOnly.
+//
+// Where the index folder has no index of the bucket, it is computed from the bucket.
+func Open(ctx context.Context, c Config) (*Store, error) {
+	if err := c.Check(); err != nil {
+		return nil, fmt.Errorf("bucket %s: %w", c.URL(), err)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	c.pack, c.part, c.Grace = cmp.Or(c.pack, packMax), cmp.Or(c.part, partMin), cmp.Or(c.Grace, DefaultGrace)
+	b, err := newBucket(c)
+	if err != nil {
+		return nil, fmt.Errorf("bucket %s: %w", c.URL(), err)
+	}
+	s := &Store{config: c, bucket: b, log: c.Logger}
+	s.life, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if err := s.open(ctx); err != nil {
+		s.stop()
+		s.running.Wait()
+		return nil, errors.Join(err, s.release())
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context) error {
+	x, complete, err := openIndex(s.config.Index)
+	if err != nil {
+		return err
+	}
+	s.index = x
+	s.space = &space{mu: &x.mu, held: &x.totals, offer: cmp.Or(s.config.Offer, defaultOffer), owners: map[string]int64{}}
+	fresh, err := s.checkMarker(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.acquire(ctx); err != nil {
+		return err
+	}
+	if err := s.learn(ctx, complete && !fresh); err != nil {
+		return fmt.Errorf("compute the index from the bucket: %w", err)
+	}
+	s.packer = newPacker(s)
+	s.sessions = &sessions{store: s, all: map[sessionKey]*session{}, folder: filepath.Join(s.config.Index, "uploads")}
+	if s.refused() != nil {
+		s.log.Warn("the bucket serves what it has and takes nothing", "bucket", s.config.URL(), "reason", s.refused())
+		return nil
+	}
+	if err := s.sessions.load(ctx); err != nil {
+		return fmt.Errorf("unfinished uploads: %w", err)
+	}
+	for range packers {
+		s.running.Go(s.packer.run)
+	}
+	s.running.Go(s.refreshLock)
+	return nil
+}
+
+func (s *Store) refused() error {
+	if p := s.refuse.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+func (s *Store) refuseWrites(why error) { s.refuse.CompareAndSwap(nil, &why) }
+
+// ready says why nothing can be asked now, if so.
+func (s *Store) ready(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.ended.Load() {
+		return fmt.Errorf("store: %w", share.ErrClosed)
+	}
+	return nil
+}
+
+// writable says why nothing can be written now, if so.
+func (s *Store) writable(ctx context.Context) error {
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	return s.refused()
+}
+
+// Close keeps unfinished uploads for later, waits for what is being committed, and closes the store. The lock stays this
+// node's: it can open the prefix again, and no other.
+func (s *Store) Close() error {
+	if s.ended.Swap(true) {
+		return nil
+	}
+	var err error
+	if s.refused() == nil {
+		err = s.sessions.rest()
+	}
+	s.packer.end()
+	s.stop()
+	s.running.Wait()
+	return errors.Join(err, s.release())
+}
+
+func (s *Store) release() error {
+	var errs []error
+	if s.index != nil {
+		errs = append(errs, s.index.close())
+	}
+	return errors.Join(errs...)
+}
+
+// Stats returns what was asked of the server since the store was opened.
+func (s *Store) Stats() Stats {
+	stats := s.bucket.meter.stats()
+	held := s.index.held()
+	stats.Objects, stats.Stored = held.objects, held.stored
+	return stats
+}
+
+// Numbers says which shares are held.
+func (s *Store) Numbers(ctx context.Context, indexes []share.StorageIndex) ([]share.Held, error) {
+	if err := s.ready(ctx); err != nil {
+		return nil, err
+	}
+	files, err := s.index.files(indexes...)
+	if err != nil {
+		return nil, fmt.Errorf("shares: %w", err)
+	}
+	held := make([]share.Held, len(indexes))
+	for i := range files {
+		held[i] = share.Held{Index: indexes[i], Numbers: files[i].numbers(), Root: files[i].Root}
+	}
+	return held, nil
+}
+
+// Renew extends the owner's lease on what is held under the indexes; it never shortens one. The bucket is not asked: a lease that was
+// renewed is in the index alone.
+func (s *Store) Renew(ctx context.Context, indexes []share.StorageIndex, lease share.Lease) error {
+	if err := s.writable(ctx); err != nil {
+		return err
+	}
+	if err := column.CheckLease(lease, time.Now()); err != nil {
+		return err
+	}
+	var missing error
+	for few := range slices.Chunk(indexes, 256) {
+		err := s.index.update(func(c *change) error {
+			missed, err := c.renew(few, recordLease(lease))
+			if missing == nil {
+				missing = missed
+			}
+			return err
+		}, nil)
+		if err != nil {
+			return fmt.Errorf("renew: %w", err)
+		}
+	}
+	return missing
+}
+
+// renew returns the first index that is not held as missing.
+func (c *change) renew(indexes []share.StorageIndex, lease leaseRecord) (missing, err error) {
+	for _, index := range indexes {
+		f, err := c.file(index)
+		if err != nil {
+			return nil, err
+		}
+		if len(f.Shares) == 0 {
+			if missing == nil {
+				missing = fmt.Errorf("renew %s: %w", index, share.ErrNotFound)
+			}
+			continue
+		}
+		if err := f.lease(lease); err != nil {
+			return nil, err
+		}
+	}
+	return missing, nil
+}
+
+// Leases returns the leases on a storage index. It returns ErrNotFound when no share of it is held.
+func (s *Store) Leases(ctx context.Context, index share.StorageIndex) ([]share.Lease, error) {
+	if err := s.ready(ctx); err != nil {
+		return nil, err
+	}
+	files, err := s.index.files(index)
+	if err != nil {
+		return nil, fmt.Errorf("leases of %s: %w", index, err)
+	}
+	if len(files[0].Shares) == 0 {
+		return nil, fmt.Errorf("leases of %s: %w", index, share.ErrNotFound)
+	}
+	var leases []share.Lease
+	for _, l := range files[0].Leases {
+		leases = append(leases, share.Lease{Owner: l.Owner, Expires: time.Unix(l.Expires, 0)})
+	}
+	return leases, nil
+}
+
+// Uploads returns the progress of each share of an upload, finished ones included.
+func (s *Store) Uploads(ctx context.Context, owner string, id share.UploadID) ([]share.Progress, error) {
+	if err := s.ready(ctx); err != nil {
+		return nil, err
+	}
+	progress, err := s.committed(nameUpload(owner, id))
+	if err != nil {
+		return nil, fmt.Errorf("uploads: %w", err)
+	}
+	for _, open := range s.sessions.of(owner, id) {
+		p, ok := open.progress()
+		if !ok {
+			continue
+		}
+		progress = slices.DeleteFunc(progress, func(done share.Progress) bool { return done.Number == p.Number })
+		progress = append(progress, p)
+	}
+	slices.SortFunc(progress, func(a, b share.Progress) int { return int(a.Number) - int(b.Number) })
+	return progress, nil
+}
+
+// committed returns the shares of an upload that were committed and are still held.
+func (s *Store) committed(upload uploadName) ([]share.Progress, error) {
+	var progress []share.Progress
+	err := s.index.file.View(func(tx *bolt.Tx) error {
+		var d doneRecord
+		if _, err := get(tx, uploadsBucket, upload[:], &d); err != nil {
+			return err
+		}
+		for _, c := range d.Committed {
+			var f fileRecord
+			if _, err := get(tx, filesBucket, c.Index[:], &f); err != nil {
+				return err
+			}
+			if _, held := f.share(c.Number); !held {
+				continue
+			}
+			root, err := encoding.CheckRoot(c.Index, f.Root)
+			if err != nil {
+				return err
+			}
+			progress = append(progress, share.Progress{Number: c.Number, Blocks: root.Layout().Segments(), Index: c.Index})
+		}
+		return nil
+	})
+	return progress, err
+}
