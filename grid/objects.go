@@ -154,8 +154,11 @@ type TreeResult struct {
 	Err    error
 }
 
-// checkAtOnce is how many objects of a tree are checked at a time.
-const checkAtOnce = 8
+// checkAtOnce is how many objects of a tree are checked at a time, of each of so many groups that are asked about at a time.
+const (
+	checkAtOnce  = 8
+	groupsAtOnce = 2
+)
 
 // CheckTree checks, and repairs if that is asked for, every object behind a tree once. That an object is not healthy, or a
 // directory cannot be read, is no error: it is told to Each or in the problems.
@@ -172,30 +175,73 @@ func (g *Grid) CheckTree(ctx context.Context, root capability.Capability, path s
 		}
 	}()
 	work, working := errgroup.WithContext(ctx)
-	work.SetLimit(checkAtOnce)
-	counts, err := g.objects(working, root, path, func(object Object) error {
+	work.SetLimit(groupsAtOnce)
+	var group []Object
+	flush := func() {
+		objects := group
 		work.Go(func() error {
-			result := g.checkObject(working, object, o)
-			if working.Err() == nil {
-				results <- result
-			}
+			g.checkGroup(working, objects, o, results)
 			return nil
 		})
+		group = nil
+	}
+	counts, err := g.objects(working, root, path, func(object Object) error {
+		if group = append(group, object); len(group) == aheadObjects {
+			flush()
+		}
 		return working.Err()
 	}, func(p TreeProblem) error {
 		problems = append(problems, p)
 		return nil
 	})
+	flush()
 	err = errors.Join(err, work.Wait())
 	close(results)
 	<-told
 	return counts, problems, err
 }
 
-func (g *Grid) checkObject(ctx context.Context, object Object, o TreeOptions) TreeResult {
+// checkGroup checks objects about which the servers are asked together.
+func (g *Grid) checkGroup(ctx context.Context, objects []Object, o TreeOptions, results chan<- TreeResult) {
+	if len(objects) == 0 || ctx.Err() != nil {
+		return
+	}
+	indexes := make([]share.StorageIndex, len(objects))
+	for i, object := range objects {
+		indexes[i] = object.Index
+	}
+	asked := g.askAhead(ctx, indexes, o.Verify)
+	var work errgroup.Group
+	work.SetLimit(checkAtOnce)
+	for _, object := range objects {
+		work.Go(func() error {
+			if result := g.checkObject(ctx, object, asked, o); ctx.Err() == nil {
+				results <- result
+			}
+			return nil
+		})
+	}
+	_ = work.Wait() // it has no errors
+}
+
+// look checks or verifies an object on servers that were asked ahead, and on others that may have it.
+func (g *Grid) look(ctx context.Context, index share.StorageIndex, asked map[share.ServerID]share.Server, verify bool) (health.Report, error) {
+	servers := slices.Clone(g.serversFor(ctx, index))
+	for i, server := range servers {
+		if ahead, ok := asked[server.ID]; ok {
+			servers[i].Store = ahead.Store
+		}
+	}
+	if verify {
+		return health.Verify(ctx, servers, index, nil)
+	}
+	return health.Check(ctx, servers, index)
+}
+
+func (g *Grid) checkObject(ctx context.Context, object Object, asked map[share.ServerID]share.Server, o TreeOptions) TreeResult {
 	result := TreeResult{Object: object}
 	c := capability.FileVerify(object.Index)
-	if result.Report, result.Err = g.Check(ctx, c, o.Verify, nil); result.Err != nil || result.Report.Healthy && len(result.Report.Corrupt) == 0 || !o.Repair {
+	if result.Report, result.Err = g.look(ctx, object.Index, asked, o.Verify); result.Err != nil || result.Report.Healthy && len(result.Report.Corrupt) == 0 || !o.Repair {
 		return result
 	}
 	var repaired health.Result
