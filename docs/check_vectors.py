@@ -646,7 +646,7 @@ class Denied(Exception):
     """A statement that is well-formed and about another grid."""
 
 
-KEY, STRING, TEXT, NUMBER, TRUE = "key", "string", "text", "number", "true"
+KEY, STRING, TEXT, CARD, NUMBER, TRUE = "key", "string", "text", "card", "number", "true"
 ENVELOPE = {1: NUMBER, 2: STRING, 3: STRING, 4: STRING}
 BODIES = {
     1: ("grant", {1: NUMBER, 2: KEY, 3: KEY, 4: KEY, 5: TEXT, 6: TRUE, 7: NUMBER, 8: NUMBER, 9: NUMBER, 10: NUMBER}, {3, 6, 7, 9}),
@@ -654,6 +654,7 @@ BODIES = {
     3: ("revocation", {1: NUMBER, 2: KEY, 3: KEY, 4: KEY, 5: TEXT, 8: NUMBER}, {3, 5}),
     4: ("settings", {1: NUMBER, 2: KEY, 3: KEY, 4: NUMBER, 5: NUMBER, 6: NUMBER, 7: NUMBER, 8: NUMBER, 9: NUMBER, 10: NUMBER,
                      11: NUMBER, 12: NUMBER, 13: NUMBER}, {3, 4, 5, 6, 7, 9, 11, 12, 13}),
+    5: ("contact", {1: NUMBER, 2: KEY, 4: KEY, 5: CARD, 8: NUMBER, 10: NUMBER}, set()),
 }
 NO_ISSUER = bytes(32)
 
@@ -680,6 +681,10 @@ def read_map(data, kinds, optional):
                 raise Malformed("no UTF-8") from None
             if not value.isprintable() or len(value.encode()) > (200 if name in optional else 64):
                 raise Malformed("a text that is too long or does not print")
+        elif kind == CARD:
+            value = r.take(r.head(3))
+            if not 1 <= len(value) <= 256 or not all(b" "[0] < b <= b"~"[0] for b in value):
+                raise Malformed("no capability")
         else:
             value = r.take(r.head(2))
             if kind == KEY and (len(value) != 32 or value == NO_ISSUER):
@@ -711,8 +716,8 @@ class Statement:
         if (4 in outer) != (self.kind == "device" and not removed):
             raise Malformed("a signature too many or too few")
         self.body, self.data, self.digest = body, data, sha256(data)
-        self.issuer = body[4] if self.kind == "device" else body.get(3, NO_ISSUER)
-        self.subject = {"device": body.get(7), "settings": NO_ISSUER}.get(self.kind, body.get(4))
+        self.issuer = body[4] if self.kind in ("device", "contact") else body.get(3, NO_ISSUER)
+        self.subject = {"device": body.get(7), "settings": NO_ISSUER, "contact": NO_ISSUER}.get(self.kind, body.get(4))
         self.issued, self.expires, self.seq = body[8], body.get(9, 0) if self.kind != "settings" else 0, body.get(10, 0)
         self.removed = removed
         signer = grid if self.issuer == NO_ISSUER else self.issuer
@@ -816,7 +821,7 @@ class Roster:
         for kind, statements in self.of.items():
             for s in statements:
                 holder = self.accounts.get(s.issuer)
-                if holder and holder.state in ("member", "expired") if kind == "device" else self.distance(s.issuer) is not None:
+                if holder and holder.state in ("member", "expired") if kind in ("device", "contact") else self.distance(s.issuer) is not None:
                     buckets[sha256(s.slot)[0]].append(s.digest)
         return sha256(b"".join(sha256(b"".join(sorted(b))) if b else bytes(32) for b in buckets))
 

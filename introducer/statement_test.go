@@ -36,6 +36,10 @@ func samples(w *world) map[string][]byte {
 			Params: share.Params{Needed: 200, Happy: 255, Total: 256}, Lease: share.MaxLease, Issued: w.now, Seq: 1<<64 - 1,
 			Policy: introducer.Policy{Percent: 400, Floor: introducer.MaxQuota},
 		})),
+		"contact": must(introducer.SignContact(w.grid, account("anna"), introducer.Contact{Card: "c", Issued: w.now})),
+		"full contact": must(introducer.SignContact(w.grid, account("anna"), introducer.Contact{
+			Card: strings.Repeat("~", introducer.MaxCard), Issued: w.now, Seq: 1<<64 - 1,
+		})),
 		"fixed": must(w.founder.SignSettings(introducer.Settings{Issued: w.now, Policy: introducer.Policy{Kind: introducer.Fixed, Quota: 5}})),
 	}
 }
@@ -65,6 +69,8 @@ func TestStatementsRoundTrip(t *testing.T) {
 			again = must(signer.SignRevocation(*s.Revocation))
 		case s.Settings != nil:
 			again = must(signer.SignSettings(*s.Settings))
+		case s.Contact != nil:
+			again = must(introducer.SignContact(w.grid, account("anna"), *s.Contact))
 		case s.Device.Removed:
 			again = must(introducer.SignRemoval(w.grid, account("anna"), *s.Device))
 		default:

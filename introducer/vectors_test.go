@@ -92,6 +92,9 @@ func goldenStatements(w *world) []statementVector {
 		Issued: w.now, Seq: 1, Lease: 30 * 24 * time.Hour, Params: share.Params{Needed: 3, Happy: 7, Total: 10},
 		Policy: introducer.Policy{Percent: 150, Floor: 2 << 30},
 	})))
+	add("carl's card", must(introducer.SignContact(w.grid, account("carl"), introducer.Contact{Card: "cairn:mutable-read:first", Issued: w.now, Seq: 1})))
+	add("carl's card, elsewhere since", must(introducer.SignContact(w.grid, account("carl"), introducer.Contact{Card: "cairn:mutable-read:second", Issued: w.now, Seq: 2})))
+	add("gwen's card", must(introducer.SignContact(w.grid, account("gwen"), introducer.Contact{Card: "cairn:mutable-read:gwen", Issued: w.now, Seq: 1})))
 	add("mallory revokes carl", w.revoke("mallory", "carl"))
 	add("anna revokes gwen, whom zoe vouches for", w.revoke("anna", "gwen"))
 	add("the grid's key revokes mallory", w.revoke("", "mallory"))

@@ -49,7 +49,7 @@ func (a api) Share(ctx context.Context, request control.ShareRequest) (control.S
 	open := 0
 	for _, g := range given {
 		if g.account == m.Account && tree.ID(g.capability) == tree.ID(r.capability) && tree.ID(g.capability) != "" {
-			r.id, r.was = g.id, g.was // the same thing once more
+			r.id = g.id // the same thing once more
 		} else if g.account == m.Account && s.offered(g) {
 			open++
 		}
@@ -137,7 +137,7 @@ func (a api) hand(ctx context.Context, r record) (control.Share, error) {
 	}
 	for _, g := range given {
 		if g.account.IsZero() && g.capability.Equal(r.capability) {
-			r.id, r.was = g.id, g.was
+			r.id = g.id
 		}
 	}
 	r.message, r.expires = "", time.Time{}

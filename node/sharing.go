@@ -26,6 +26,8 @@ import (
 const (
 	givenDirectory    = ".cairn/shares/given"
 	receivedDirectory = ".cairn/shares/received"
+	// movingDirectory holds the copies that unshare makes, until they are in place.
+	movingDirectory = ".cairn/shares/moving"
 	// sharedDirectory is where what was accepted is linked.
 	sharedDirectory = "shared"
 	// maxShares bounds how many are kept of each.
@@ -179,7 +181,6 @@ type record struct {
 	message    string
 	sent       time.Time
 	expires    time.Time
-	was        string // tree.ID of what the capability has taken the place of
 }
 
 var noteText = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
@@ -194,7 +195,7 @@ func timeText(t time.Time) string {
 func (r record) entry() dir.Entry {
 	user := map[string]string{}
 	for key, value := range map[string]string{
-		"state": r.state, "path": r.path, "name": r.name, "message": r.message, "sent": timeText(r.sent), "expires": timeText(r.expires), "was": r.was,
+		"state": r.state, "path": r.path, "name": r.name, "message": r.message, "sent": timeText(r.sent), "expires": timeText(r.expires),
 	} {
 		if value != "" {
 			user[key] = value
@@ -209,7 +210,7 @@ func (r record) entry() dir.Entry {
 
 func recordOf(e dir.Entry) (record, error) {
 	r := record{
-		id: e.Name, capability: e.Capability, state: e.User["state"], path: e.User["path"], name: e.User["name"], message: e.User["message"], was: e.User["was"],
+		id: e.Name, capability: e.Capability, state: e.User["state"], path: e.User["path"], name: e.User["name"], message: e.User["message"],
 	}
 	if text := e.User["account"]; text != "" {
 		var err error

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cairn/grid"
+	"cairn/grid/dir"
 	"cairn/grid/tree"
 	"cairn/introducer"
 	"cairn/node/control"
@@ -18,8 +19,8 @@ import (
 
 // Unshare takes back what was shared: the note, and for what can change the keys.
 //
-// The order of the writes makes a crash harmless: the share is marked first, the copies are complete before anything leads to
-// them, those who keep it are given the new keys before the path has them, and the mark goes last. Doing it again finishes it.
+// The order of the writes makes a crash harmless: the share is marked first, the copies are complete and written down before anything
+// leads to them, and the mark goes last. Doing it again finishes it.
 func (a api) Unshare(ctx context.Context, request control.UnshareRequest, progress func(control.Progress)) (control.Unshared, error) {
 	s := a.n.sharing
 	if s == nil {
@@ -58,6 +59,7 @@ type unsharing struct {
 	others   []record // everything else that is given
 	rotation *grid.Rotation
 	renewed  []record
+	former   []string // what had new keys made for it that never came into use, by tree.ID
 }
 
 // find finds the thing and the shares of it that end.
@@ -88,7 +90,7 @@ func (u *unsharing) find(ctx context.Context, request control.UnshareRequest) er
 	}
 	id := tree.ID(u.node.Entry.Capability)
 	for _, r := range given {
-		same := id != "" && (tree.ID(r.capability) == id || r.was == id) || r.path == u.path
+		same := id != "" && tree.ID(r.capability) == id || r.path == u.path
 		if same && (request.To == "" || r.account == to) {
 			u.ending = append(u.ending, r)
 		} else {
@@ -155,20 +157,92 @@ func (u *unsharing) rotate(ctx context.Context) error {
 	if theirs[tree.ID(u.node.Entry.Capability)] {
 		return nil // it is another member's, whose keys it has
 	}
+	theirs[tree.ID(u.a.n.home.capability())] = true // its key follows from the recovery phrase
 	u.rotation, err = u.a.n.grid.Rotate(ctx, u.node.Entry.Capability, func(id string) bool { return theirs[id] }, func(c grid.Copied) {
 		u.progress(control.Progress{Note: "changing keys", Done: int64(c.Directories + c.Files), Total: -1})
 	})
 	if err != nil {
 		return u.place.explain(u.a.n, err)
 	}
-	u.alsoReplaces()
-	if err := u.s.keep(ctx, givenDirectory, append(slices.Clone(u.renewed), u.ending...)...); err != nil {
+	if err := u.journal(ctx); err != nil {
 		return err
+	}
+	for _, r := range u.others {
+		if made, moved := u.rotation.Replaces(r.capability); moved {
+			r.capability = made
+			u.renewed = append(u.renewed, r)
+		}
+	}
+	if len(u.renewed) > 0 {
+		if err := u.s.keep(ctx, givenDirectory, u.renewed...); err != nil {
+			return err
+		}
 	}
 	if err := u.relink(ctx); err != nil {
 		return err
 	}
-	return u.deliver(ctx, u.renewed)
+	if err := u.deliver(ctx, u.renewed); err != nil {
+		return err
+	}
+	return u.finished(ctx)
+}
+
+// journal writes down which copies take the place of what, before anything leads to them. What an earlier attempt wrote down and did
+// not finish is either in the place of what it was made from by now, and was copied again, or it is not, and the new copies go
+// where it was to go.
+func (u *unsharing) journal(ctx context.Context) error {
+	moved := u.rotation.Moved
+	earlier, err := u.s.moving(ctx)
+	if err != nil {
+		return err
+	}
+	for was, c := range earlier {
+		id := tree.ID(c)
+		switch {
+		case !moved[was].IsZero():
+			moved[id] = moved[was]
+		case !moved[id].IsZero():
+			moved[was] = moved[id]
+		default:
+			u.former = append(u.former, was)
+		}
+	}
+	return u.s.edit(ctx, movingDirectory, func(e *dir.Editor) error {
+		for was, c := range moved {
+			if err := e.Set(dir.Entry{Name: was, Capability: c}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// moving returns the copies of rotations that were not finished, by the tree.ID of what they are copies of.
+func (s *sharing) moving(ctx context.Context) (map[string]capability.Capability, error) {
+	copies := map[string]capability.Capability{}
+	in, err := s.n.names().Resolve(ctx, s.n.home.capability(), movingDirectory)
+	if errors.Is(err, share.ErrNotFound) {
+		return copies, nil
+	}
+	if err == nil {
+		err = s.n.names().List(ctx, in, "", 0, func(n tree.Node) error {
+			copies[n.Entry.Name] = n.Entry.Capability
+			return nil
+		})
+	}
+	return copies, err
+}
+
+// finished forgets what journal wrote down.
+func (u *unsharing) finished(ctx context.Context) error {
+	return u.s.edit(ctx, movingDirectory, func(e *dir.Editor) error {
+		for was := range u.rotation.Moved {
+			if err := e.Remove(was); err != nil && !errors.Is(err, share.ErrNotFound) {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // accepted returns what others shared with the person, by tree.ID.
@@ -183,31 +257,10 @@ func (u *unsharing) accepted(ctx context.Context) (map[string]bool, error) {
 	return ids, err
 }
 
-// alsoReplaces gives the new keys to the records of those who keep what they have.
-func (u *unsharing) alsoReplaces() {
-	for _, r := range u.others {
-		id := tree.ID(r.capability)
-		if _, moved := u.rotation.Moved[id]; !moved && r.was != "" { // an earlier attempt was interrupted
-			if made, was := u.rotation.Moved[r.was]; was {
-				u.rotation.Moved[id] = made
-			}
-		}
-		made, moved := u.rotation.Replaces(r.capability)
-		if !moved {
-			continue
-		}
-		if r.was == "" || u.rotation.Moved[r.was].IsZero() {
-			r.was = id
-		}
-		r.capability = made
-		u.renewed = append(u.renewed, r)
-	}
-}
-
 // relink puts the copies in the place of what they were made from: at the path first, then wherever else the person's tree leads to it.
 func (u *unsharing) relink(ctx context.Context) error {
 	g := u.a.n.grid
-	if len(u.node.Path) > 0 {
+	if len(u.node.Path) > 0 && !u.copied(u.node.Parent) {
 		if _, err := g.Relink(ctx, u.node.Parent, u.node.Entry.Name, u.rotation); err != nil {
 			return u.place.explain(u.a.n, err)
 		}
@@ -217,7 +270,7 @@ func (u *unsharing) relink(ctx context.Context) error {
 			return nil
 		}
 		path := tree.Join(v.Path)
-		if path == receivedDirectory || path == givenDirectory {
+		if path == receivedDirectory || path == givenDirectory || path == movingDirectory || u.copied(v.Entry.Capability) {
 			return tree.ErrSkip
 		}
 		for entry, err := range v.Opened.All(ctx) {
@@ -236,6 +289,14 @@ func (u *unsharing) relink(ctx context.Context) error {
 	}
 	u.a.n.aliases.forget(u.rotation)
 	return nil
+}
+
+// copied reports whether a directory is one that copies were made of. Those with whom it was shared read it, so nothing in it may lead
+// to the copies.
+func (u *unsharing) copied(c capability.Capability) bool {
+	id := tree.ID(c)
+	_, moved := u.rotation.Moved[id]
+	return moved || slices.Contains(u.former, id)
 }
 
 // forget makes the copy of the aliases follow things that have new keys.

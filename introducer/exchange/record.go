@@ -135,7 +135,7 @@ func (j Judge) Validate(name string, value []byte) error {
 		if err != nil {
 			return err
 		}
-		if m, known := j.Roster.Member(st.Issuer, now); known && m.State == introducer.StateRevoked && st.Device == nil {
+		if m, known := j.Roster.Member(st.Issuer, now); known && m.State == introducer.StateRevoked && st.Device == nil && st.Contact == nil {
 			return fmt.Errorf("%w: signed by account %s, which is revoked", share.ErrDenied, st.Issuer.Short())
 		}
 	}
