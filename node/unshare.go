@@ -329,6 +329,12 @@ func (u *unsharing) told() control.Unshared {
 // remains says what cannot be taken back.
 func (u *unsharing) remains() []string {
 	var list []string
+	for _, r := range u.renewed {
+		if !r.account.IsZero() && rightOf(r.capability) == control.RightWrite {
+			list = append(list, "what another member writes before their node has fetched the new keys, which it does every two minutes, goes to the old copy")
+			break
+		}
+	}
 	switch {
 	case u.rotation != nil:
 		list = append(list, "what was read or copied before stays with who did it, and so do the versions up to now for as long as the servers keep them",
