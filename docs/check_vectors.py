@@ -5,9 +5,9 @@ It shares no code with the program: it reads the stored shares back to plaintext
 every golden file anew from its plaintext, reads and diminishes every capability, reads pages of directories, makes whole
 directories anew, and works out who the members of a roster are. It is slow and clear on purpose.
 
-    python3 docs/check_vectors.py [--quick | --roster | --account] [DIRECTORY]
+    python3 docs/check_vectors.py [--quick | --roster | --account | --inbox] [DIRECTORY]
 
-leaves out large files with --quick, all but the roster with --roster, and all but recovery phrases with --account. It prints one line and exits with 0 when all
+leaves out large files with --quick, all but the roster with --roster, all but recovery phrases with --account, and all but inboxes with --inbox. It prints one line and exits with 0 when all
 agree, otherwise one line for each difference, and exits with 1.
 """
 import base64
@@ -1167,6 +1167,7 @@ class Checker:
         self.roster()
         self.account()
         self.heads()
+        self.inbox()
         for vector in self.load("encoded.json"):
             self.attempt(self.stored, vector)
             two_levels = vector["size"] == 256 * vector["block"] + 1  # the smallest file of that kind
@@ -1321,6 +1322,27 @@ class Checker:
             bad[number] = share[:at] + bytes([share[at] ^ 0x10]) + share[at + 1:]
             self.expect_error("%s with byte %d changed" % (name, at), Corrupt, read, index, key, bad)
 
+    def inbox(self):
+        """Finds the place of a box from either account, and checks what the sender signed. HPKE is left to others."""
+        with open(os.path.join(self.directory, "inbox.json"), encoding="utf-8") as f:
+            v = json.load(f)
+        grid, seeds = bytes.fromhex(v["grid"]), [bytes.fromhex(v["sender_seed"]), bytes.fromhex(v["receiver_seed"])]
+        accounts = [ed25519_public(seed) for seed in seeds]
+        for own, other in ((0, 1), (1, 0)):
+            scalar = int.from_bytes(hashlib.sha512(seeds[own]).digest()[:32], "little") & ((1 << 254) - 8) | 1 << 254
+            y = int.from_bytes(point_encode(point_mul(scalar, point_decode(accounts[other]))), "little") & (1 << 255) - 1
+            secret = ((1 + y) * pow(1 - y, P - 2, P) % P).to_bytes(32, "little")
+            key = hkdf(secret, grid + accounts[0] + accounts[1], "cairn/v1/inbox/box", 16)
+            self.expect("box key of account %d" % own, key.hex(), v["box_key"])
+        self.expect("card key", hkdf(seeds[1], grid, "cairn/v1/account/card", 16).hex(), v["card_key"])
+        signed = bytes.fromhex(v["signed"])
+        outer = read_map(signed, {1: STRING, 2: STRING}, set())
+        self.expect("box signature", ed25519_verify(accounts[0], b"cairn/v1/inbox\0" + outer[1], outer[2]), True)
+        box = read_map(bytes.fromhex(v["box"]), {1: NUMBER, 2: STRING, 3: STRING}, set())
+        self.expect("box version and digest", (box[1], box[2]), (1, sha256(signed)))
+        card = read_map(bytes.fromhex(v["card"]), {1: NUMBER, 2: NUMBER, 3: STRING}, set())
+        self.expect("card", (card[1], card[2], len(card[3])), (1, 0x647a, 1216))
+
     def capability(self, v):
         kind, fields = parse_capability(v["text"])
         text = v["text"]
@@ -1348,7 +1370,8 @@ def stream(size):
 def main(arguments):
     quick = "--quick" in arguments
     roster, account, heads = "--roster" in arguments, "--account" in arguments, "--heads" in arguments
-    arguments = [a for a in arguments if a not in ("--quick", "--roster", "--account", "--heads")]
+    inbox = "--inbox" in arguments
+    arguments = [a for a in arguments if a not in ("--quick", "--roster", "--account", "--heads", "--inbox")]
     directory = arguments[0] if arguments else os.path.join(os.path.dirname(os.path.abspath(__file__)), "vectors")
     checker = Checker(directory, 400_000 if quick else 1 << 30)
     if roster:
@@ -1357,6 +1380,8 @@ def main(arguments):
         checker.account()
     elif heads:
         checker.heads()
+    elif inbox:
+        checker.inbox()
     else:
         checker.run()
     for problem in checker.problems:
