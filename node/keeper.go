@@ -42,7 +42,7 @@ type files interface {
 }
 
 // secretNames are those of secrets but the keys of grids, the identity last: a directory with an identity holds a complete node.
-var secretNames = []string{accountFile, convergenceFile, homeFile, recordFile, founderFile, phraseFile, identityFile}
+var secretNames = []string{accountFile, convergenceFile, homeFile, recordFile, founderFile, phraseFile, bucketFile, identityFile}
 
 type disks struct{}
 

@@ -82,8 +82,8 @@ func (n *Node) handOver(ctx context.Context, progress func(control.Progress)) (c
 	lease := share.Lease{Owner: string(n.dir.id), Expires: time.Now().Add(share.DefaultLease)}
 	var failures []error
 	done := int64(0)
-	err = n.disk.Each(ctx, func(index share.StorageIndex) error {
-		made, err := health.HandOver(ctx, n.disk, others, index, health.Options{Lease: lease})
+	err = n.store.Each(ctx, func(index share.StorageIndex) error {
+		made, err := health.HandOver(ctx, n.store, others, index, health.Options{Lease: lease})
 		report.Files++
 		report.Moved += len(made)
 		if err != nil {

@@ -4,13 +4,20 @@ import (
 	"context"
 
 	"cairn/share"
-	"cairn/share/disk"
+	"cairn/share/spill"
 )
+
+// A store is where the shares are that a node holds: its disk, or its disk and the bucket behind it.
+type store interface {
+	spill.Part
+	// Each calls fn with every storage index of which shares are held, in order, until fn returns an error.
+	Each(ctx context.Context, fn func(share.StorageIndex) error) error
+}
 
 // localStore is the node's own disk as uploads of this node use it: like the server for peers, it tells of every share
 // that is committed.
 type localStore struct {
-	*disk.Store
+	store
 	committed func(share.StorageIndex)
 }
 
@@ -25,7 +32,7 @@ var (
 
 // Create is that of the disk.
 func (s localStore) Create(ctx context.Context, upload share.Upload) (share.Writer, error) {
-	w, err := s.Store.Create(ctx, upload)
+	w, err := s.store.Create(ctx, upload)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +41,7 @@ func (s localStore) Create(ctx context.Context, upload share.Upload) (share.Writ
 
 // Put is that of the disk.
 func (s localStore) Put(ctx context.Context, shares []share.WholeShare, lease share.Lease) ([]error, error) {
-	verdicts, err := s.Store.Put(ctx, shares, lease)
+	verdicts, err := s.store.Put(ctx, shares, lease)
 	for i, verdict := range verdicts {
 		if err == nil && verdict == nil {
 			s.committed(shares[i].Index)
@@ -45,7 +52,7 @@ func (s localStore) Put(ctx context.Context, shares []share.WholeShare, lease sh
 
 // SetHead is that of the disk.
 func (s localStore) SetHead(ctx context.Context, update share.HeadUpdate) error {
-	if err := s.Store.SetHead(ctx, update); err != nil {
+	if err := s.store.SetHead(ctx, update); err != nil {
 		return err
 	}
 	for _, whole := range update.Shares {

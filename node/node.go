@@ -57,6 +57,8 @@ type Node struct {
 	// What the node is made of, in the order in which it is opened; closers undoes it in reverse.
 	closers   []io.Closer
 	disk      *disk.Store // nil for a gateway
+	store     store       // the disk, or the disk and the bucket behind it; nil for a gateway
+	spill     *spilling   // nil where no bucket is set
 	host      *p2p.Host
 	discovery *discovery.Discovery
 	servers   *servers
@@ -99,7 +101,7 @@ func Open(ctx context.Context, path string, c config.Config, options Options) (*
 		history: newHistory(), shutdown: make(chan struct{}),
 	}
 	for _, open := range []func(context.Context) error{
-		n.openLock, n.openGridFile, n.openRoster, n.openDisk, n.openHost, n.openEvents, n.openWatch, n.openDiscovery, n.openExchange, n.openStorage, n.openUpkeep,
+		n.openLock, n.openGridFile, n.openRoster, n.openDisk, n.openSpill, n.openHost, n.openEvents, n.openWatch, n.openDiscovery, n.openExchange, n.openStorage, n.openUpkeep,
 		n.openState, n.openGrid, n.openHome, n.openFileSystem, n.openMaintenance, n.openSharing, n.openInvitations, n.openRecovery, n.openControl,
 	} {
 		err := ctx.Err()
@@ -159,6 +161,7 @@ func (n *Node) openDisk(context.Context) (err error) {
 		return err
 	}
 	n.opened(n.disk)
+	n.store = n.disk
 	return nil
 }
 
@@ -197,7 +200,7 @@ func (n *Node) openStorage(context.Context) error {
 		return nil
 	}
 	n.quota = n.newQuota(n.accounts)
-	n.server = storage.NewServer(n.disk, storage.ServerOptions{Logger: n.log.With("part", "storage"), OnCommit: n.committed, Quota: n.quota})
+	n.server = storage.NewServer(n.store, storage.ServerOptions{Logger: n.log.With("part", "storage"), OnCommit: n.committed, Quota: n.quota})
 	n.server.Register(n.host)
 	n.opened(n.server)
 	n.serving.Store(true)

@@ -48,7 +48,7 @@ var _ storage.Quota = (*quota)(nil)
 
 func (n *Node) newQuota(of accounts) *quota {
 	return &quota{
-		self: n.dir.id, store: n.disk, accounts: of, space: n.space, peers: n.host.Peers, params: func() share.Params { return n.terms().Params },
+		self: n.dir.id, store: n.store, accounts: of, space: n.space, peers: n.host.Peers, params: func() share.Params { return n.terms().Params },
 		deny: n.config.Storage.Deny, limits: n.config.Storage.MemberLimits(),
 	}
 }

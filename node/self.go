@@ -38,7 +38,7 @@ func (n *Node) space(ctx context.Context) share.Space {
 	if n.disk == nil {
 		return share.Space{}
 	}
-	space, err := n.gauge.read(ctx, n.disk)
+	space, err := n.gauge.read(ctx, n.store)
 	if err != nil {
 		n.log.Warn("cannot measure the disk", "error", err)
 	}
@@ -58,5 +58,5 @@ func (n *Node) local(ctx context.Context) (share.Server, bool) {
 	if n.disk == nil {
 		return share.Server{}, false
 	}
-	return share.Server{ID: n.dir.id, Nickname: n.config.Nickname, Store: localStore{n.disk, n.committed}, Free: n.space(ctx).Free, Local: true}, true
+	return share.Server{ID: n.dir.id, Nickname: n.config.Nickname, Store: localStore{n.store, n.committed}, Free: n.space(ctx).Free, Local: true}, true
 }

@@ -133,7 +133,7 @@ func (n *Node) announceHeld(ctx context.Context) error {
 		batch = batch[:0]
 		return err
 	}
-	err := n.disk.Each(ctx, func(index share.StorageIndex) error {
+	err := n.store.Each(ctx, func(index share.StorageIndex) error {
 		if batch = append(batch, index); len(batch) < announceBatch {
 			return nil
 		}

@@ -28,7 +28,7 @@ const (
 
 // owners returns who has how much on the own disk, most first.
 func (n *Node) owners(ctx context.Context) ([]control.Owner, error) {
-	usage, err := n.disk.Usage(ctx)
+	usage, err := n.store.Usage(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ const FileName = "config.toml"
 type Config struct {
 	Nickname string  `toml:"nickname" doc:"What other members see beside this node's id."`
 	Storage  Storage `toml:"storage" doc:"The disk space that this node lends to the grid."`
+	Spill    Spill   `toml:"spill" doc:"A bucket for the shares that the disk cannot take. The keys are not here: cairn spill set keeps them."`
 	Network  Network `toml:"network" doc:"How other nodes reach this one."`
 	Control  Control `toml:"control" doc:"The local interface that the command line uses."`
 	Grid     Grid    `toml:"grid" doc:"How files are encoded that this node stores. 0 everywhere: as the grid says, or by its size."`
@@ -37,6 +38,19 @@ type Storage struct {
 	Deny    []string `toml:"deny" doc:"Members for whom nothing is stored, by nickname or id. What is stored for them already stays."`
 	Grace   Duration `toml:"grace" doc:"How long a share stays after the last lease on it has ended, for its owner to come back. At least 1d."`
 	Scrub   Size     `toml:"scrub" doc:"How much is read each second to verify stored shares in the background. 0: never."`
+}
+
+// Spill configures the bucket behind the disk.
+type Spill struct {
+	Bucket    string `toml:"bucket" doc:"The bucket, as s3://BUCKET/PREFIX. Empty: none."`
+	Endpoint  string `toml:"endpoint" doc:"The address of the S3 server, such as https://s3.example.net or http://127.0.0.1:9000. Empty: Amazon."`
+	Region    string `toml:"region" doc:"The region of the bucket. Empty: us-east-1."`
+	PathStyle bool   `toml:"path_style" doc:"Whether the name of the bucket goes into the path; most servers but Amazon's need that."`
+	CA        string `toml:"ca" doc:"A file of PEM certificates to trust besides those of the system; relative to the node's directory."`
+	Offer     Size   `toml:"offer" doc:"How much the bucket is given at most. 0: as much as it takes."`
+	High      int    `toml:"high" doc:"How full the disk becomes, in percent of what it lends, before shares go to the bucket."`
+	Low       int    `toml:"low" doc:"Up to how full, in percent of what it lends, the disk takes shares back from the bucket."`
+	Rate      Size   `toml:"rate" doc:"How much is brought back each second. 0: as fast as it goes."`
 }
 
 // Network configures the peer-to-peer side.
@@ -73,6 +87,7 @@ type Log struct {
 func Default() Config {
 	return Config{
 		Storage: Storage{Enabled: true, Path: "storage", Reserve: 1 << 30, Grace: Duration(14 * 24 * time.Hour), Scrub: 4e6},
+		Spill:   Spill{High: 90, Low: 80, Rate: 10e6},
 		Network: Network{
 			Listen: []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1", "/ip6/::/tcp/0", "/ip6/::/udp/0/quic-v1"},
 			MDNS:   true,
@@ -114,6 +129,7 @@ func (c Config) Validate() error {
 		problem("storage.scrub", "%d is negative", int64(c.Storage.Scrub))
 	}
 	problems = append(problems, c.Storage.problems()...)
+	problems = append(problems, c.Spill.problems(c.Storage)...)
 	problems = append(problems, c.Network.problems()...)
 	if err := loopback(c.Control.Address); err != nil {
 		problem("control.address", "%w", err)

@@ -164,6 +164,7 @@ type Served struct {
 
 // A Node is what the API gives access to. It is safe for concurrent use.
 type Node interface {
+	Spiller
 	Status(ctx context.Context) (Status, error)
 	Peers(ctx context.Context) ([]Peer, error)
 	// Served asks nobody else, so that asking does not change it anywhere.

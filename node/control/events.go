@@ -36,6 +36,8 @@ const (
 	KindVerified     Kind = "shares.verified"   // a pass over all stored shares has ended
 	KindVerifyFailed Kind = "shares.verify_failed"
 	KindCollected    Kind = "shares.collected" // shares without a lease were removed
+	KindDrained      Kind = "spill.drained"    // shares came back from the bucket
+	KindSpillFailed  Kind = "spill.failed"     // the bucket cannot be opened
 )
 
 // An Event is something that happened at a node. It holds no key and nothing that opens a file.

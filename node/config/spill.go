@@ -1,0 +1,42 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+func (s Spill) problems(storage Storage) []error {
+	var problems []error
+	problem := func(key, format string, args ...any) {
+		problems = append(problems, fmt.Errorf("spill.%s: %w", key, fmt.Errorf(format, args...)))
+	}
+	if s.Bucket == "" {
+		if s.Endpoint != "" || s.CA != "" {
+			problem("bucket", "is empty, but an endpoint or certificates are set: set the bucket too, or \"cairn spill off\"")
+		}
+	} else {
+		if !strings.HasPrefix(s.Bucket, "s3://") || strings.Contains(s.Bucket, "@") {
+			problems = append(problems, errors.New("spill.bucket: want s3://BUCKET/PREFIX, without keys"))
+		}
+		if !storage.Enabled {
+			problem("bucket", "is set on a node that lends nothing (storage.enabled is false)")
+		}
+	}
+	if strings.Contains(s.Endpoint, "@") {
+		problems = append(problems, errors.New("spill.endpoint: want an address without credentials; \"cairn spill set\" asks for the keys"))
+	}
+	if s.Offer < 0 {
+		problem("offer", "%d is negative", int64(s.Offer))
+	}
+	if s.Rate < 0 {
+		problem("rate", "%d is negative", int64(s.Rate))
+	}
+	if s.High < 1 || s.High > 100 {
+		problem("high", "%d: want 1 to 100 percent", s.High)
+	}
+	if s.Low < 0 || s.Low > s.High {
+		problem("low", "%d: want 0 percent to spill.high, which is %d", s.Low, s.High)
+	}
+	return problems
+}

@@ -1,0 +1,262 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"cairn/node/config"
+	"cairn/node/control"
+	"cairn/share"
+	"cairn/share/s3"
+	"cairn/share/spill"
+)
+
+// bucketFile holds the keys of the bucket. It is there where they were given to this node, and not to the machine.
+const bucketFile = "bucket"
+
+// When the bucket is looked after.
+const (
+	openBucketWithin = 20 * time.Second
+	openBucketAgain  = 30 * time.Second
+	drainEvery       = time.Minute
+)
+
+// BucketKeys are the credentials of a bucket.
+type BucketKeys struct {
+	AccessKey string `json:"access_key"`
+	SecretKey string `json:"secret_key"`
+}
+
+// SetBucketKeys keeps the credentials of the bucket, or removes them when they are zero.
+func (d *Dir) SetBucketKeys(k BucketKeys) error {
+	if k == (BucketKeys{}) {
+		if err := d.keep.remove(bucketFile); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	data, err := json.Marshal(k)
+	if err != nil {
+		return err
+	}
+	return d.keep.write(bucketFile, append(data, '\n'))
+}
+
+// Bucket returns the bucket of the configuration with its credentials, and false where none is set. Its errors tell nothing of
+// the credentials.
+func (d *Dir) Bucket(c config.Config) (s3.Config, bool, error) {
+	if c.Spill.Bucket == "" {
+		return s3.Config{}, false, nil
+	}
+	b, err := s3.ParseURL(c.Spill.Bucket)
+	if err != nil {
+		return s3.Config{}, false, err
+	}
+	b.Endpoint, b.Region, b.PathStyle = c.Spill.Endpoint, c.Spill.Region, c.Spill.PathStyle
+	b.Offer, b.Grace = int64(c.Spill.Offer), time.Duration(c.Storage.Grace)
+	b.Index, b.Owner = d.file("bucket-index"), string(d.id)
+	if b.CAFile = c.Spill.CA; b.CAFile != "" && !filepath.IsAbs(b.CAFile) {
+		b.CAFile = d.file(b.CAFile)
+	}
+	data, err := d.keep.read(bucketFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return b, true, nil
+	}
+	if err != nil {
+		return b, false, fmt.Errorf("keys of the bucket: %w", err)
+	}
+	var k BucketKeys
+	if json.Unmarshal(data, &k) != nil {
+		return b, false, fmt.Errorf("keys of the bucket: %w: %s is not what \"cairn spill set\" writes", share.ErrCorrupt, d.file(bucketFile))
+	}
+	b.AccessKey, b.SecretKey = k.AccessKey, s3.Secret(k.SecretKey)
+	return b, true, nil
+}
+
+// A spilling is the bucket behind the disk.
+type spilling struct {
+	store *spill.Store
+	late  *spill.Late
+	where s3.Config
+	rate  int64
+
+	mu      sync.Mutex // guards what follows
+	bucket  *s3.Store  // nil until it is open
+	problem error      // why it is not
+	last    spill.DrainReport
+	drained time.Time // when the last pass ended
+}
+
+// openSpill puts a bucket behind the disk. One that cannot be opened now is tried again and again while the node runs.
+func (n *Node) openSpill(ctx context.Context) error {
+	where, set, err := n.dir.Bucket(n.config)
+	if err != nil || !set || n.disk == nil {
+		return err
+	}
+	where.Logger = n.log.With("part", "bucket")
+	c := n.config.Spill
+	x := &spilling{late: &spill.Late{}, where: where, rate: int64(c.Rate)}
+	x.store = spill.New(n.disk, x.late, spill.Options{
+		High: float64(c.High) / 100, Low: max(float64(c.Low)/100, 1e-9), Limit: int64(c.Offer), Logger: n.log.With("part", "spill"),
+	})
+	n.spill, n.store = x, x.store
+	opening, cancel := context.WithTimeout(ctx, openBucketWithin)
+	n.openBucket(opening)
+	cancel()
+	ctx, stop := context.WithCancel(context.Background())
+	var task sync.WaitGroup
+	task.Go(func() { n.keepSpilling(ctx) })
+	n.opened(closerFunc(func() error {
+		stop()
+		task.Wait()
+		if x.bucket != nil {
+			return x.bucket.Close()
+		}
+		return nil
+	}))
+	return nil
+}
+
+// openBucket opens the bucket unless it is open, and reports whether it is.
+func (n *Node) openBucket(ctx context.Context) bool {
+	x := n.spill
+	if x.bucket != nil {
+		return true
+	}
+	opened, err := s3.Open(ctx, x.where)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if err != nil {
+		if x.problem == nil || x.problem.Error() != err.Error() {
+			n.log.Warn("the bucket cannot be opened, what is in it is not served", "part", "spill", "bucket", x.where.URL(), "error", err)
+			n.history.add(control.Event{Kind: control.KindSpillFailed, Text: "the bucket " + x.where.URL() + " cannot be opened", Reason: s3.Explain(err)})
+		}
+		x.problem = err
+		return false
+	}
+	x.bucket, x.problem = opened, nil
+	x.late.Set(opened)
+	return true
+}
+
+// keepSpilling opens the bucket and brings shares back, until the context ends.
+func (n *Node) keepSpilling(ctx context.Context) {
+	collected := time.Now().Add(collectAfter - collectEvery)
+	wait := openBucketAgain
+	for pause(ctx, wait) {
+		opening, cancel := context.WithTimeout(ctx, openBucketWithin)
+		open := n.openBucket(opening)
+		cancel()
+		if !open {
+			continue
+		}
+		wait = drainEvery
+		if _, err := n.drain(ctx, spill.DrainOptions{Rate: n.spill.rate}); err != nil && ctx.Err() == nil {
+			n.log.Warn("shares could not be brought back from the bucket", "part", "spill", "error", err)
+		}
+		if time.Since(collected) > collectEvery {
+			collected = time.Now()
+			if _, err := n.spill.bucket.CollectDue(ctx); err != nil && ctx.Err() == nil {
+				n.log.Warn("shares without a lease could not be removed from the bucket", "part", "spill", "error", err)
+			}
+		}
+	}
+}
+
+// drain makes one pass over what is in the bucket.
+func (n *Node) drain(ctx context.Context, o spill.DrainOptions) (spill.DrainReport, error) {
+	report, err := n.spill.store.Drain(ctx, o)
+	n.spill.mu.Lock()
+	n.spill.last, n.spill.drained = report, time.Now()
+	n.spill.mu.Unlock()
+	if report.Shares > 0 {
+		n.history.add(control.Event{Kind: control.KindDrained, Text: fmt.Sprintf("brought %d shares (%s) back from the bucket, %d are left there",
+			report.Shares, humanize.Bytes(uint64(max(0, report.Bytes))), report.Left)})
+	}
+	return report, err
+}
+
+var errNoBucket = &control.Error{Code: control.CodeRefused, Message: "no bucket is set", Hint: "set one with \"cairn spill set s3://BUCKET/PREFIX\" and start the node again"}
+
+// Spill says how it stands with the bucket behind the disk.
+func (a api) Spill(ctx context.Context) (control.Spill, error) {
+	x := a.n.spill
+	if x == nil {
+		return control.Spill{}, nil
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	s := control.Spill{Bucket: x.where.URL(), Endpoint: x.where.Endpoint, Drained: x.drained, Left: x.last.Left, Full: x.last.Full, Damaged: len(x.last.Damaged)}
+	if x.problem != nil {
+		s.Problem = s3.Explain(x.problem)
+	}
+	if x.bucket == nil {
+		return s, nil
+	}
+	stats := x.bucket.Stats()
+	s.Open, s.Objects, s.Stored = true, stats.Objects, stats.Stored
+	s.Requests = stats.Put.Requests + stats.Get.Requests + stats.Head.Requests + stats.List.Requests + stats.Delete.Requests
+	s.Sent, s.Received = stats.Put.Sent, stats.Get.Received
+	space, err := x.bucket.Space(ctx)
+	s.Used = space.Used
+	return s, err
+}
+
+// maxSpilled bounds a list of what is in the bucket.
+const maxSpilled = 10_000
+
+// Spilled lists the files of which shares are in the bucket.
+func (a api) Spilled(ctx context.Context) ([]control.Spilled, error) {
+	x := a.n.spill
+	if x == nil {
+		return nil, errNoBucket
+	}
+	all := []control.Spilled{}
+	indexes, err := x.late.List(ctx, share.StorageIndex{}, maxSpilled)
+	if err != nil || len(indexes) == 0 {
+		return all, err
+	}
+	held, err := x.late.Numbers(ctx, indexes)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range held {
+		leases, err := x.late.Leases(ctx, h.Index)
+		if errors.Is(err, share.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		f := control.Spilled{File: h.Index.String()}
+		for _, n := range h.Numbers {
+			f.Shares = append(f.Shares, int(n))
+		}
+		for _, l := range leases {
+			f.Owners = append(f.Owners, l.Owner)
+		}
+		all = append(all, f)
+	}
+	return all, nil
+}
+
+// DrainSpill brings back now what there is room for.
+func (a api) DrainSpill(ctx context.Context, request control.DrainRequest, _ func(control.Progress)) (control.DrainResult, error) {
+	if a.n.spill == nil {
+		return control.DrainResult{}, errNoBucket
+	}
+	report, err := a.n.drain(ctx, spill.DrainOptions{Rate: request.Rate, All: request.All})
+	result := control.DrainResult{Shares: report.Shares, Bytes: report.Bytes, Left: report.Left, Full: report.Full}
+	for _, d := range report.Damaged {
+		result.Damaged = append(result.Damaged, fmt.Sprintf("share %d of %s: %v", d.Number, d.Index, d.Err))
+	}
+	return result, err
+}

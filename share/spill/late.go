@@ -1,0 +1,150 @@
+package spill
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"cairn/share"
+)
+
+// A Late store is one that may not be there yet, such as a bucket that cannot be reached when a node starts. Until Set is called it
+// answers share.ErrUnavailable, and offers and counts nothing.
+type Late struct{ inner atomic.Pointer[Part] }
+
+var _ Part = (*Late)(nil)
+
+// Set says what the store is from now on. It is called once.
+func (l *Late) Set(p Part) { l.inner.Store(&p) }
+
+func (l *Late) part() (Part, error) {
+	if p := l.inner.Load(); p != nil {
+		return *p, nil
+	}
+	return nil, fmt.Errorf("%w: the far store has not been opened yet", share.ErrUnavailable)
+}
+
+// with does something with the store if it is there.
+func with[T any](l *Late, do func(Part) (T, error)) (T, error) {
+	p, err := l.part()
+	if err != nil {
+		var none T
+		return none, err
+	}
+	return do(p)
+}
+
+// counted is with for what counts as nothing until the store is there.
+func counted[T any](l *Late, do func(Part) (T, error)) (T, error) {
+	if p, err := l.part(); err == nil {
+		return do(p)
+	}
+	var none T
+	return none, nil
+}
+
+// Numbers implements share.Store.
+func (l *Late) Numbers(ctx context.Context, indexes []share.StorageIndex) ([]share.Held, error) {
+	return with(l, func(p Part) ([]share.Held, error) { return p.Numbers(ctx, indexes) })
+}
+
+// Open implements share.Store.
+func (l *Late) Open(ctx context.Context, index share.StorageIndex, n share.Number) (share.Reader, error) {
+	return with(l, func(p Part) (share.Reader, error) { return p.Open(ctx, index, n) })
+}
+
+// Create implements share.Store.
+func (l *Late) Create(ctx context.Context, u share.Upload) (share.Writer, error) {
+	return with(l, func(p Part) (share.Writer, error) { return p.Create(ctx, u) })
+}
+
+// Renew implements share.Store.
+func (l *Late) Renew(ctx context.Context, indexes []share.StorageIndex, lease share.Lease) error {
+	p, err := l.part()
+	if err != nil {
+		return err
+	}
+	return p.Renew(ctx, indexes, lease)
+}
+
+// Put implements share.Batcher.
+func (l *Late) Put(ctx context.Context, shares []share.WholeShare, lease share.Lease) ([]error, error) {
+	return with(l, func(p Part) ([]error, error) { return p.Put(ctx, shares, lease) })
+}
+
+// Fetch implements share.Batcher.
+func (l *Late) Fetch(ctx context.Context, indexes []share.StorageIndex) ([][]share.WholeShare, error) {
+	return with(l, func(p Part) ([][]share.WholeShare, error) { return p.Fetch(ctx, indexes) })
+}
+
+// Heads implements share.HeadStore.
+func (l *Late) Heads(ctx context.Context, names []share.Name, shares bool) ([]share.HeldHead, error) {
+	return with(l, func(p Part) ([]share.HeldHead, error) { return p.Heads(ctx, names, shares) })
+}
+
+// SetHead implements share.HeadStore.
+func (l *Late) SetHead(ctx context.Context, u share.HeadUpdate) error {
+	p, err := l.part()
+	if err != nil {
+		return err
+	}
+	return p.SetHead(ctx, u)
+}
+
+// History implements share.HeadStore.
+func (l *Late) History(ctx context.Context, name share.Name) ([][]byte, error) {
+	return with(l, func(p Part) ([][]byte, error) { return p.History(ctx, name) })
+}
+
+// Uploads implements share.Resumer.
+func (l *Late) Uploads(ctx context.Context, owner string, id share.UploadID) ([]share.Progress, error) {
+	return with(l, func(p Part) ([]share.Progress, error) { return p.Uploads(ctx, owner, id) })
+}
+
+// Space implements share.Spacer.
+func (l *Late) Space(ctx context.Context) (share.Space, error) {
+	return counted(l, func(p Part) (share.Space, error) { return p.Space(ctx) })
+}
+
+// Usage implements share.Accounter.
+func (l *Late) Usage(ctx context.Context) (map[string]int64, error) {
+	return counted(l, func(p Part) (map[string]int64, error) { return p.Usage(ctx) })
+}
+
+// UsageOf implements share.Accounter.
+func (l *Late) UsageOf(ctx context.Context, owner string) (int64, error) {
+	return counted(l, func(p Part) (int64, error) { return p.UsageOf(ctx, owner) })
+}
+
+// LeaseCost implements share.Accounter.
+func (l *Late) LeaseCost(ctx context.Context, owner string, indexes []share.StorageIndex) (int64, error) {
+	return counted(l, func(p Part) (int64, error) { return p.LeaseCost(ctx, owner, indexes) })
+}
+
+// List implements share.Mover.
+func (l *Late) List(ctx context.Context, after share.StorageIndex, limit int) ([]share.StorageIndex, error) {
+	return with(l, func(p Part) ([]share.StorageIndex, error) { return p.List(ctx, after, limit) })
+}
+
+// Leases implements share.Mover.
+func (l *Late) Leases(ctx context.Context, index share.StorageIndex) ([]share.Lease, error) {
+	return with(l, func(p Part) ([]share.Lease, error) { return p.Leases(ctx, index) })
+}
+
+// Drop implements share.Mover.
+func (l *Late) Drop(ctx context.Context, index share.StorageIndex, numbers []share.Number) error {
+	p, err := l.part()
+	if err != nil {
+		return err
+	}
+	return p.Drop(ctx, index, numbers)
+}
+
+// Release implements share.Mover.
+func (l *Late) Release(ctx context.Context, owner string, indexes []share.StorageIndex) error {
+	p, err := l.part()
+	if err != nil {
+		return err
+	}
+	return p.Release(ctx, owner, indexes)
+}
