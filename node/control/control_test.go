@@ -33,6 +33,7 @@ type fake struct {
 	control.Tree       // nor of it
 	control.Batches    // nor of it
 	control.Sharing    // nor of it
+	control.Spiller    // nor of it
 
 	mu      sync.Mutex
 	files   map[string][]byte

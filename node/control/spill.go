@@ -56,7 +56,9 @@ type Spiller interface {
 }
 
 // Spill asks how it stands with the bucket.
-func (c *Client) Spill(ctx context.Context) (Spill, error) { return ask[Spill](ctx, c, "/v1/spill", nil) }
+func (c *Client) Spill(ctx context.Context) (Spill, error) {
+	return ask[Spill](ctx, c, "/v1/spill", nil)
+}
 
 // Spilled asks for the files of which shares are in the bucket.
 func (c *Client) Spilled(ctx context.Context) ([]Spilled, error) {
