@@ -41,6 +41,13 @@ func (a api) Status(ctx context.Context) (control.Status, error) {
 		}
 		s.Storage.Owners = owners
 	}
+	if n.spill != nil {
+		bucket, err := a.Spill(ctx)
+		if err != nil {
+			return control.Status{}, err
+		}
+		s.Spill = &bucket
+	}
 	for _, p := range n.host.Peers() {
 		if p.Problem != "" {
 			continue

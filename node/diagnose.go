@@ -43,7 +43,7 @@ func (a api) Diagnose(ctx context.Context) ([]doctor.Check, error) {
 		doctor.Table(n.discovery.Known(), count.Answer),
 	}
 	asking.Wait()
-	checks = append(checks, n.membership()...)
+	checks = append(append(checks, n.membership()...), n.diagnoseSpill()...)
 	return append(append(checks, doctor.Reach(n.host.Reachability(), ports)...), asked...), nil
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"cairn/node/config"
 	"cairn/node/control"
+	"cairn/node/doctor"
 	"cairn/share"
 	"cairn/share/s3"
 	"cairn/share/spill"
@@ -182,6 +183,20 @@ func (n *Node) drain(ctx context.Context, o spill.DrainOptions) (spill.DrainRepo
 			report.Shares, humanize.Bytes(uint64(max(0, report.Bytes))), report.Left)})
 	}
 	return report, err
+}
+
+// diagnoseSpill says whether what is in the bucket is served.
+func (n *Node) diagnoseSpill() []doctor.Check {
+	if n.spill == nil {
+		return nil
+	}
+	n.spill.mu.Lock()
+	defer n.spill.mu.Unlock()
+	problem := ""
+	if n.spill.problem != nil {
+		problem = s3.Explain(n.spill.problem)
+	}
+	return []doctor.Check{doctor.Bucket(n.spill.where.URL(), problem, len(n.spill.last.Damaged))}
 }
 
 var errNoBucket = &control.Error{Code: control.CodeRefused, Message: "no bucket is set", Hint: "set one with \"cairn spill set s3://BUCKET/PREFIX\" and start the node again"}

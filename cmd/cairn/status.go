@@ -44,6 +44,13 @@ func printStatus(w io.Writer, s control.Status) {
 	} else {
 		fmt.Fprintf(w, "storage  lends nothing\n")
 	}
+	if s.Spill != nil {
+		held := sizeText(s.Spill.Used) + " of it there"
+		if s.Spill.Problem != "" {
+			held = "not served: " + s.Spill.Problem
+		}
+		fmt.Fprintf(w, "bucket   %s behind the disk, %s\n", s.Spill.Bucket, held)
+	}
 	if s.Alone != "" {
 		fmt.Fprintf(w, "alone    what you store stays on the disk of this node: %s\n", s.Alone)
 	}

@@ -28,7 +28,8 @@ type Status struct {
 	PeersKnown int       `json:"peers_known"` // peers that are remembered
 	Storage    Storage   `json:"storage"`
 	Usage      Usage     `json:"usage"`
-	Uptime     float64   `json:"uptime"` // seconds
+	Spill      *Spill    `json:"spill,omitempty"` // the bucket behind the disk
+	Uptime     float64   `json:"uptime"`          // seconds
 	Started    time.Time `json:"started"`
 	Addresses  []string  `json:"addresses"`
 	PID        int       `json:"pid"`

@@ -1,0 +1,362 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cairn/node"
+	"cairn/node/config"
+	"cairn/node/control"
+	"cairn/share"
+	"cairn/share/s3"
+)
+
+func newSpillCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "spill",
+		Short: "a bucket for what the disk cannot take",
+		Long: help(`Puts a bucket of an S3-compatible server behind the node's disk. While the disk is fuller than its mark, shares go to the
+bucket; when there is room again they come back. Members find and read them here as before.`),
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newSpillSetCommand(a), newSpillShowCommand(a), newSpillTestCommand(a), newSpillStatusCommand(a), newSpillDrainCommand(a), newSpillOffCommand(a))
+	return cmd
+}
+
+// spillFlags are those of "spill set"; the first ones are settings.
+type spillFlags struct {
+	endpoint, region, ca, offer, rate string
+	pathStyle                         bool
+	high, low                         int
+	accessKey, secretFile             string
+}
+
+func newSpillSetCommand(a *app) *cobra.Command {
+	var f spillFlags
+	cmd := &cobra.Command{
+		Use:   "set s3://BUCKET/PREFIX",
+		Short: "name the bucket",
+		Long: help(`Writes down which bucket is used, and keeps its keys in a file of the node's directory that only you can read. The secret
+key is read from a file, or from standard input ("--secret-file -"), or asked for; it is never on the command line. Without
+--access-key the keys come from the environment, from the files of the AWS tools, or from the role of the machine. What is not named keeps
+its value. It holds from the node's next start on.`),
+		Example: `  cairn spill set s3://my-bucket/cairn --region eu-central-1 --access-key AKIA... --secret-file -
+  cairn spill set s3://shares/node1 --endpoint http://127.0.0.1:9000 --path-style`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runSpillSet(a, cmd, args[0], f) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.endpoint, "endpoint", "", "address of the S3 server; Amazon's when it is left out")
+	flags.StringVar(&f.region, "region", "", "region of the bucket")
+	flags.BoolVar(&f.pathStyle, "path-style", false, "put the name of the bucket into the path")
+	flags.StringVar(&f.ca, "ca", "", "file of certificates to trust besides the system's")
+	flags.StringVar(&f.offer, "offer", "", "how much the bucket is given at most")
+	flags.StringVar(&f.rate, "rate", "", "how much is brought back each second")
+	flags.IntVar(&f.high, "high", 0, "how full the disk becomes, in percent, before shares go to the bucket")
+	flags.IntVar(&f.low, "low", 0, "up to how full, in percent, the disk takes shares back")
+	flags.StringVar(&f.accessKey, "access-key", "", "access key")
+	flags.StringVar(&f.secretFile, "secret-file", "", "file with the secret key, - for standard input")
+	return cmd
+}
+
+func runSpillSet(a *app, cmd *cobra.Command, bucket string, f spillFlags) error {
+	if _, err := s3.ParseURL(bucket); err != nil {
+		return &usageError{err: err}
+	}
+	dir, err := a.openDir()
+	if err != nil {
+		return err
+	}
+	c, _, err := a.loadConfig(nil)
+	if err != nil {
+		return err
+	}
+	if c.Spill.Bucket != "" && c.Spill.Bucket != bucket {
+		return withHint(fmt.Errorf("%w: %s is set already, and shares may be in it", share.ErrDenied, c.Spill.Bucket), "bring them back first: \"%s\", then \"%s\"",
+			a.command("spill drain"), a.command("spill off"))
+	}
+	if !c.Storage.Enabled {
+		return fmt.Errorf("%w: this node lends nothing (storage.enabled is false)", share.ErrDenied)
+	}
+	if err := setBucketKeys(a, dir, f); err != nil {
+		return err
+	}
+	changed := cmd.Flags().Changed
+	type value struct {
+		key, text string
+		set       bool
+	}
+	marks := []value{{"high", strconv.Itoa(f.high), changed("high")}, {"low", strconv.Itoa(f.low), changed("low")}}
+	if changed("high") && f.high < c.Spill.Low {
+		slices.Reverse(marks) // each step has to make sense
+	}
+	for _, s := range append([]value{
+		{"bucket", bucket, true}, {"endpoint", f.endpoint, changed("endpoint")}, {"region", f.region, changed("region")},
+		{"path_style", strconv.FormatBool(f.pathStyle), changed("path-style")}, {"ca", f.ca, changed("ca")},
+		{"offer", f.offer, changed("offer")}, {"rate", f.rate, changed("rate")},
+	}, marks...) {
+		if !s.set {
+			continue
+		}
+		if err := a.changeSetting("spill."+s.key, s.text); err != nil {
+			return err
+		}
+	}
+	if _, _, err := a.loadConfig(nil); err != nil {
+		return err // says which settings contradict each other
+	}
+	a.noteRestart("the bucket is used")
+	return a.result(map[string]string{"bucket": bucket}, func(io.Writer) {})
+}
+
+// setBucketKeys keeps the keys that were given.
+func setBucketKeys(a *app, dir *node.Dir, f spillFlags) error {
+	if f.accessKey == "" {
+		if f.secretFile != "" {
+			return usagef("--secret-file needs --access-key")
+		}
+		return nil
+	}
+	var secret string
+	var err error
+	if f.secretFile != "" {
+		secret, err = a.readSecretFile(f.secretFile)
+	} else if secret, err = a.askSecret("Secret key: "); errors.Is(err, errNoTerminal) {
+		return withHint(usagef("secret key: %w", err), "name a file that holds it with --secret-file, - for standard input")
+	}
+	if err == nil && secret == "" {
+		err = errors.New("it is empty")
+	}
+	if err != nil {
+		return about(err, "secret key")
+	}
+	return dir.SetBucketKeys(node.BucketKeys{AccessKey: f.accessKey, SecretKey: secret})
+}
+
+func newSpillShowCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show",
+		Short: "show which bucket is set",
+		Long:  help("Shows the settings of the bucket, and where its keys come from. It does not show the secret key."),
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			c, where, set, err := a.bucket()
+			if err != nil {
+				return err
+			}
+			keys := "the environment, the files of the AWS tools, or the role of the machine"
+			if where.AccessKey != "" {
+				keys = "this node's, access key " + where.AccessKey
+			}
+			return a.result(c.Spill, func(w io.Writer) {
+				if !set {
+					fmt.Fprintln(w, "no bucket is set")
+					return
+				}
+				t := newTable(w)
+				t.row("bucket", c.Spill.Bucket)
+				t.row("endpoint", orDefault(c.Spill.Endpoint, "Amazon's"))
+				t.row("region", orDefault(c.Spill.Region, "us-east-1"))
+				t.row("keys", keys)
+				t.row("goes there", fmt.Sprintf("what comes when the disk is %d %% full", c.Spill.High))
+				t.row("comes back", fmt.Sprintf("until the disk is %d %% full, %s a second", c.Spill.Low, c.Spill.Rate))
+				t.end()
+			})
+		},
+	}
+}
+
+func orDefault(text, otherwise string) string {
+	if text == "" {
+		return otherwise
+	}
+	return text
+}
+
+// bucket returns the settings and the bucket that they name.
+func (a *app) bucket() (config.Config, s3.Config, bool, error) {
+	c, _, err := a.loadConfig(nil)
+	if err != nil {
+		return c, s3.Config{}, false, err
+	}
+	dir, err := a.openDir()
+	if err != nil {
+		return c, s3.Config{}, false, err
+	}
+	where, set, err := dir.Bucket(c)
+	return c, where, set, err
+}
+
+func newSpillTestCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "test",
+		Short: "try the bucket out",
+		Long: help(`Writes a small object into the bucket, reads it, compares it and deletes it, and says what is wrong when one of these
+fails. The node does not have to run.`, statusRefused),
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, where, set, err := a.bucket()
+			if err != nil {
+				return err
+			}
+			if !set {
+				return withHint(errors.New("no bucket is set"), "set one: \"%s\"", a.command("spill set s3://BUCKET/PREFIX"))
+			}
+			began := time.Now()
+			if err := s3.Probe(cmd.Context(), where); err != nil {
+				return withHint(fmt.Errorf("the bucket %s cannot be used: %w", c.Spill.Bucket, err), "correct it, with \"%s\" where it is a setting, and try again", a.command("spill set"))
+			}
+			took := time.Since(began)
+			return a.result(map[string]any{"bucket": c.Spill.Bucket, "seconds": took.Seconds()}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s: written, read, compared and deleted in %s\n", c.Spill.Bucket, took.Round(time.Millisecond))
+			})
+		},
+	}
+}
+
+func newSpillStatusCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "show what is in the bucket",
+		Long:  help("Shows how much is in the bucket, what the running node has asked of it, and when shares were last brought back."),
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.running("spill status", func(client *control.Client) error {
+				s, err := client.Spill(cmd.Context())
+				if err != nil {
+					return err
+				}
+				return a.result(s, func(w io.Writer) { printSpill(w, s) })
+			})
+		},
+	}
+}
+
+func printSpill(w io.Writer, s control.Spill) {
+	if s.Bucket == "" {
+		fmt.Fprintln(w, "the node uses no bucket")
+		return
+	}
+	fmt.Fprintf(w, "bucket    %s\n", s.Bucket)
+	if s.Problem != "" {
+		fmt.Fprintf(w, "problem   what is in it is not served: %s\n", s.Problem)
+		return
+	}
+	fmt.Fprintf(w, "holds     %s of shares, %d objects of %s\n", sizeText(s.Used), s.Objects, sizeText(s.Stored))
+	fmt.Fprintf(w, "requests  %d, %s sent, %s received since the node started\n", s.Requests, sizeText(s.Sent), sizeText(s.Received))
+	if s.Drained.IsZero() {
+		return
+	}
+	fmt.Fprintf(w, "drained   %s, %d shares left", s.Drained.Local().Format(time.DateTime), s.Left)
+	if s.Full {
+		fmt.Fprint(w, ", the disk has no room below its low mark")
+	}
+	if s.Damaged > 0 {
+		fmt.Fprintf(w, ", %d of them damaged", s.Damaged)
+	}
+	fmt.Fprintln(w)
+}
+
+func newSpillDrainCommand(a *app) *cobra.Command {
+	var rate string
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "drain",
+		Short: "bring shares back from the bucket now",
+		Long: help(`Brings shares back to the disk, as many as it has room for. Each is verified on the disk before it leaves the bucket. A running
+node does so by itself, once a minute and up to the low mark. It can be interrupted and run again.`, statusNotEnough),
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var size config.Size
+			if err := size.UnmarshalText([]byte(rate)); err != nil {
+				return &usageError{err: about(err, "--rate")}
+			}
+			return a.running("spill drain", func(client *control.Client) error {
+				r, err := client.DrainSpill(cmd.Context(), control.DrainRequest{Rate: int64(size), All: all}, func(control.Progress) {})
+				if err != nil {
+					return err
+				}
+				return a.result(r, func(w io.Writer) {
+					fmt.Fprintf(w, "%d shares (%s) came back, %d are left in the bucket\n", r.Shares, sizeText(r.Bytes), r.Left)
+					if r.Full {
+						fmt.Fprintln(w, "the disk has no room for the rest: lend more (storage.offer), or use --all")
+					}
+					for _, d := range r.Damaged {
+						fmt.Fprintf(w, "damaged: %s\n", d)
+					}
+				})
+			})
+		},
+	}
+	cmd.Flags().StringVar(&rate, "rate", "0", "how much is brought back each second; 0: as fast as it goes")
+	cmd.Flags().BoolVar(&all, "all", false, "use all that the disk lends, and not only up to the low mark")
+	return cmd
+}
+
+func newSpillOffCommand(a *app) *cobra.Command {
+	var abandon bool
+	cmd := &cobra.Command{
+		Use:   "off",
+		Short: "use no bucket any more",
+		Long: help(`Stops using the bucket from the node's next start on, and forgets its keys. It is refused while shares are in the bucket;
+--abandon lists them and leaves them there, where nobody serves them.`, statusRefused),
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runSpillOff(a, cmd, abandon) },
+	}
+	cmd.Flags().BoolVar(&abandon, "abandon", false, "leave in the bucket what is there, after a list of it")
+	return cmd
+}
+
+func runSpillOff(a *app, cmd *cobra.Command, abandon bool) error {
+	c, _, _, err := a.bucket()
+	if err != nil {
+		return err
+	}
+	left := []control.Spilled{}
+	if c.Spill.Bucket != "" {
+		err = a.running("spill off", func(client *control.Client) (err error) {
+			left, err = client.Spilled(cmd.Context())
+			return err
+		})
+		if err != nil && !abandon {
+			return withHint(err, "what is in the bucket can be told only by a node that runs and reaches it; --abandon does without")
+		}
+	}
+	if len(left) > 0 && !abandon {
+		return &control.Error{
+			Code: control.CodeRefused, Message: fmt.Sprintf("spill off: shares of %d files are in %s and would be lost to the grid", len(left), c.Spill.Bucket),
+			Hint: "bring them back with \"" + a.command("spill drain --all") + "\", or give them up with --abandon, which lists them",
+		}
+	}
+	dir, err := a.openDir()
+	if err != nil {
+		return err
+	}
+	for _, key := range []string{"endpoint", "ca", "bucket"} {
+		if err := a.changeSetting("spill."+key, ""); err != nil {
+			return err
+		}
+	}
+	if err := dir.SetBucketKeys(node.BucketKeys{}); err != nil {
+		return err
+	}
+	a.noteRestart("no bucket is used")
+	return a.result(map[string]any{"abandoned": left}, func(w io.Writer) {
+		for _, f := range left {
+			var numbers []string
+			for _, n := range f.Shares {
+				numbers = append(numbers, strconv.Itoa(n))
+			}
+			slices.Sort(f.Owners)
+			fmt.Fprintf(w, "%s shares %s, stored for %s\n", f.File, strings.Join(numbers, ","), strings.Join(f.Owners, ", "))
+		}
+	})
+}
