@@ -99,9 +99,13 @@ func runSpillSet(a *app, cmd *cobra.Command, bucket string, f spillFlags) error 
 		slices.Reverse(marks) // each step has to make sense
 	}
 	for _, s := range append([]value{
-		{"bucket", bucket, true}, {"endpoint", f.endpoint, changed("endpoint")}, {"region", f.region, changed("region")},
-		{"path_style", strconv.FormatBool(f.pathStyle), changed("path-style")}, {"ca", f.ca, changed("ca")},
-		{"offer", f.offer, changed("offer")}, {"rate", f.rate, changed("rate")},
+		{"bucket", bucket, true},
+		{"endpoint", f.endpoint, changed("endpoint")},
+		{"region", f.region, changed("region")},
+		{"path_style", strconv.FormatBool(f.pathStyle), changed("path-style")},
+		{"ca", f.ca, changed("ca")},
+		{"offer", f.offer, changed("offer")},
+		{"rate", f.rate, changed("rate")},
 	}, marks...) {
 		if !s.set {
 			continue
