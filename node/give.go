@@ -159,7 +159,7 @@ func (s *sharing) mayReceive(m introducer.Member) error {
 	case m.Card == "":
 		return &control.Error{
 			Code: control.CodeRefused, Message: fmt.Sprintf("%s has not published yet what notes are sealed to", m.Nickname),
-			Hint: "a node of theirs does that within seconds once it meets others; or hand the capability over yourself: \"cairn share PATH\" without --to prints it",
+			Hint: "a node of theirs does that within half a minute once it meets others; or hand the capability over yourself: \"cairn share PATH\" without --to prints it",
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -137,7 +138,8 @@ func TestFriendsOfFriends(t *testing.T) {
 	}
 	comesTrue(t, "carla is alone", func() bool { return answering(t, atCarla) == 0 && answering(t, atBert) == 1 })
 	status, err := atBert.Status(t.Context())
-	if err != nil || len(status.Storage.Owners) != 1 || status.Storage.Owners[0].Nickname != "carla" {
+	stored := slices.ContainsFunc(status.Storage.Owners, func(o control.Owner) bool { return o.Nickname == "carla" })
+	if err != nil || !stored { // others may have published their cards by now
 		t.Errorf("what is stored for somebody who was revoked: %+v, %v", status.Storage.Owners, err)
 	}
 	stopCarla()

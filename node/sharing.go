@@ -36,7 +36,7 @@ const (
 
 // When a node looks into the boxes of the others, and how often it writes its own anew, so that their leases do not end.
 const (
-	shareAfter   = 3 * time.Second
+	shareAfter   = 10 * time.Second
 	shareEvery   = 2 * time.Minute
 	shareRewrite = 7 * 24 * time.Hour
 	// shareTimeout bounds how long one member's box is waited for, sharesAtATime how many are read at once.
@@ -86,8 +86,7 @@ func (s *sharing) run(ctx context.Context) {
 			continue // nobody else would have it, and nothing is to be found
 		}
 		wait = shareEvery
-		if err := s.publish(ctx); err != nil && ctx.Err() == nil {
-			s.n.log.Info("the card that others need to share with you could not be published; it is tried again", "error", err)
+		if !s.publishes(ctx) {
 			wait = shareAfter
 		}
 		if _, err := s.received(ctx); err != nil && ctx.Err() == nil {
@@ -97,6 +96,15 @@ func (s *sharing) run(ctx context.Context) {
 			s.n.log.Info("what you share could not be handed over; it is tried again", "error", err)
 		}
 	}
+}
+
+// publishes publishes the person's card and reports whether that is done.
+func (s *sharing) publishes(ctx context.Context) bool {
+	err := s.publish(ctx)
+	if err != nil && ctx.Err() == nil {
+		s.n.log.Info("the card that others need to share with you could not be published; it is tried again", "error", err)
+	}
+	return err == nil
 }
 
 // publish stores the person's card, unless it is there, and says in the roster where.

@@ -44,6 +44,9 @@ func friends(t *testing.T) (anna, bert, carla *friend, grid introducer.Descripto
 	for _, f := range []*friend{anna, bert, carla} {
 		comesTrue(t, "everybody has met", func() bool { return storing(t, f.Client) == 2 })
 	}
+	for _, f := range []*friend{anna, bert, carla} {
+		f.received() // publishes what notes to them are sealed to
+	}
 	return anna, bert, carla, grid
 }
 
