@@ -325,9 +325,12 @@ func runSpillOff(a *app, cmd *cobra.Command, abandon bool) error {
 		return err
 	}
 	left := []control.Spilled{}
+	var status control.Spill
 	if c.Spill.Bucket != "" {
 		err = a.running("spill off", func(client *control.Client) (err error) {
-			left, err = client.Spilled(cmd.Context())
+			if left, err = client.Spilled(cmd.Context()); err == nil {
+				status, err = client.Spill(cmd.Context())
+			}
 			return err
 		})
 		if err != nil && !abandon {
@@ -338,6 +341,12 @@ func runSpillOff(a *app, cmd *cobra.Command, abandon bool) error {
 		return &control.Error{
 			Code: control.CodeRefused, Message: fmt.Sprintf("spill off: shares of %d files are in %s and would be lost to the grid", len(left), c.Spill.Bucket),
 			Hint: "bring them back with \"" + a.command("spill drain --all") + "\", or give them up with --abandon, which lists them",
+		}
+	}
+	if len(left) == 0 && status.Used > 0 && !abandon {
+		return &control.Error{
+			Code: control.CodeRefused, Message: fmt.Sprintf("spill off: heads of %s are in %s and would be lost to the grid", sizeText(status.Used), c.Spill.Bucket),
+			Hint: "other nodes that keep the names bring them up to date; --abandon gives these up",
 		}
 	}
 	dir, err := a.openDir()
