@@ -24,6 +24,8 @@ func TestSpillScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": scriptExits, "mode": scriptMode, "capture": scriptCapture, "random": scriptRandom, "cleanup": scriptCleanup,
+			"s3-kill":    func(*testscript.TestScript, bool, []string) { server.Kill() },
+			"s3-restart": func(*testscript.TestScript, bool, []string) { server.Restart() },
 		},
 	})
 }
