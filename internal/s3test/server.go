@@ -163,3 +163,16 @@ func (s *Server) Objects() map[string]int64 {
 	}
 	return found
 }
+
+// Unfinished returns how many uploads in parts the bucket has.
+func (s *Server) Unfinished() int {
+	s.t.Helper()
+	n := 0
+	for u := range s.Client().ListIncompleteUploads(s.t.Context(), Bucket, "", true) {
+		if u.Err != nil {
+			s.t.Fatal(u.Err)
+		}
+		n++
+	}
+	return n
+}

@@ -23,7 +23,8 @@ var (
 	goneBucket    = []byte("gone")    // keys of objects that are to be deleted
 	wantsBucket   = []byte("wants")   // storage index and name: the name wants the file
 	metaBucket    = []byte("meta")
-	completeKey   = []byte("complete")
+	completeKey   = []byte("complete") // set once the index has all that the bucket holds
+	prefixKey     = []byte("prefix")   // the id in the marker of the prefix
 )
 
 // An index says what the bucket holds. It is a file of this machine, and lost without harm.
@@ -42,35 +43,45 @@ type totals struct {
 	stored  int64 // of objects
 }
 
-// openIndex opens the index in a folder; one that is damaged is moved aside. It reports whether the index is one of all that the bucket
+// errOther says that an index is that of another prefix or bucket.
+var errOther = errors.New("the index of another bucket")
+
+// openIndex opens the index of a prefix in a folder; one that is damaged or of another prefix is moved aside. It reports whether the index is one of all that the bucket
 // holds, which a new one is not.
-func openIndex(folder string) (x *index, complete bool, err error) {
+func openIndex(folder, id string) (x *index, complete bool, err error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, false, fmt.Errorf("index: %w", err)
 	}
 	path := filepath.Join(folder, "index.db")
 	for try := 0; ; try++ {
-		x, complete, err = loadIndex(path)
+		x, complete, err = loadIndex(path, id)
 		switch {
 		case errors.Is(err, boltfile.ErrInUse):
 			return nil, false, fmt.Errorf("index %s: %w: %w", path, share.ErrBusy, err)
-		case err == nil || try > 0 || !errors.Is(err, boltfile.ErrDamaged) && !errors.Is(err, share.ErrCorrupt):
+		case err == nil || try > 0 || !errors.Is(err, boltfile.ErrDamaged) && !errors.Is(err, share.ErrCorrupt) && !errors.Is(err, errOther):
 			return x, complete, err
 		}
-		if err := os.Rename(path, path+time.Now().UTC().Format(".damaged-20060102T150405")); err != nil {
+		if err := os.Rename(path, path+time.Now().UTC().Format(".aside-20060102T150405")); err != nil {
 			return nil, false, fmt.Errorf("index: %w", err)
 		}
 	}
 }
 
-func loadIndex(path string) (*index, bool, error) {
+func loadIndex(path, id string) (*index, bool, error) {
 	file, err := boltfile.Open(path, time.Second, filesBucket, namesBucket, uploadsBucket, objectsBucket, goneBucket, wantsBucket, metaBucket)
 	if err != nil {
 		return nil, false, err
 	}
 	x := &index{file: file}
 	var complete bool
-	err = file.View(func(tx *bolt.Tx) error {
+	err = file.Update(func(tx *bolt.Tx) error {
+		if of := tx.Bucket(metaBucket).Get(prefixKey); of == nil {
+			if err := tx.Bucket(metaBucket).Put(prefixKey, []byte(id)); err != nil {
+				return err
+			}
+		} else if string(of) != id {
+			return errOther
+		}
 		complete = tx.Bucket(metaBucket).Get(completeKey) != nil
 		return x.countAll(tx)
 	})

@@ -42,6 +42,8 @@ func (e *LockedError) Unwrap() error { return share.ErrBusy }
 type markerText struct {
 	Format  string `json:"format"`
 	Version int    `json:"version"`
+	// ID is random: an index belongs to the prefix whose marker has it.
+	ID string `json:"id"`
 }
 
 // A lockText is the object that says who has a prefix.
@@ -64,23 +66,26 @@ func randomText(n int) string {
 	return hex.EncodeToString(b)
 }
 
-// checkMarker reads the marker, or writes it where the prefix is empty. It reports whether it did.
-func (s *Store) checkMarker(ctx context.Context) (fresh bool, err error) {
+// checkMarker reads the marker, or writes it where the prefix is empty, and returns the prefix's id.
+func (s *Store) checkMarker(ctx context.Context) (id string, err error) {
 	data, _, err := s.bucket.getAll(ctx, markerName, markerLimit)
 	if errors.Is(err, errNoKey) {
-		return true, s.writeMarker(ctx)
+		if err := s.writeMarker(ctx); err != nil {
+			return "", err
+		}
+		data, _, err = s.bucket.getAll(ctx, markerName, markerLimit)
 	}
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	var m markerText
 	if err := json.Unmarshal(data, &m); err != nil || m.Format != formatName {
-		return false, fmt.Errorf("bucket %s: %w: the object %s%s is not of this program: choose another prefix", s.config.URL(), share.ErrDenied, s.bucket.prefix, markerName)
+		return "", fmt.Errorf("bucket %s: %w: the object %s%s is not of this program: choose another prefix", s.config.URL(), share.ErrDenied, s.bucket.prefix, markerName)
 	}
 	if m.Version != formatOne {
-		return false, fmt.Errorf("bucket %s: %w: its format is %d, this program knows %d", s.config.URL(), share.ErrVersion, m.Version, formatOne)
+		return "", fmt.Errorf("bucket %s: %w: its format is %d, this program knows %d", s.config.URL(), share.ErrVersion, m.Version, formatOne)
 	}
-	return false, nil
+	return m.ID, nil
 }
 
 func (s *Store) writeMarker(ctx context.Context) error {
@@ -91,7 +96,7 @@ func (s *Store) writeMarker(ctx context.Context) error {
 	if found != "" {
 		return fmt.Errorf("bucket %s: %w: the prefix holds something else, such as %.80q: choose an empty one", s.config.URL(), share.ErrDenied, found)
 	}
-	data := must(json.Marshal(markerText{formatName, formatOne}))
+	data := must(json.Marshal(markerText{formatName, formatOne, randomText(16)}))
 	_, err = s.bucket.put(ctx, markerName, data, condition{absent: true})
 	if errors.Is(err, errTaken) {
 		return nil // another node was faster; the lock decides

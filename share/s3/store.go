@@ -80,20 +80,20 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 }
 
 func (s *Store) open(ctx context.Context) error {
-	x, complete, err := openIndex(s.config.Index)
+	id, err := s.checkMarker(ctx)
+	if err != nil {
+		return err
+	}
+	x, complete, err := openIndex(s.config.Index, id)
 	if err != nil {
 		return err
 	}
 	s.index = x
 	s.space = &space{mu: &x.mu, held: &x.totals, offer: cmp.Or(s.config.Offer, defaultOffer), owners: map[string]int64{}}
-	fresh, err := s.checkMarker(ctx)
-	if err != nil {
-		return err
-	}
 	if err := s.acquire(ctx); err != nil {
 		return err
 	}
-	if err := s.learn(ctx, complete && !fresh); err != nil {
+	if err := s.learn(ctx, complete); err != nil {
 		return fmt.Errorf("compute the index from the bucket: %w", err)
 	}
 	s.packer = newPacker(s)

@@ -193,6 +193,9 @@ func (w *writer) Close() error {
 		return nil
 	}
 	s.release()
+	if s.bytes() == 0 {
+		return s.store.sessions.forget(context.Background(), s)
+	}
 	if err := s.rest(context.Background()); err != nil {
 		return fmt.Errorf("close upload: %w", err)
 	}
