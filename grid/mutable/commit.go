@@ -26,6 +26,7 @@ type target struct {
 	diverged bool // it held something that the version does not follow
 	state    state
 	late     bool
+	again    bool // it was asked once more after its connection broke
 	err      error
 }
 
@@ -69,7 +70,7 @@ type commit struct {
 func (w *write) commit(ctx context.Context) (*Version, error) {
 	c := &commit{
 		write: w, mine: map[share.Digest]bool{}, placed: map[share.ServerID][]share.Number{},
-		replies: make(chan reply, len(w.servers)*maxRounds),
+		replies: make(chan reply, len(w.servers)*(maxRounds+1)), // each is asked once more
 	}
 	if err := c.plan(); err != nil {
 		return nil, err
@@ -238,6 +239,10 @@ func (c *commit) take(r reply) {
 				c.placed[t.server.ID] = t.numbers
 			}
 		}
+	case errors.Is(r.err, share.ErrUnavailable) && !errors.Is(r.err, errNoAnswer) && !t.again && c.ctx.Err() == nil:
+		t.again = true
+		c.send(t) // a connection that broke says nothing of the server
+		return
 	default:
 		t.state, t.err = failed, r.err
 	}

@@ -1,7 +1,11 @@
 package mutable_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,5 +73,38 @@ func TestRenewTellsNobodyOfWhatFewHold(t *testing.T) {
 	held, err := g.stores[5].Store.Heads(t.Context(), []share.Name{name}, false)
 	if err != nil || held[0].Record != nil {
 		t.Errorf("a server got a head that few held: %v", err)
+	}
+}
+
+// TestBrokenConnections: where every server counts, connections that break before or after a server has done what it was asked do not
+// make a write fail.
+func TestBrokenConnections(t *testing.T) {
+	g := newGrid(3)
+	m := newFiles(t, g)
+	key := keys.NewWriteKey()
+	v := write(t, m, key, nil, "one")
+	for i, s := range g.stores[:2] {
+		var broken atomic.Bool
+		once := func(op string) error {
+			if op == "sethead" && broken.CompareAndSwap(false, true) {
+				return fmt.Errorf("%w: connection closed", share.ErrUnavailable)
+			}
+			return nil
+		}
+		if i == 0 {
+			s.on(func(_ context.Context, op string) error { return once(op) })
+		} else {
+			s.mu.Lock()
+			s.after = func(op string, _ []share.HeldHead, err error) error { return errors.Join(err, once(op)) }
+			s.mu.Unlock()
+		}
+	}
+	write(t, m, key, v, "two")
+	name, _ := capability.Mutable(key).Name()
+	for i, s := range g.stores {
+		held, err := s.Store.Heads(t.Context(), []share.Name{name}, true)
+		if err != nil || len(held[0].Shares) != 1 {
+			t.Errorf("server %d has %d shares of the second version, %v", i, len(held[0].Shares), err)
+		}
 	}
 }
