@@ -59,6 +59,7 @@ type meaning struct {
 // meanings are those of the codes that servers use.
 var meanings = map[string]meaning{
 	"InvalidAccessKeyId":             {share.ErrDenied, "the access key is not known to the server: check the access key, and whether it belongs to this endpoint"},
+	"XAdminUserNotFound":             {share.ErrDenied, "the access key is not known to the server: check the access key, and whether it belongs to this endpoint"},
 	"SignatureDoesNotMatch":          {share.ErrDenied, "the secret key does not belong to the access key: check the secret key"},
 	"InvalidToken":                   {share.ErrDenied, "the session token is not valid: get new credentials"},
 	"ExpiredToken":                   {share.ErrDenied, "the credentials have expired: get new ones"},
