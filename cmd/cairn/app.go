@@ -138,6 +138,9 @@ func noteStart(cmd *cobra.Command, a *app) {
 	if run := cmd.RunE; run != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			a.started = true
+			if err := checkTargets(args); err != nil {
+				return about(err, "%s", cmd.Name())
+			}
 			return run(cmd, args)
 		}
 	}

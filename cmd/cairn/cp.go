@@ -44,7 +44,13 @@ On the grid nothing is sent: a copy of an immutable file is another name for it.
 		RunE: func(cmd *cobra.Command, args []string) error {
 			sources, target := args[:len(args)-1], args[len(args)-1]
 			if control.OnGrid(target) {
-				target = into(target, len(sources) > 1)
+				err := a.running("cp", func(client *control.Client) (err error) {
+					target, err = into(cmd.Context(), client, target, len(sources) > 1)
+					return err
+				})
+				if err != nil {
+					return err
+				}
 			} else if info, err := os.Stat(target); len(sources) > 1 && (err != nil || !info.IsDir()) {
 				return usagef("cp: %s is not a folder, and there are several files to copy", target)
 			}

@@ -26,10 +26,13 @@ are there, and the same command again ends it.
 		ValidArgsFunction: a.completeTargets(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			sources, target := args[:len(args)-1], args[len(args)-1]
-			target = into(target, len(sources) > 1)
 			return a.running("mv", func(client *control.Client) error {
 				moved := []control.Entry{}
-				err := forEach(a, "mv", sources, func(source string) error {
+				target, err := into(cmd.Context(), client, target, len(sources) > 1)
+				if err != nil {
+					return err
+				}
+				err = forEach(a, "mv", sources, func(source string) error {
 					e, err := client.Move(cmd.Context(), control.MoveRequest{Source: source, Target: target, Keep: keep})
 					if err == nil {
 						moved = append(moved, e)

@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -20,6 +21,19 @@ const pathHelp = `A PATH is ALIAS:NAME/NAME, such as home:docs/plan.txt, or CAPA
 node has; "cairn alias" makes more. Names that differ only in their Unicode normalisation are the same name; names
 that differ in case are not. "." and repeated slashes count for nothing; ".." is refused, since a directory may be
 in many others.`
+
+// checkTargets refuses places on the grid that are not UTF-8: requests to the node would name something else in their place.
+func checkTargets(args []string) error {
+	for _, arg := range args {
+		if control.OnGrid(arg) && !utf8.ValidString(arg) {
+			if strings.HasPrefix(arg, "cairn:") {
+				arg = "CAPABILITY/..."
+			}
+			return usagef("%q: the path is not UTF-8", arg)
+		}
+	}
+	return nil
+}
 
 // bare reports whether a text is a capability alone, and not a path.
 func bare(text string) bool {
@@ -103,12 +117,17 @@ func each(ctx context.Context, client *control.Client, request control.ListReque
 	})
 }
 
-// into returns the target for one of several things that go into a directory.
-func into(target string, several bool) string {
-	if several && !strings.HasSuffix(target, "/") && !strings.HasSuffix(target, ":") {
-		return target + "/"
+// into returns the target for each of several things, which all go into one directory. It has to be there before the first of
+// them: a directory that is moved to a name that nobody has takes the name, and the next one would end inside it.
+func into(ctx context.Context, client *control.Client, target string, several bool) (string, error) {
+	if !several || nameOf(target) == "" {
+		return target, nil
 	}
-	return target
+	if !strings.HasSuffix(target, "/") {
+		target += "/"
+	}
+	_, err := client.Lookup(ctx, control.LookupRequest{Target: target})
+	return target, err
 }
 
 // nameOf returns the last name of a target, empty for a root.
