@@ -13,6 +13,7 @@ import (
 	"cairn/node/control"
 	"cairn/share"
 	"cairn/share/capability"
+	"cairn/share/keys"
 )
 
 func (a api) History(ctx context.Context, target string) ([]control.Version, error) {
@@ -44,7 +45,7 @@ func (a api) history(ctx context.Context, n tree.Node) ([]control.Version, error
 	list := make([]control.Version, len(found))
 	for i, v := range found {
 		list[i] = control.Version{
-			Version: v.Head.Sequence, Written: v.Head.Written, Size: v.Size, Current: i == 0, Record: v.Head.Digest.String()[:8],
+			Version: v.Head.Sequence, Written: v.Head.Written, Size: v.Size, Current: i == 0, Record: tagOf(v.Head.Digest),
 		}
 	}
 	return list, nil
@@ -55,23 +56,23 @@ func (a api) Restore(ctx context.Context, request control.RestoreRequest) (contr
 	if err != nil {
 		return control.Version{}, p.explain(a.n, err)
 	}
-	v, err := a.restore(ctx, n, request.Version)
+	v, err := a.restore(ctx, n, request)
 	return v, p.explain(a.n, err)
 }
 
-func (a api) restore(ctx context.Context, n tree.Node, sequence uint64) (control.Version, error) {
+func (a api) restore(ctx context.Context, n tree.Node, request control.RestoreRequest) (control.Version, error) {
 	c := n.Entry.Capability
 	if _, mutable := c.Name(); !mutable {
 		return control.Version{}, errNoVersions
 	}
 	if n.Directory() {
-		return a.restoreDirectory(ctx, c, sequence)
+		return a.restoreDirectory(ctx, c, request)
 	}
 	key, ok := c.WriteKey()
 	if !ok {
 		return control.Version{}, fmt.Errorf("%w: the mutable file is open for reading only here; its write capability (cairn:mutable:…) would do", capability.ErrAuthority)
 	}
-	v, err := a.n.grid.RestoreVersion(ctx, key, sequence)
+	v, err := a.restoreFile(ctx, c, key, request)
 	if err != nil {
 		return control.Version{}, err
 	}
@@ -81,13 +82,36 @@ func (a api) restore(ctx context.Context, n tree.Node, sequence uint64) (control
 	return versionOf(v), err
 }
 
+func (a api) restoreFile(ctx context.Context, c capability.Capability, key keys.WriteKey, request control.RestoreRequest) (*mutable.Version, error) {
+	if request.Record == "" {
+		return a.n.grid.RestoreVersion(ctx, key, request.Version)
+	}
+	versions, err := a.n.grid.Files().History(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range versions {
+		if v.Head.Sequence == request.Version && tagOf(v.Head.Digest) == request.Record {
+			return a.n.grid.Files().RestoreHead(ctx, key, v.Head)
+		}
+	}
+	return nil, noVersion(request)
+}
+
+func noVersion(request control.RestoreRequest) error {
+	return fmt.Errorf("version %s: %w", control.VersionText(request.Version, request.Record), share.ErrNotFound)
+}
+
+// tagOf returns what tells a version from another one with its number.
+func tagOf(d share.Digest) string { return d.String()[:8] }
+
 func versionOf(v *mutable.Version) control.Version {
 	return control.Version{
-		Version: v.Head.Sequence, Written: v.Head.Written, Size: v.Size, Current: true, Record: v.Head.Digest.String()[:8],
+		Version: v.Head.Sequence, Written: v.Head.Written, Size: v.Size, Current: true, Record: tagOf(v.Head.Digest),
 	}
 }
 
-func (a api) restoreDirectory(ctx context.Context, c capability.Capability, sequence uint64) (control.Version, error) {
+func (a api) restoreDirectory(ctx context.Context, c capability.Capability, request control.RestoreRequest) (control.Version, error) {
 	if err := tree.Writable(c); err != nil {
 		return control.Version{}, err
 	}
@@ -95,14 +119,16 @@ func (a api) restoreDirectory(ctx context.Context, c capability.Capability, sequ
 	if err != nil {
 		return control.Version{}, err
 	}
-	at := slices.IndexFunc(versions, func(v dir.Version) bool { return v.Sequence == sequence })
+	at := slices.IndexFunc(versions, func(v dir.Version) bool {
+		return v.Sequence == request.Version && (request.Record == "" || tagOf(v.Digest) == request.Record)
+	})
 	if at < 0 {
-		return control.Version{}, fmt.Errorf("version %d: %w", sequence, share.ErrNotFound)
+		return control.Version{}, noVersion(request)
 	}
 	x, err := a.n.grid.Dirs().Restore(ctx, c, versions[at])
 	if err != nil {
 		return control.Version{}, err
 	}
 	v := x.Version()
-	return control.Version{Version: v.Sequence, Written: v.Written, Size: -1, Current: true, Record: v.Digest.String()[:8]}, nil
+	return control.Version{Version: v.Sequence, Written: v.Written, Size: -1, Current: true, Record: tagOf(v.Digest)}, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,7 +17,7 @@ func newHistoryCommand(a *app) *cobra.Command {
 		Short: "show the versions of a mutable file or a directory",
 		Long: help(`Shows the versions that the servers still have, the newest first: its number, when it was written, and its size (of
 a directory, of its list). Two versions with one number were written by writers who did not know of each other;
-nothing of either is lost.
+nothing of either is lost, and what follows the number, as in 4@70dcc5b7, tells them apart.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example:           "  cairn history home:notes.txt\n  cairn history home:",
@@ -32,7 +31,7 @@ nothing of either is lost.
 				}
 				return a.result(versions, func(w io.Writer) {
 					t := newTable(w, "VERSION", "WRITTEN", "SIZE", "")
-					for _, v := range versions {
+					for i, v := range versions {
 						size, mark := "-", ""
 						if v.Size >= 0 {
 							size = fmt.Sprint(v.Size)
@@ -40,13 +39,24 @@ nothing of either is lost.
 						if v.Current {
 							mark = "current"
 						}
-						t.row(strconv.FormatUint(v.Version, 10), v.Written.Local().Format("2006-01-02 15:04:05"), size, mark)
+						t.row(versionText(versions, i), v.Written.Local().Format("2006-01-02 15:04:05"), size, mark)
 					}
 					t.end()
 				})
 			})
 		},
 	}
+}
+
+// versionText returns what names a version of a list to restore it.
+func versionText(versions []control.Version, i int) string {
+	v := versions[i]
+	for j, other := range versions {
+		if j != i && other.Version == v.Version {
+			return control.VersionText(v.Version, v.Record)
+		}
+	}
+	return control.VersionText(v.Version, "")
 }
 
 // restoreOptions say what is restored.
@@ -72,14 +82,14 @@ replaced, and what is in FOLDER beside them stays. A folder whose name is a numb
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: a.completeTargets(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			version, err := strconv.ParseUint(args[1], 10, 63)
-			if err != nil && !strings.HasPrefix(args[1], "-") {
-				return a.restoreSnapshot(cmd.Context(), args[0], args[1], o.snapshot, o.keep)
-			}
-			if err != nil || version == 0 {
+			version, record, ok := control.ParseVersion(args[1])
+			switch {
+			case ok:
+				return a.restoreVersion(cmd.Context(), control.RestoreRequest{Target: args[0], Version: version, Record: record})
+			case args[1] == "0" || strings.HasPrefix(args[1], "-"):
 				return usagef("restore: %q is no version: want a number that \"cairn history\" shows", args[1])
 			}
-			return a.restoreVersion(cmd.Context(), args[0], version)
+			return a.restoreSnapshot(cmd.Context(), args[0], args[1], o.snapshot, o.keep)
 		},
 	}
 	cmd.Flags().StringVar(&o.snapshot, "snapshot", "latest", "the `NAME` of a snapshot or the beginning of it, such as 2026-11-21")
@@ -88,13 +98,13 @@ replaced, and what is in FOLDER beside them stays. A folder whose name is a numb
 }
 
 // restoreVersion makes a former version the newest.
-func (a *app) restoreVersion(ctx context.Context, target string, version uint64) error {
+func (a *app) restoreVersion(ctx context.Context, request control.RestoreRequest) error {
 	return a.running("restore", func(client *control.Client) error {
-		v, err := client.Restore(ctx, control.RestoreRequest{Target: target, Version: version})
+		v, err := client.Restore(ctx, request)
 		if err != nil {
 			return err
 		}
-		a.note("%s is as version %d was; it is version %d now", target, version, v.Version)
+		a.note("%s is as version %s was; it is version %d now", request.Target, control.VersionText(request.Version, request.Record), v.Version)
 		return a.result(v, func(io.Writer) {})
 	})
 }

@@ -3,6 +3,8 @@ package control
 import (
 	"context"
 	"io"
+	"strconv"
+	"strings"
 	"time"
 
 	"cairn/grid/dir"
@@ -138,10 +140,28 @@ type Version struct {
 	Record string `json:"record"`
 }
 
+// VersionText returns the number of a version as a person types it, with its record where the number alone does not say which.
+func VersionText(version uint64, record string) string {
+	text := strconv.FormatUint(version, 10)
+	if record != "" {
+		text += "@" + record
+	}
+	return text
+}
+
+// ParseVersion reads what VersionText returns. It reports whether the text is a version.
+func ParseVersion(text string) (version uint64, record string, ok bool) {
+	number, record, at := strings.Cut(text, "@")
+	version, err := strconv.ParseUint(number, 10, 63)
+	return version, record, err == nil && version > 0 && at == (record != "")
+}
+
 // A RestoreRequest makes a former version of a mutable file or a directory the newest.
 type RestoreRequest struct {
 	Target  string `json:"target"`
 	Version uint64 `json:"version"`
+	// Record is that of the version where two have the number; empty for the one that the newest version follows.
+	Record string `json:"record,omitempty"`
 }
 
 // An Alias is a short name of a capability.
