@@ -9,6 +9,7 @@ import (
 	"cairn/grid"
 	"cairn/node/control"
 	"cairn/share"
+	"cairn/share/capability"
 )
 
 func (a api) CheckTree(ctx context.Context, request control.TreeCheckRequest, progress func(control.Progress)) (control.TreeReport, error) {
@@ -36,8 +37,11 @@ func (a api) CheckTree(ctx context.Context, request control.TreeCheckRequest, pr
 		return report, p.explain(a.n, err)
 	}
 	report.Directories, report.Files, report.Bytes = counts.Directories, counts.Files, counts.Bytes
-	report.Objects, report.Literals = counts.Objects, counts.Literals
+	report.Objects, report.Literals = counts.Objects+len(problems), counts.Literals
 	for _, problem := range problems {
+		if counts.Objects == 0 && errors.Is(problem.Err, capability.ErrAuthority) {
+			return report, p.explain(a.n, problem.Err)
+		}
 		report.Unrecoverable++
 		unhealthy(&report, control.TreeItem{Path: p.path(problem.Path), ID: problem.ID, Problem: problem.Err.Error()})
 	}

@@ -164,11 +164,13 @@ func defaultDir() string {
 // client returns a client for the running node.
 func (a *app) client() (*control.Client, error) { return control.Dial(a.dir) }
 
-// result prints a result on standard output: as JSON where that was asked for, for people otherwise.
+// result prints a result on standard output: as JSON where that was asked for, for people otherwise. What could not be
+// written, as to a disk that is full, is an error.
 func (a *app) result(value any, human func(w io.Writer)) error {
 	if !a.json {
-		human(a.out)
-		return nil
+		out := &firstFailure{w: a.out}
+		human(out)
+		return out.err
 	}
 	encoder := json.NewEncoder(a.out)
 	encoder.SetEscapeHTML(false)

@@ -27,11 +27,10 @@ func newCheckCommand(a *app) *cobra.Command {
 		Short: "show how healthy a file is",
 		Long: help(`Asks the servers which shares of a file they hold. With --verify every share is downloaded and every byte of it
 checked; bad ones are named with the peer that holds them. With --repair missing and bad shares are made anew. A
-verify capability is enough for all of it, except for what can change. The status is 0 as long as the file can be
-recovered.
+verify capability is enough for all of it. The status is 0 as long as the file can be recovered.
 
 With -r everything below a directory is checked, each thing once however often it is linked, the directories
-themselves included; what is not healthy is listed.
+themselves included; what is not healthy is listed. That takes a read capability of the directory.
 
 `+pathHelp, statusNotFound, statusNotEnough),
 		Example:           "  cairn check --verify cairn:file-verify:bafy...\n  cairn check -r home:\n  cairn check -r --repair home:docs",
