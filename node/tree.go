@@ -76,7 +76,11 @@ func (a api) walk(ctx context.Context, p place, request control.ListRequest, eac
 		e := p.entry(v.Node, request.Capabilities)
 		e.Again = v.Again
 		if v.Err != nil {
-			e.Problem = v.Err.Error()
+			err := v.Err
+			if at, ok := errors.AsType[*tree.PathError](err); ok {
+				err = at.Err // the entry has the path
+			}
+			e.Problem = err.Error()
 		}
 		if err := each(e); err != nil {
 			return err

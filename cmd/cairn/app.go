@@ -28,6 +28,8 @@ type app struct {
 	quiet bool
 	// started is true once the command line has been understood; errors before that are wrong usage.
 	started bool
+	// unread counts the directories that could not be read.
+	unread int
 	// passphraseFile holds the passphrase of locked keys, passphrase is it once it was given.
 	passphraseFile, passphrase string
 }

@@ -65,9 +65,7 @@ func (a *app) usage(ctx context.Context, client *control.Client, target string, 
 	counted := map[string]bool{}
 	err := each(ctx, client, control.ListRequest{Target: target, Recursive: true}, func(l *listing, e control.Entry) error {
 		rest := l.relative(e)
-		if e.Problem != "" {
-			a.note("du: %s", e.Problem)
-		}
+		a.noteUnread("du", e)
 		if rest == "" || e.Directory() && !e.Again {
 			open[rest] = &usageSum{Path: l.show(e)}
 			order = append(order, open[rest])

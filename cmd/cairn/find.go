@@ -239,8 +239,8 @@ func (a *app) find(ctx context.Context, client *control.Client, o *findOptions, 
 			depth = 1 + strings.Count(rest, "/")
 		}
 		e.Path = l.show(e)
-		if e.Problem != "" {
-			a.note("find: %s", e.Problem)
+		if o.maxdepth < 0 || depth < o.maxdepth {
+			a.noteUnread("find", e)
 		}
 		if depth < o.mindepth || o.maxdepth >= 0 && depth > o.maxdepth {
 			return nil

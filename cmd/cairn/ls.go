@@ -116,9 +116,7 @@ func (a *app) list(ctx context.Context, client *control.Client, o *lsOptions, ta
 		if b := byPath[in]; b != nil {
 			b.entries = append(b.entries, e)
 		}
-		if e.Problem != "" {
-			a.note("ls: %s", e.Problem)
-		}
+		a.noteUnread("ls", e)
 		if o.recursive && e.Directory() && !e.Again {
 			byPath[rest] = &block{title: e.Path}
 			order = append(order, byPath[rest])

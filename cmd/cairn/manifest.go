@@ -28,9 +28,7 @@ the strongest capability that you have: whoever has the list then has it all. Wi
 				request := control.ListRequest{Target: args[0], Recursive: true, Capabilities: true}
 				return each(cmd.Context(), client, request, func(l *listing, e control.Entry) error {
 					e.Path = l.show(e)
-					if e.Problem != "" {
-						a.note("manifest: %s", e.Problem)
-					}
+					a.noteUnread("manifest", e)
 					return a.manifestLine(e, caps)
 				})
 			})

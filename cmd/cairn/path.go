@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"path"
 	"strings"
 	"time"
@@ -45,9 +47,21 @@ func (a *app) running(verb string, do func(*control.Client) error) error {
 	client, err := a.client()
 	if err == nil {
 		defer client.Close()
-		err = do(client)
+		if err = do(client); err == nil && a.unread > 0 {
+			err = errUnread
+		}
 	}
 	return about(err, "%s", verb)
+}
+
+var errUnread = errors.New("not everything could be read: what could not is named above")
+
+// noteUnread says of a directory of a listing that it could not be read, and makes the command fail in the end.
+func (a *app) noteUnread(verb string, e control.Entry) {
+	if e.Problem != "" {
+		a.unread++
+		fmt.Fprintf(a.err, "cairn: %s: %s: %s\n", verb, shownTarget(e.Path), e.Problem)
+	}
 }
 
 // lookup returns what a path or a capability leads to, with its capability.

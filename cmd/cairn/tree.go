@@ -58,9 +58,7 @@ func (a *app) tree(ctx context.Context, client *control.Client, o *treeOptions, 
 		if !o.all && hidden(rest) || o.dirs && !e.Directory() && rest != "" {
 			return nil
 		}
-		if e.Problem != "" {
-			a.note("tree: %s", e.Problem)
-		}
+		a.noteUnread("tree", e)
 		all = append(all, e)
 		b := &branch{entry: e}
 		byPath[rest] = b
