@@ -87,40 +87,45 @@ var liars = map[string]func(s *store, old []byte){
 // named are the lies that can be told from honest trouble: the log names the server.
 var named = map[string]bool{"forges a head": true, "sends bad shares": true, "claims a conflict with garbage": true}
 
-// TestLiars has three of ten servers lie: everything goes on, and who can be shown to lie is named.
+// TestLiars has three of ten servers lie: everything goes on, and who can be shown to lie is named, each time.
 func TestLiars(t *testing.T) {
 	for name, lie := range liars {
 		t.Run(name, func(t *testing.T) {
-			g := newGrid(10)
-			key := keys.NewWriteKey()
-			c := capability.Mutable(key)
-			var log bytes.Buffer
-			m := mutable.New(mutable.Env{Servers: g.servers, Owner: "alice", Logger: slog.New(slog.NewTextHandler(&log, nil))})
-			v := write(t, m, key, nil, "one")
-			history, err := g.stores[9].Store.History(t.Context(), v.Head.Name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, s := range g.stores[:3] {
-				lie(s, history[0])
-			}
-			for i := range 5 {
-				text := fmt.Sprint("version ", i)
-				v = write(t, m, key, v, text)
-				for _, reader := range []*mutable.Files{m, newFiles(t, g)} {
-					var got string
-					if v, got = read(t, reader, c); got != text || len(v.Forks) > 0 {
-						t.Fatalf("read %q, want %q, forks %v", got, text, v.Forks)
-					}
-				}
-			}
-			for _, s := range g.stores {
-				blamed := strings.Contains(log.String(), s.name)
-				if liar := s.after != nil; named[name] && blamed != liar {
-					t.Errorf("%s is blamed: %t", s.name, blamed)
-				}
-			}
+			synctest.Test(t, func(t *testing.T) { threeLie(t, lie, named[name]) })
 		})
+	}
+}
+
+func threeLie(t *testing.T, lie func(s *store, old []byte), named bool) {
+	g := newGrid(10)
+	key := keys.NewWriteKey()
+	c := capability.Mutable(key)
+	var log bytes.Buffer
+	m := mutable.New(mutable.Env{Servers: g.servers, Owner: "alice", Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	v := write(t, m, key, nil, "one")
+	history, err := g.stores[9].Store.History(t.Context(), v.Head.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range g.stores[:3] {
+		lie(s, history[0])
+	}
+	for i := range 5 {
+		log.Reset()
+		text := fmt.Sprint("version ", i)
+		v = write(t, m, key, v, text)
+		for _, reader := range []*mutable.Files{m, newFiles(t, g)} {
+			var got string
+			if v, got = read(t, reader, c); got != text || len(v.Forks) > 0 {
+				t.Fatalf("read %q, want %q, forks %v", got, text, v.Forks)
+			}
+		}
+		for _, s := range g.stores {
+			blamed := strings.Contains(log.String(), `server="`+s.name+" (")
+			if liar := s.after != nil; named && blamed != liar {
+				t.Errorf("%s: %s is blamed: %t", text, s.name, blamed)
+			}
+		}
 	}
 }
 

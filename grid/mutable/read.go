@@ -182,15 +182,13 @@ func (v *Version) load(ctx context.Context, s *survey, c candidate) error {
 	return r.Close()
 }
 
-// decode joins the shares that came with a head. The plaintext is not nil where it succeeds.
+// decode joins the shares that came with a head. The plaintext is not nil where it succeeds. Every share is checked, more than are
+// needed: they are here already, and whether a server that sends bad ones is named must not depend on who is looked at first.
 func (v *Version) decode(c candidate) ([]byte, error) {
 	var good []*encoding.Whole
 	seen := map[share.Number]bool{}
 	var causes []error
 	for _, w := range c.shares {
-		if seen[w.Number] {
-			continue
-		}
 		whole, err := encoding.ParseWhole(w.Index, w.Number, w.Data)
 		if err != nil {
 			v.m.env.Logger.Warn("a server sent a bad share", "server", w.server.String(), "name", c.head.Name.String(),
@@ -198,11 +196,13 @@ func (v *Version) decode(c candidate) ([]byte, error) {
 			causes = append(causes, &share.CorruptShareError{Server: w.server.ID, Index: w.Index, Number: w.Number, Segment: -1, Reason: err.Error()})
 			continue
 		}
-		seen[w.Number] = true
-		good = append(good, whole)
-		if len(good) == whole.Root.Needed {
-			return file.OpenSmall(good, v.key)
+		if !seen[w.Number] {
+			seen[w.Number] = true
+			good = append(good, whole)
 		}
 	}
-	return nil, &share.NotEnoughSharesError{Index: c.head.Root, Found: len(good), Causes: causes}
+	if len(good) == 0 || len(good) < good[0].Root.Needed {
+		return nil, &share.NotEnoughSharesError{Index: c.head.Root, Found: len(good), Causes: causes}
+	}
+	return file.OpenSmall(good[:good[0].Root.Needed], v.key)
 }
