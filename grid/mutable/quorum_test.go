@@ -46,36 +46,57 @@ func TestHungServersDelayLittle(t *testing.T) {
 	})
 }
 
-// TestHungServersAreCovered has the shares of silent servers go to others where the version would not be happy otherwise.
+// TestHungServersAreCovered has the shares of silent servers go to others where the version would not be happy otherwise, and only
+// there. Which servers are to get shares follows from the key: a grid where all is well tells.
 func TestHungServersAreCovered(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := newGrid(14)
-		key := keys.NewWriteKey()
-		for _, s := range g.stores[:6] {
+	for name, c := range map[string]struct{ with, without, want int }{ // how many hang that are to get a share and that are not
+		"too few are left": {with: 6, without: 0, want: 10},
+		"one is missing":   {with: 4, without: 2, want: 10},
+		"just happy":       {with: 3, without: 3, want: 7},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { someHang(t, c.with, c.without, c.want) })
+		})
+	}
+}
+
+func someHang(t *testing.T, with, without, want int) {
+	well, g := newGrid(14), newGrid(14)
+	key := keys.NewWriteKey()
+	v := write(t, newFiles(t, well), key, nil, "one")
+	up := &grid{down: map[int]bool{}}
+	for i, s := range g.stores {
+		hangs := &without
+		if len(well.stores[i].numbers(t, v.Head.Root)) > 0 {
+			hangs = &with
+		}
+		if *hangs--; *hangs >= 0 {
 			s.on(hang)
+		} else {
+			up.stores = append(up.stores, s)
 		}
-		start := time.Now()
-		v := write(t, newFiles(t, g), key, nil, "one")
-		if took := time.Since(start); took > 5*time.Second {
-			t.Errorf("took %s", took)
+	}
+	start := time.Now()
+	v = write(t, newFiles(t, g), key, nil, "one")
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("took %s", took)
+	}
+	numbers := map[share.Number]bool{}
+	for _, s := range up.stores {
+		held := s.numbers(t, v.Head.Root)
+		if len(held) == 0 && want == 10 {
+			t.Errorf("%s has no share", s.name)
 		}
-		numbers := map[share.Number]bool{}
-		for _, s := range g.stores[6:] {
-			held, err := s.Store.Fetch(t.Context(), []share.StorageIndex{v.Head.Root})
-			if err != nil || len(held[0]) == 0 {
-				t.Errorf("%s has no share, %v", s.name, err)
-			}
-			for _, w := range held[0] {
-				numbers[w.Number] = true
-			}
+		for _, number := range held {
+			numbers[number] = true
 		}
-		if len(numbers) < 7 {
-			t.Errorf("%d shares", len(numbers))
-		}
-		if _, got := read(t, newFiles(t, g.part(6, 14)), capability.Mutable(key)); got != "one" {
-			t.Errorf("read %q", got)
-		}
-	})
+	}
+	if len(numbers) != want {
+		t.Errorf("%d shares, want %d", len(numbers), want)
+	}
+	if _, got := read(t, newFiles(t, up), capability.Mutable(key)); got != "one" {
+		t.Errorf("read %q", got)
+	}
 }
 
 // TestBehind brings servers up to date that missed versions, that are new, and that have lost all.

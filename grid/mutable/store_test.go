@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"sync"
+	"testing"
 
 	"cairn/share"
 	"cairn/share/memory"
@@ -137,6 +138,20 @@ func (s *store) Open(ctx context.Context, index share.StorageIndex, number share
 		return nil, err
 	}
 	return s.Store.Open(ctx, index, number)
+}
+
+// numbers returns the shares of a small file that the store holds, whatever goes wrong with it otherwise.
+func (s *store) numbers(t *testing.T, index share.StorageIndex) []share.Number {
+	t.Helper()
+	held, err := s.Store.Fetch(t.Context(), []share.StorageIndex{index})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var numbers []share.Number
+	for _, w := range held[0] {
+		numbers = append(numbers, w.Number)
+	}
+	return numbers
 }
 
 // A grid is some stores as servers.
