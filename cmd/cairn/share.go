@@ -20,12 +20,13 @@ func newShareCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "share PATH|CAPABILITY",
 		Short: "hand a file or a directory to a person",
-		Long: help(`With --to it leaves a note in a member's inbox on the grid: the capability, a name and a message, sealed so that only that
-member reads it. The member finds it with "cairn shares", also when this node is off by then. Without --to it prints the capability
-as the last line, and on a terminal as a QR code, for you to hand over: whoever sees it has the right.
+		Long: help(`With --to it leaves a note in a member's inbox on the grid: the capability, a name and a message, sealed so that
+only that member reads it. The member finds it with "cairn shares", also when this node is off by then. Without --to
+it prints the capability as the last line, and on a terminal as a QR code, for you to hand over: whoever sees it has
+the right.
 
-The right is to read, and with --write to change as well. Of a directory it covers everything in it, now and later. --expires
-ends the offer: who accepted it by then keeps it. "cairn unshare" takes the right back.
+The right is to read, and with --write to change as well. Of a directory it covers everything in it, now and later.
+--expires ends the offer: who accepted it by then keeps it. "cairn unshare" takes the right back.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example:           "  cairn share home:holiday --to sister --message \"the pictures\"\n  cairn share --write home:plans --to bert --expires 7d\n  cairn share home:holiday/film.mp4",
@@ -102,8 +103,8 @@ func newSharesCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "shares",
 		Short: "what is shared with you, and what you share",
-		Long: help(`Shows what other members share with you and what you share. What is new can be accepted, which links it into your tree, or
-declined. What you accepted and is withdrawn stays in your tree, and shows nothing that was written since.`, statusNotEnough, statusRefused),
+		Long: help(`Shows what other members share with you and what you share. What is new can be accepted, which links it into your
+tree, or declined. What you accepted and is withdrawn stays in your tree, and shows nothing that was written since.`, statusNotEnough, statusRefused),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.running("shares", func(client *control.Client) error {
@@ -191,8 +192,8 @@ func newAcceptCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "accept ID [PATH]",
 		Short: "link what is shared with you into your tree",
-		Long: help(`Links what a member offers into your tree, at PATH, or else as home:shared/MEMBER/NAME, with a number behind it where that name is
-taken. ID is the start of what "cairn shares" shows. It prints the path.`, statusNotFound, statusNotEnough, statusRefused),
+		Long: help(`Links what a member offers into your tree, at PATH, or else as home:shared/MEMBER/NAME, with a number behind it
+where that name is taken. ID is the start of what "cairn shares" shows. It prints the path.`, statusNotFound, statusNotEnough, statusRefused),
 		Example: "  cairn shares accept 4k2fq7ab\n  cairn shares accept 4k2fq7ab home:pictures/from-sister",
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -236,12 +237,13 @@ func newUnshareCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "unshare PATH",
 		Short: "take back what you shared",
-		Long: help(`Takes back what was shared, from one member or from all. The note is withdrawn. A directory, with everything in it that can change,
-gets new keys: it is copied under them, without its files that never change, and the path leads to the copy. Those with whom it is
-still shared are handed the new keys. Whoever had the old ones sees nothing that is written from now on.
+		Long: help(`Takes back what was shared, from one member or from all. The note is withdrawn. A directory, with everything in it
+that can change, gets new keys: it is copied under them, without its files that never change, and the path leads to
+the copy. Those with whom it is still shared are handed the new keys. Whoever had the old ones sees nothing that is
+written from now on.
 
-What was read cannot be taken back: what it prints at the end says what remains. The history of a directory begins anew with
-its keys. A command that was interrupted leaves everything readable; run it again.
+What was read cannot be taken back: what it prints at the end says what remains. The history of a directory begins
+anew with its keys. A command that was interrupted leaves everything readable; run it again.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example:           "  cairn unshare home:holiday --to bert\n  cairn unshare home:plans",

@@ -22,8 +22,8 @@ func newSpillCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "spill",
 		Short: "a bucket for what the disk cannot take",
-		Long: help(`Puts a bucket of an S3-compatible server behind the node's disk. While the disk is fuller than its mark, shares go to the
-bucket; when there is room again they come back. Members find and read them here as before.`),
+		Long: help(`Puts a bucket of an S3-compatible server behind the node's disk. While the disk is fuller than its mark, shares go
+to the bucket; when there is room again they come back. Members find and read them here as before.`),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -44,10 +44,10 @@ func newSpillSetCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "set s3://BUCKET/PREFIX",
 		Short: "name the bucket",
-		Long: help(`Writes down which bucket is used, and keeps its keys in a file of the node's directory that only you can read. The secret
-key is read from a file, or from standard input ("--secret-file -"), or asked for; it is never on the command line. Without
---access-key the keys come from the environment, from the files of the AWS tools, or from the role of the machine. What is not named keeps
-its value. It holds from the node's next start on.`),
+		Long: help(`Writes down which bucket is used, and keeps its keys in a file of the node's directory that only you can read. The
+secret key is read from a file, or from standard input ("--secret-file -"), or asked for; it is never on the command
+line. Without --access-key the keys come from the environment, from the files of the AWS tools, or from the role of
+the machine. What is not named keeps its value. It holds from the node's next start on.`),
 		Example: `  cairn spill set s3://my-bucket/cairn --region eu-central-1 --access-key AKIA... --secret-file -
   cairn spill set s3://shares/node1 --endpoint http://127.0.0.1:9000 --path-style`,
 		Args: cobra.ExactArgs(1),
@@ -275,8 +275,8 @@ func newSpillDrainCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "drain",
 		Short: "bring shares back from the bucket now",
-		Long: help(`Brings shares back to the disk, as many as it has room for. Each is verified on the disk before it leaves the bucket. A running
-node does so by itself, once a minute and up to the low mark. It can be interrupted and run again.`, statusNotEnough),
+		Long: help(`Brings shares back to the disk, as many as it has room for. Each is verified on the disk before it leaves the
+bucket. A running node does so by itself, once a minute and up to the low mark. It can be interrupted and run again.`, statusNotEnough),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var size config.Size
@@ -310,8 +310,8 @@ func newSpillOffCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "off",
 		Short: "use no bucket any more",
-		Long: help(`Stops using the bucket from the node's next start on, and forgets its keys. It is refused while shares are in the bucket;
---abandon lists them and leaves them there, where nobody serves them.`, statusRefused),
+		Long: help(`Stops using the bucket from the node's next start on, and forgets its keys. It is refused while shares are in the
+bucket; --abandon lists them and leaves them there, where nobody serves them.`, statusRefused),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runSpillOff(a, cmd, abandon) },
 	}
