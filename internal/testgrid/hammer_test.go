@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,13 @@ const hammerFor = 3 * time.Second
 // counter is an entry that all writers change.
 const counter = "counter"
 
+const (
+	// turns is how many changes every writer gets to make beside the others, however slow the machine is.
+	turns = 3
+	// patience bounds the wait for that: a writer that starves waits for ever.
+	patience = time.Minute
+)
+
 // A writer changes a directory through its own node, and notes what it was told.
 type writer struct {
 	id    int
@@ -40,8 +48,9 @@ type writer struct {
 	// unsure are names of changes that failed: they may be there or not.
 	unsure  map[string]bool
 	done    int
-	counted int // of the shared counter: acknowledged
-	maybe   int // and failed
+	served  bool // had its turns
+	counted int  // of the shared counter: acknowledged
+	maybe   int  // and failed
 	slowest time.Duration
 }
 
@@ -51,12 +60,16 @@ func newWriter(t *testing.T, id int, node *testgrid.Node, root capability.Capabi
 	}
 }
 
-// run makes changes until the context ends.
-func (w *writer) run(ctx context.Context) {
-	for ctx.Err() == nil {
+// run makes changes until the context ends and every writer has had its turns.
+func (w *writer) run(ctx, patient context.Context, waiting *atomic.Int32) {
+	for ctx.Err() == nil || waiting.Load() > 0 && patient.Err() == nil {
 		begun := time.Now()
 		w.step(w.t.Context())
 		w.slowest = max(w.slowest, time.Since(begun))
+		if w.done >= turns && !w.served {
+			w.served = true
+			waiting.Add(-1)
+		}
 	}
 }
 
@@ -179,9 +192,13 @@ func (h *hammering) run(trouble func(context.Context, time.Duration)) {
 	}
 	ctx, cancel := context.WithTimeout(h.t.Context(), limit)
 	defer cancel()
+	patient, giveUp := context.WithTimeout(h.t.Context(), max(limit, patience))
+	defer giveUp()
+	var waiting atomic.Int32
+	waiting.Store(int32(len(h.writers)))
 	var all sync.WaitGroup
 	for _, w := range h.writers {
-		all.Go(func() { w.run(ctx) })
+		all.Go(func() { w.run(ctx, patient, &waiting) })
 	}
 	all.Go(func() { trouble(ctx, limit) })
 	all.Wait()
@@ -212,7 +229,7 @@ func (h *hammering) verify(reader *testgrid.Node) {
 			delete(there, name)
 		}
 		h.t.Logf("writer %d: %d changes acknowledged, %d failed, the slowest took %v", w.id, w.done, len(w.unsure)+w.maybe, w.slowest.Round(time.Millisecond))
-		if w.done < 3 {
+		if w.done < turns {
 			h.t.Errorf("writer %d had no turn beside the others", w.id)
 		}
 	}

@@ -122,6 +122,7 @@ func TestBackWithTheAccountAlone(t *testing.T) {
 	for _, d := range m.Member.Devices {
 		names = append(names, d.Name)
 	}
+	slices.Sort(names) // both were named in the same second
 	if !slices.Equal(names, []string{"laptop", "new laptop"}) {
 		t.Errorf("devices %v", names)
 	}
