@@ -24,7 +24,10 @@ func TestTwoHostsMeet(t *testing.T) {
 	events, cancel := a.Subscribe()
 	defer cancel()
 	b := open(t, func(c *p2p.Config) { c.Bootstrap, c.Self = a.Addresses(), nickname("Bob") })
-	eventually(t, 3*time.Second, "both sides up", func() bool { return responsive(a) == 1 && responsive(b) == 1 })
+	eventually(t, 3*time.Second, "both sides up", func() bool {
+		p, _ := b.Peer(a.ID()) // a hello that a began says that it is up, but not how far away
+		return responsive(a) == 1 && responsive(b) == 1 && p.Latency > 0
+	})
 
 	p, ok := b.Peer(a.ID())
 	if !ok || p.Nickname != "Ann" || !p.Storage || p.Space.Free != 1 || p.Path != p2p.Direct || p.Transport != "tcp" ||
