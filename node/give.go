@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"cairn/grid/dir"
 	"cairn/grid/tree"
 	"cairn/introducer"
 	"cairn/introducer/inbox"
@@ -80,6 +81,11 @@ func (a api) shareable(ctx context.Context, request control.ShareRequest) (recor
 		return record{}, refuse("the message has more than %d bytes, or is not UTF-8", inbox.MaxMessage)
 	case request.Valid < 0:
 		return record{}, refuse("the offer would have ended already")
+	}
+	if request.Name != "" {
+		if _, err := dir.CheckName(request.Name); err != nil {
+			return record{}, refuse("--name: nobody could accept it under that name: %v", err)
+		}
 	}
 	p, n, err := a.resolve(ctx, request.Target)
 	if err != nil {
