@@ -13,6 +13,7 @@ import (
 	"cairn/grid/file"
 	"cairn/grid/mutable"
 	"cairn/grid/tree"
+	"cairn/grid/turn"
 	"cairn/share"
 	"cairn/share/capability"
 	"cairn/share/encoding"
@@ -52,10 +53,12 @@ type Terms struct {
 // A Grid stores and reads files. It is safe for concurrent use.
 type Grid struct {
 	Config
-	files      *mutable.Files
-	dirs       *dir.Dirs
-	tree       *tree.Tree
-	turns      turns
+	files *mutable.Files
+	dirs  *dir.Dirs
+	tree  *tree.Tree
+	// turns lets uploads of the same bytes under the same key go one after the other: servers keep one session of each, and a
+	// second writer would take it from the first.
+	turns      turn.Turns[share.UploadID]
 	ctx        context.Context
 	cancel     context.CancelFunc
 	background sync.WaitGroup

@@ -98,7 +98,7 @@ func (p *put) run(ctx context.Context, r io.Reader) (PutResult, error) {
 	p.key = keys.NewReadKey()
 	if convergent {
 		p.key = p.g.Secret.Convergent(*p.o.Digest, p.o.Params.Needed, p.o.Params.Total, p.o.BlockSize)
-		end, err := p.g.turns.take(ctx, p.key.UploadID())
+		end, err := p.g.turns.Take(ctx, p.key.UploadID())
 		if err != nil {
 			return PutResult{}, fmt.Errorf("wait for another upload of the same file: %w", err)
 		}

@@ -2,7 +2,6 @@ package dir
 
 import (
 	"container/list"
-	"context"
 	"sync"
 
 	"cairn/grid/dir/page"
@@ -94,35 +93,4 @@ func (w *written) forget(name share.Name) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.last, name)
-}
-
-// turns lets the changes that this process makes to one directory go one after the other instead of colliding.
-type turns struct {
-	mu    sync.Mutex // guards what follows
-	taken map[share.Name]chan struct{}
-}
-
-// take waits until nobody else has the turn, and returns the function that ends it.
-func (t *turns) take(ctx context.Context, name share.Name) (end func(), err error) {
-	for {
-		t.mu.Lock()
-		other, taken := t.taken[name]
-		if !taken {
-			done := make(chan struct{})
-			t.taken[name] = done
-			t.mu.Unlock()
-			return func() {
-				t.mu.Lock()
-				delete(t.taken, name)
-				t.mu.Unlock()
-				close(done)
-			}, nil
-		}
-		t.mu.Unlock()
-		select {
-		case <-other:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"cairn/grid/dir/page"
 	"cairn/grid/mutable"
+	"cairn/grid/turn"
 	"cairn/share"
 	"cairn/share/capability"
 	"cairn/share/keys"
@@ -133,7 +134,7 @@ type Config struct {
 type Dirs struct {
 	Config
 	cache    *cache
-	turns    turns
+	turns    turn.Turns[share.Name] // so that the changes of this process to one directory do not collide
 	courtesy courtesy
 	last     written
 
@@ -147,7 +148,7 @@ func New(c Config) *Dirs {
 	}
 	return &Dirs{
 		Config: c, cache: newCache(cacheBytes), pageBytes: pageBytes,
-		turns: turns{taken: map[share.Name]chan struct{}{}}, courtesy: courtesy{manners: map[share.Name]*manners{}}, last: written{last: map[share.Name]*Directory{}},
+		courtesy: courtesy{manners: map[share.Name]*manners{}}, last: written{last: map[share.Name]*Directory{}},
 	}
 }
 

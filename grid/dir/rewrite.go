@@ -46,7 +46,7 @@ func (d *Dirs) Restore(ctx context.Context, c capability.Capability, v Version) 
 // where it can be read, which is what Restore tries first.
 func (d *Dirs) overwrite(ctx context.Context, c capability.Capability, old *Directory) (*Directory, error) {
 	name, _ := c.Name()
-	end, err := d.turns.take(ctx, name)
+	end, err := d.turns.Take(ctx, name)
 	if err != nil {
 		return nil, err
 	}

@@ -125,7 +125,7 @@ func (d *Dirs) Update(ctx context.Context, c capability.Capability, edit func(*E
 		return nil, ReadOnly(c)
 	}
 	name, _ := c.Name()
-	end, err := d.turns.take(ctx, name)
+	end, err := d.turns.Take(ctx, name)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,7 +88,7 @@ func (t *Tree) mkdir(ctx context.Context, in Node, names []string, first int) (N
 	}
 	_, err := t.dirs.Update(ctx, in.Entry.Capability, func(e *dir.Editor) error {
 		if _, err := e.Get(names[first]); !errors.Is(err, share.ErrNotFound) {
-			return anyOr(err, share.ErrExists)
+			return cmp.Or(err, share.ErrExists)
 		}
 		return e.Set(below[0])
 	})
@@ -331,14 +332,6 @@ func (t *Tree) carry(ctx context.Context, from, to Node, o MoveOptions) error {
 		return e.Remove(entry.Name)
 	})
 	return at(from.Path, err)
-}
-
-// anyOr returns the error, or the other one where there is none.
-func anyOr(err, other error) error {
-	if err == nil {
-		return other
-	}
-	return err
 }
 
 // each yields entries as the directories want them.

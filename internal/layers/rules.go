@@ -32,9 +32,10 @@ var Arrows = []Arrow{
 	{"introducer/inbox", []string{"introducer", "share", "share/capability", "share/keys"}, "boxes are data between two accounts; the grid that keeps them is not known here"},
 
 	{"grid", []string{"grid/...", "share/..."}, "grid and p2p never import each other: they meet only in share.Store"},
+	{"grid/turn", nil, "taking turns needs nothing of this module"},
 	{"grid/placement", []string{"share"}, "placement is pure: servers in, plan out"},
 
-	{"grid/dir", []string{"grid/dir/...", "grid/file", "grid/mutable", "share/..."}, "directories know mutable files and small immutable ones, nothing else of the grid"},
+	{"grid/dir", []string{"grid/dir/...", "grid/file", "grid/mutable", "grid/turn", "share/..."}, "directories know mutable files and small immutable ones, nothing else of the grid"},
 	{"grid/dir/page", []string{"share", "share/capability", "share/keys"}, "the format of directories is pure: no store and no network"},
 
 	{"node", []string{"node/...", "grid/...", "introducer/...", "p2p/...", "share/...", "internal/wholefile"}, "node composes everything below it and is composed only by cmd"},

@@ -93,7 +93,7 @@ type PutRequest struct {
 	Size      int64        // -1 when it is not known
 	Digest    *share.Digest
 	Checksum  *uint64 // XXH64 of the file; what arrives is compared with it, and with Digest only where it is nil
-	// Target is where the file shall be found, empty for nowhere. What has the name already is replaced; a mutable file
+	// Target is the path that the file gets, empty for none. What has the name already is replaced; a mutable file
 	// that it leads to gets the bytes as its next version.
 	Target string
 	// Name is the file's name where Target leads to a directory.
@@ -115,7 +115,7 @@ type PutResult struct {
 	Happiness int   `json:"happiness"`
 	Servers   int   `json:"servers"`
 	Resumed   int64 `json:"resumed"` // bytes that an earlier, interrupted upload had left
-	// Path is where the file is to be found, empty for nowhere.
+	// Path is the path that the file got, empty for none.
 	Path string `json:"path,omitempty"`
 	// Version counts the versions of a mutable file.
 	Version uint64 `json:"version,omitempty"`

@@ -1,11 +1,7 @@
 package control
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -82,32 +78,10 @@ func (c *Client) Events(ctx context.Context, request EventsRequest, each func(Ev
 		return err
 	}
 	defer response.Body.Close()
-	scanner := bufio.NewScanner(response.Body)
-	scanner.Buffer(make([]byte, 0, 4<<10), maxLine)
-	for scanner.Scan() {
-		var line event[Event]
-		if err := json.Unmarshal(scanner.Bytes(), &line); err != nil {
-			return fmt.Errorf("local API: %w", err)
-		}
-		switch {
-		case line.Error != nil:
-			return line.Error
-		case line.Result == nil:
-			return nil // all has been said
-		}
-		if err := each(*line.Result); err != nil {
-			return err
-		}
-	}
-	err = scanner.Err()
-	if err == nil {
-		err = io.ErrUnexpectedEOF
-	}
-	return c.explain(ctx, err)
+	return receiveAll(ctx, c, response.Body, each)
 }
 
-// events sends one line for each event. The last line is an error or says nothing, so that a client can tell the end of
-// the list from the end of the node.
+// events sends one line for each event, as it comes.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	request := EventsRequest{Follow: r.Header.Get(headerFollow) != ""}
 	if text := r.Header.Get(headerAfter); text != "" {
@@ -117,23 +91,5 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusOK)
-	flush := http.NewResponseController(w).Flush
-	if flush() != nil {
-		return // the client is gone
-	}
-	encoder := json.NewEncoder(w)
-	err := s.node.Events(r.Context(), request, func(e Event) error {
-		if err := encoder.Encode(event[Event]{Result: &e}); err != nil {
-			return err
-		}
-		return flush()
-	})
-	last := event[Event]{}
-	if err != nil {
-		last.Error = ErrorOf(caused(r.Context(), err))
-	}
-	encoder.Encode(last) // an error means that the client is gone
+	sendAll(w, r, 1, func(each func(Event) error) error { return s.node.Events(r.Context(), request, each) })
 }

@@ -1,12 +1,10 @@
 package control
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 )
 
@@ -26,28 +24,7 @@ func (c *Client) List(ctx context.Context, request ListRequest, each func(Entry)
 		return err
 	}
 	defer response.Body.Close()
-	scanner := bufio.NewScanner(response.Body)
-	scanner.Buffer(make([]byte, 0, 4<<10), maxLine)
-	for scanner.Scan() {
-		var line event[Entry]
-		if err := json.Unmarshal(scanner.Bytes(), &line); err != nil {
-			return fmt.Errorf("local API: %w", err)
-		}
-		switch {
-		case line.Error != nil:
-			return line.Error
-		case line.Result == nil:
-			return nil // all has been said
-		}
-		if err := each(*line.Result); err != nil {
-			return err
-		}
-	}
-	err = scanner.Err()
-	if err == nil {
-		err = io.ErrUnexpectedEOF
-	}
-	return c.explain(ctx, err)
+	return receiveAll(ctx, c, response.Body, each)
 }
 
 // Mkdir makes a directory.

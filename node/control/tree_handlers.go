@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/url"
 )
@@ -58,35 +57,13 @@ func carriedOut[Request, Answer any](do func(context.Context, Request, func(Prog
 // flushEvery is how many entries of a listing are sent at a time.
 const flushEvery = 256
 
-// list sends one line for each entry. The last line is an error or says nothing, so that a client can tell the end of the
-// list from the end of the node.
+// list sends one line for each entry.
 func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 	request, ok := read[ListRequest](w, r)
 	if !ok {
 		return
 	}
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusOK)
-	flush := http.NewResponseController(w).Flush
-	if flush() != nil {
-		return // the client is gone
-	}
-	encoder, sent := json.NewEncoder(w), 0
-	err := s.node.List(r.Context(), request, func(e Entry) error {
-		if err := encoder.Encode(event[Entry]{Result: &e}); err != nil {
-			return err
-		}
-		if sent++; sent%flushEvery == 0 {
-			return flush()
-		}
-		return nil
-	})
-	last := event[Entry]{}
-	if err != nil {
-		last.Error = ErrorOf(caused(r.Context(), err))
-	}
-	encoder.Encode(last) // an error means that the client is gone
+	sendAll(w, r, flushEvery, func(each func(Entry) error) error { return s.node.List(r.Context(), request, each) })
 }
 
 // escaped returns a text that a person chose as the value of a header.

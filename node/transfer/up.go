@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -336,7 +337,7 @@ func (u *up) storeOne(p pending) error {
 	defer f.Close()
 	watched := &watchedFile{Source: f}
 	c, err := u.Store.Put(u.ctx, watched, p.entry.Size)
-	if bad := cmpErr(watched.failed, f.Check()); bad != nil {
+	if bad := cmp.Or(watched.failed, f.Check()); bad != nil {
 		u.problem(localtree.Problem{Path: p.entry.Path, Err: reason(bad)})
 		u.settle(p.folder)
 		return nil
@@ -345,14 +346,6 @@ func (u *up) storeOne(p pending) error {
 		return err
 	}
 	return u.keep(p, c)
-}
-
-func cmpErr(errs ...error) error {
-	i := slices.IndexFunc(errs, func(err error) bool { return err != nil })
-	if i < 0 {
-		return nil
-	}
-	return errs[i]
 }
 
 // A watchedFile remembers that reading has failed, so that it is told apart from a failure of the grid.

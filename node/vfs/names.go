@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -229,7 +230,7 @@ func (f *FS) Mkdir(ctx context.Context, path string) error {
 	var made capability.Capability
 	err = f.seen.update(ctx, s.parent, func(e *dir.Editor) error {
 		if _, err := e.Get(s.at.name); !errors.Is(err, share.ErrNotFound) {
-			return cmpErr(err, share.ErrExists)
+			return cmp.Or(err, share.ErrExists)
 		}
 		if made.IsZero() {
 			if made, err = f.Dirs.Create(ctx, none); err != nil {
@@ -244,14 +245,6 @@ func (f *FS) Mkdir(ctx context.Context, path string) error {
 
 // none are no entries.
 func none(func(dir.Entry, error) bool) {}
-
-// cmpErr returns the first error, or the other where there is none.
-func cmpErr(err, other error) error {
-	if err != nil {
-		return err
-	}
-	return other
-}
 
 // Remove removes a file or an empty directory. Who has the file open goes on using it, until the last one closes it.
 func (f *FS) Remove(ctx context.Context, path string) error {

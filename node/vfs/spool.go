@@ -171,9 +171,6 @@ func (s *spool) dirty() int64 {
 	return s.used
 }
 
-// close is there for symmetry: the spool holds nothing open.
-func (s *spool) close() error { return nil }
-
 func parseOptional(text string) (capability.Capability, error) {
 	if text == "" {
 		return capability.Capability{}, nil

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -207,7 +208,7 @@ func (f *FS) putSmall(ctx context.Context, small []*storing) {
 	for _, s := range small {
 		s.data = make([]byte, s.size)
 		if n, err := s.n.readAt(ctx, s.data, 0); err != nil && !isEOF(err) || int64(n) < s.size {
-			s.err = cmpErr(s.unchanged(), cmpErr(err, io.ErrUnexpectedEOF))
+			s.err = cmp.Or(s.unchanged(), cmp.Or(err, io.ErrUnexpectedEOF))
 			continue
 		}
 		if s.err = s.unchanged(); s.err != nil {
@@ -260,7 +261,7 @@ func (f *FS) putOne(ctx context.Context, s *storing) {
 	} else {
 		s.c, s.err = f.Files.Put(ctx, r, s.size)
 	}
-	s.err = cmpErr(s.unchanged(), s.err)
+	s.err = cmp.Or(s.unchanged(), s.err)
 }
 
 // sequential reads an inode from one end to the other.

@@ -159,7 +159,7 @@ func (f *FS) Close(ctx context.Context) error {
 	f.cancel()
 	f.work.Wait()
 	f.blocks.close()
-	return errors.Join(err, f.spool.close())
+	return err
 }
 
 // poke lets the writer look for what to store.
