@@ -106,7 +106,10 @@ func (g *testGrid) checkFetch(t *testing.T, files []file.SmallFile, results []fi
 	}
 }
 
-func TestBatch(t *testing.T) {
+// TestBatch stores and reads many files in few exchanges. In virtual time: servers that get too little of the processor are hedged like slow ones.
+func TestBatch(t *testing.T) { synctest.Test(t, testBatch) }
+
+func testBatch(t *testing.T) {
 	g, stores := newBatchGrid(10)
 	files := smallFiles(1300)
 	results, err := file.UploadBatch(t.Context(), g.servers, files, batchOptions)
