@@ -57,7 +57,7 @@ func (h *Host) HandleStranger(name string, handler func(network.Stream)) {
 			return
 		}
 		s.SetDeadline(now.Add(h.cfg.StrangerFor))
-		handler(s)
+		handler(honestStream{s})
 		h.attention(id)
 	})
 }
@@ -106,7 +106,7 @@ func (h *Host) goTo(ctx context.Context, info peer.AddrInfo, relays []peer.ID, n
 		let()
 		return nil, Reason(err)
 	}
-	return &reachedStream{Stream: s, let: let}, nil
+	return &reachedStream{Stream: honestStream{s}, let: let}, nil
 }
 
 // A reachedStream lets go of the connection when it is closed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync/atomic"
 	"time"
 
@@ -82,6 +83,7 @@ type watchedStream struct {
 }
 
 func (h *Host) watched(s network.Stream) network.Stream {
+	s = honestStream{s}
 	active := h.members.activity(s.Conn().RemotePeer())
 	if active == nil {
 		return s
@@ -101,6 +103,19 @@ func (w *watchedStream) Write(p []byte) (int, error) {
 	n, err := w.Stream.Write(p)
 	if w.relayed != nil && n > 0 {
 		w.used()
+	}
+	return n, err
+}
+
+// An honestStream says that a stream has ended only where the peer has ended it. go-yamux answers a read that got bytes
+// with io.EOF as well when the connection is lost before they are acknowledged; the read after that one tells what
+// happened. A true end is told again by every read.
+type honestStream struct{ network.Stream }
+
+func (s honestStream) Read(p []byte) (int, error) {
+	n, err := s.Stream.Read(p)
+	if n > 0 && errors.Is(err, io.EOF) {
+		err = nil
 	}
 	return n, err
 }
