@@ -30,8 +30,11 @@ type bucket struct {
 	core    *minio.Core
 	name    string
 	prefix  string // empty, or ends in a slash
+	keys    *keys
 	meter   *meter
 	timeout time.Duration
+	stall   time.Duration
+	slowest int64
 }
 
 // Requests are repeated this often, with waits that double from the first to the last of these.
@@ -42,22 +45,37 @@ const (
 	longestAsked = time.Minute // the longest wait that a server's Retry-After is given
 )
 
+// No request waits for ever: one on which nothing moves for so long is given up and sent again, and one whose bytes move more slowly
+// than this ends with its time.
+const (
+	stallAfter = 30 * time.Second
+	slowest    = 32 << 10 // bytes a second
+)
+
+var errStalled = errors.New("nothing has moved for too long")
+
 func newBucket(c Config) (*bucket, error) {
 	host, secure, err := c.endpoint()
 	if err != nil {
 		return nil, err
 	}
-	transport, err := newTransport(c.CAFile)
-	if err != nil {
-		return nil, err
+	next := c.transport
+	if next == nil {
+		if next, err = newTransport(c.CAFile); err != nil {
+			return nil, err
+		}
 	}
-	m := &meter{next: transport, since: time.Now()}
+	m := &meter{next: next, since: time.Now()}
 	lookup := minio.BucketLookupAuto
-	if c.PathStyle {
+	switch {
+	case c.PathStyle:
 		lookup = minio.BucketLookupPath
+	case c.VirtualHost:
+		lookup = minio.BucketLookupDNS
 	}
+	keys := c.keys()
 	core, err := minio.NewCore(host, &minio.Options{
-		Creds: c.credentials(transport), Secure: secure, Transport: m, Region: cmp.Or(c.Region, defaultRegion), BucketLookup: lookup, MaxRetries: 1,
+		Creds: credentials.New(keys), Secure: secure, Transport: m, Region: cmp.Or(c.Region, defaultRegion), BucketLookup: lookup, MaxRetries: 1,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("endpoint: %w", err)
@@ -67,10 +85,14 @@ func newBucket(c Config) (*bucket, error) {
 	if prefix != "" {
 		prefix += "/"
 	}
-	return &bucket{core: core, name: c.Bucket, prefix: prefix, meter: m, timeout: cmp.Or(c.Timeout, defaultTimeout)}, nil
+	timeout := cmp.Or(c.Timeout, defaultTimeout)
+	return &bucket{
+		core: core, name: c.Bucket, prefix: prefix, keys: keys, meter: m, timeout: timeout, stall: min(timeout, cmp.Or(c.stall, stallAfter)),
+		slowest: cmp.Or(c.slowest, slowest),
+	}, nil
 }
 
-func newTransport(caFile string) (*http.Transport, error) {
+func newTransport(caFile string) (http.RoundTripper, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if caFile != "" {
 		pem, err := os.ReadFile(caFile)
@@ -90,57 +112,61 @@ func newTransport(caFile string) (*http.Transport, error) {
 		Proxy: http.ProxyFromEnvironment, TLSClientConfig: config,
 		DialContext:  (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
 		MaxIdleConns: 64, MaxIdleConnsPerHost: 32, MaxConnsPerHost: 64, IdleConnTimeout: time.Minute,
-		TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: time.Minute, ExpectContinueTimeout: 2 * time.Second,
+		WriteBufferSize: 64 << 10, ReadBufferSize: 64 << 10,
+		TLSHandshakeTimeout: 10 * time.Second, ExpectContinueTimeout: 2 * time.Second,
 		DisableCompression: true, ForceAttemptHTTP2: false,
 	}, nil
 }
 
-// credentials returns what was configured, or what is found in the usual places.
-func (c Config) credentials(transport http.RoundTripper) *credentials.Credentials {
-	if c.AccessKey != "" {
-		return credentials.NewStaticV4(c.AccessKey, string(c.SecretKey), string(c.SessionToken))
-	}
-	_ = transport
-	return credentials.NewChainCredentials([]credentials.Provider{
-		&credentials.EnvAWS{}, &credentials.FileAWSCredentials{}, &credentials.IAM{}, missing{},
-	})
-}
-
-// missing ends a chain of credentials, which would go on without any.
-type missing struct{}
-
-func (missing) Retrieve() (credentials.Value, error) { return credentials.Value{}, errNoCredentials }
-
-func (missing) RetrieveWithCredContext(*credentials.CredContext) (credentials.Value, error) {
-	return credentials.Value{}, errNoCredentials
-}
-
-func (missing) IsExpired() bool { return true }
-
-// do sends a request until it succeeds, fails for good, or the time is over.
-func (b *bucket) do(ctx context.Context, doing string, request func(ctx context.Context) error) error {
+// do sends a request with a body or an answer of so many bytes until it succeeds, fails for good, or the time is over.
+func (b *bucket) do(ctx context.Context, doing string, bytes int64, request func(ctx context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	limited, cancel := context.WithTimeout(ctx, b.timeout)
+	limited, cancel := context.WithTimeout(ctx, b.timeout+time.Duration(bytes)*time.Second/time.Duration(b.slowest))
 	defer cancel()
+	renewed := false
 	for i := 0; ; i++ {
-		hinted, h := withHint(limited)
-		err := request(hinted)
+		h, err := b.attempt(limited, request)
 		if err == nil {
 			return nil
 		}
 		explained := explain(ctx, doing, h, err)
+		if e, ok := errors.AsType[*Error](explained); ok && !renewed && b.keys.stale(e.Code) {
+			renewed = true
+			continue
+		}
 		if ctx.Err() != nil || i+1 >= attempts || !again(explained, h) {
 			return explained
 		}
+		wait := max(backoff(i), min(h.after, longestAsked))
+		if end, _ := limited.Deadline(); time.Until(end) < wait {
+			return explained
+		}
 		select {
-		case <-time.After(max(backoff(i), min(h.after, longestAsked))):
+		case <-time.After(wait):
 		case <-limited.Done():
 			return explained
 		}
 		b.meter.repeated.Add(1)
 	}
+}
+
+// attempt sends a request once. It is given up when nothing moves on it.
+func (b *bucket) attempt(ctx context.Context, request func(ctx context.Context) error) (*hint, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(b.stall, func() { cancel(errStalled) })
+	defer timer.Stop()
+	hinted, h := withHint(ctx, func() { timer.Reset(b.stall) })
+	err := b.keys.get(ctx)
+	if err == nil {
+		err = request(hinted)
+	}
+	if err != nil && context.Cause(ctx) == errStalled { //nolint:errorlint // it is this very cause
+		err = errStalled
+	}
+	return h, err
 }
 
 // again reports whether a request that failed so may succeed when it is sent once more.
@@ -185,9 +211,10 @@ type condition struct {
 // earlier attempt whose answer was lost.
 func (b *bucket) put(ctx context.Context, key string, data []byte, c condition) (tag string, err error) {
 	sum := sha(data)
-	err = b.do(ctx, "put "+key, func(ctx context.Context) error {
+	err = b.do(ctx, "put "+key, int64(len(data)), func(ctx context.Context) error {
 		var o minio.PutObjectOptions
 		o.ContentType = "application/octet-stream"
+		o.DisableContentSha256 = true // the sum of all is signed, and not one of each 64 KiB besides
 		if c.absent {
 			o.SetMatchETagExcept("*")
 		} else if c.tag != "" {
@@ -195,9 +222,17 @@ func (b *bucket) put(ctx context.Context, key string, data []byte, c condition) 
 		}
 		info, err := b.core.PutObject(ctx, b.name, b.prefix+key, bytes.NewReader(data), int64(len(data)), "", sum, o)
 		tag = info.ETag
-		return err
+		return told(tag, err)
 	})
 	return tag, err
+}
+
+// told returns an error for an answer without a tag: it is not one of S3, and nothing is known to be stored.
+func told(tag string, err error) error {
+	if err == nil && tag == "" {
+		return fmt.Errorf("%w: what was put has no tag", errNotS3)
+	}
+	return err
 }
 
 // get fills p from an offset of an object.
@@ -205,7 +240,7 @@ func (b *bucket) get(ctx context.Context, key string, p []byte, off int64) error
 	if len(p) == 0 {
 		return ctx.Err()
 	}
-	return b.do(ctx, "get "+key, func(ctx context.Context) error {
+	return b.do(ctx, "get "+key, int64(len(p)), func(ctx context.Context) error {
 		var o minio.GetObjectOptions
 		if err := o.SetRange(off, off+int64(len(p))-1); err != nil {
 			return err
@@ -225,7 +260,7 @@ func (b *bucket) get(ctx context.Context, key string, p []byte, off int64) error
 
 // getAll returns an object of at most so many bytes, and its tag.
 func (b *bucket) getAll(ctx context.Context, key string, limit int64) (data []byte, tag string, err error) {
-	err = b.do(ctx, "get "+key, func(ctx context.Context) error {
+	err = b.do(ctx, "get "+key, min(limit, partMin), func(ctx context.Context) error {
 		body, info, _, err := b.core.GetObject(ctx, b.name, b.prefix+key, minio.GetObjectOptions{})
 		if err != nil {
 			return err
@@ -246,7 +281,7 @@ func (b *bucket) getAll(ctx context.Context, key string, limit int64) (data []by
 
 // size returns how long an object is.
 func (b *bucket) size(ctx context.Context, key string) (size int64, err error) {
-	err = b.do(ctx, "look at "+key, func(ctx context.Context) error {
+	err = b.do(ctx, "look at "+key, 0, func(ctx context.Context) error {
 		info, err := b.core.StatObject(ctx, b.name, b.prefix+key, minio.StatObjectOptions{})
 		size = info.Size
 		return err
@@ -256,7 +291,7 @@ func (b *bucket) size(ctx context.Context, key string) (size int64, err error) {
 
 // remove deletes an object. That it is not there is success.
 func (b *bucket) remove(ctx context.Context, key string) error {
-	err := b.do(ctx, "delete "+key, func(ctx context.Context) error {
+	err := b.do(ctx, "delete "+key, 0, func(ctx context.Context) error {
 		return b.core.RemoveObject(ctx, b.name, b.prefix+key, minio.RemoveObjectOptions{})
 	})
 	if errors.Is(err, errNoKey) {
@@ -275,8 +310,8 @@ type object struct {
 func (b *bucket) list(ctx context.Context, prefix, after string, each func(object) error) error {
 	for {
 		var page []object
-		err := b.do(ctx, "list "+prefix, func(ctx context.Context) (err error) {
-			page, err = b.page(ctx, prefix, after)
+		err := b.do(ctx, "list "+prefix, 0, func(ctx context.Context) (err error) {
+			page, err = b.page(ctx, prefix, after, pageKeys)
 			return err
 		})
 		if err != nil {
@@ -296,25 +331,29 @@ func (b *bucket) list(ctx context.Context, prefix, after string, each func(objec
 
 const pageKeys = 1000
 
-// page returns the first objects after a key.
-func (b *bucket) page(ctx context.Context, prefix, after string) ([]object, error) {
+// page returns the first objects after a key, at most so many.
+func (b *bucket) page(ctx context.Context, prefix, after string, limit int) (page []object, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the listing behind the channel
-	o := minio.ListObjectsOptions{Prefix: b.prefix + prefix, Recursive: true, MaxKeys: pageKeys}
+	defer cancel()
+	o := minio.ListObjectsOptions{Prefix: b.prefix + prefix, Recursive: true, MaxKeys: limit}
 	if after != "" {
 		o.StartAfter = b.prefix + after
 	}
-	var page []object
-	for found := range b.core.Client.ListObjects(ctx, b.name, o) {
+	last := after
+	for found := range b.core.ListObjectsIter(ctx, b.name, o) {
 		if found.Err != nil {
 			return nil, found.Err
 		}
-		page = append(page, object{strings.TrimPrefix(found.Key, b.prefix), found.Size})
-		if len(page) == pageKeys {
-			break
+		key, ok := strings.CutPrefix(found.Key, b.prefix)
+		if !ok || !strings.HasPrefix(key, prefix) || key <= last || found.Size < 0 {
+			return nil, fmt.Errorf("%w: a listing that is out of order", errNotS3)
+		}
+		page, last = append(page, object{key, found.Size}), key
+		if len(page) == limit {
+			return page, nil
 		}
 	}
-	return page, nil
+	return page, ctx.Err() // the listing of a context that has ended just ends
 }
 
 // A part is one of an object that is uploaded in parts.
@@ -327,7 +366,7 @@ type part struct {
 
 // begin begins an upload in parts.
 func (b *bucket) begin(ctx context.Context, key string) (id string, err error) {
-	err = b.do(ctx, "begin "+key, func(ctx context.Context) error {
+	err = b.do(ctx, "begin "+key, 0, func(ctx context.Context) error {
 		id, err = b.core.NewMultipartUpload(ctx, b.name, b.prefix+key, minio.PutObjectOptions{ContentType: "application/octet-stream"})
 		return err
 	})
@@ -337,11 +376,11 @@ func (b *bucket) begin(ctx context.Context, key string) (id string, err error) {
 // putPart stores one part.
 func (b *bucket) putPart(ctx context.Context, key, id string, number int, data []byte) (part, error) {
 	sum, p := sha(data), part{Number: number, Size: int64(len(data))}
-	err := b.do(ctx, fmt.Sprintf("put part %d of %s", number, key), func(ctx context.Context) error {
+	err := b.do(ctx, fmt.Sprintf("put part %d of %s", number, key), int64(len(data)), func(ctx context.Context) error {
 		got, err := b.core.PutObjectPart(ctx, b.name, b.prefix+key, id, number, bytes.NewReader(data), int64(len(data)),
-			minio.PutObjectPartOptions{Sha256Hex: sum})
+			minio.PutObjectPartOptions{Sha256Hex: sum, DisableContentSha256: true})
 		p.Tag = got.ETag
-		return err
+		return told(p.Tag, err)
 	})
 	return p, err
 }
@@ -351,7 +390,7 @@ func (b *bucket) parts(ctx context.Context, key, id string) (map[int]part, error
 	found := map[int]part{}
 	for marker := 0; ; {
 		var page minio.ListObjectPartsResult
-		err := b.do(ctx, "list the parts of "+key, func(ctx context.Context) (err error) {
+		err := b.do(ctx, "list the parts of "+key, 0, func(ctx context.Context) (err error) {
 			page, err = b.core.ListObjectParts(ctx, b.name, b.prefix+key, id, marker, pageKeys)
 			return err
 		})
@@ -374,7 +413,7 @@ func (b *bucket) complete(ctx context.Context, key, id string, parts []part) err
 	for i, p := range parts {
 		all[i] = minio.CompletePart{PartNumber: p.Number, ETag: p.Tag}
 	}
-	err := b.do(ctx, "complete "+key, func(ctx context.Context) error {
+	err := b.do(ctx, "complete "+key, 0, func(ctx context.Context) error {
 		_, err := b.core.CompleteMultipartUpload(ctx, b.name, b.prefix+key, id, all, minio.PutObjectOptions{})
 		return err
 	})
@@ -388,7 +427,7 @@ func (b *bucket) complete(ctx context.Context, key, id string, parts []part) err
 
 // abort forgets an upload in parts. That there is none is success.
 func (b *bucket) abort(ctx context.Context, key, id string) error {
-	err := b.do(ctx, "abort "+key, func(ctx context.Context) error {
+	err := b.do(ctx, "abort "+key, 0, func(ctx context.Context) error {
 		return b.core.AbortMultipartUpload(ctx, b.name, b.prefix+key, id)
 	})
 	if errors.Is(err, errNoKey) {
@@ -399,17 +438,23 @@ func (b *bucket) abort(ctx context.Context, key, id string) error {
 
 // unfinished returns the keys and ids of all uploads in parts.
 func (b *bucket) unfinished(ctx context.Context) (uploads [][2]string, err error) {
-	err = b.do(ctx, "list unfinished uploads", func(ctx context.Context) error {
-		uploads = nil
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		for u := range b.core.ListIncompleteUploads(ctx, b.name, b.prefix+largePrefix, true) {
-			if u.Err != nil {
-				return u.Err
-			}
-			uploads = append(uploads, [2]string{strings.TrimPrefix(u.Key, b.prefix), u.UploadID})
+	for key, id := "", ""; ; {
+		var page minio.ListMultipartUploadsResult
+		err := b.do(ctx, "list unfinished uploads", 0, func(ctx context.Context) (err error) {
+			page, err = b.core.ListMultipartUploads(ctx, b.name, b.prefix+largePrefix, key, id, "", pageKeys)
+			return err
+		})
+		if err != nil {
+			return nil, err
 		}
-		return nil
-	})
-	return uploads, err
+		for _, u := range page.Uploads {
+			if k, ok := strings.CutPrefix(u.Key, b.prefix); ok {
+				uploads = append(uploads, [2]string{k, u.UploadID})
+			}
+		}
+		if !page.IsTruncated || page.NextKeyMarker == "" || page.NextKeyMarker == key && page.NextUploadIDMarker == id {
+			return uploads, nil
+		}
+		key, id = page.NextKeyMarker, page.NextUploadIDMarker
+	}
 }

@@ -31,8 +31,10 @@ func (s *Store) Collect(ctx context.Context, now time.Time) (CollectReport, erro
 	if err := s.writable(ctx); err != nil {
 		return CollectReport{}, err
 	}
-	s.collecting.Lock()
-	defer s.collecting.Unlock()
+	if err := s.collecting.lock(ctx); err != nil {
+		return CollectReport{}, err
+	}
+	defer s.collecting.unlock()
 	var report CollectReport
 	for _, step := range []func(context.Context, time.Time, *CollectReport) error{s.collectNames, s.collectFiles, s.collectPacks, s.collectObjects} {
 		if err := step(ctx, now, &report); err != nil {
@@ -48,7 +50,7 @@ func (s *Store) CollectDue(ctx context.Context) (CollectReport, error) {
 	if err := s.writable(ctx); err != nil {
 		return CollectReport{}, err
 	}
-	if err := s.lock.refresh(ctx); err != nil {
+	if err := s.refresh(ctx); err != nil {
 		return CollectReport{}, fmt.Errorf("collect: %w", err)
 	}
 	now := time.Now()
@@ -99,9 +101,11 @@ func (s *Store) collectNames(ctx context.Context, now time.Time, report *Collect
 }
 
 func (s *Store) collectName(ctx context.Context, of share.Name, now time.Time, report *CollectReport) error {
-	lock := &s.naming[of[0]]
-	lock.Lock()
-	defer lock.Unlock()
+	unlock, err := s.naming.lock(ctx, of)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	n, err := s.index.name(of)
 	if err != nil || len(n.Versions) == 0 {
 		return err
@@ -221,13 +225,17 @@ func (s *Store) rewrite(ctx context.Context, key string, report *CollectReport) 
 	if err != nil {
 		return err
 	}
-	data, moved := pack(items)
+	var b packBuilder
+	for _, it := range items {
+		b.add(it)
+	}
+	data := b.finish()
 	to := s.keys.next(packPrefix)
 	if _, err := s.bucket.put(ctx, to, data, condition{}); err != nil {
 		return err
 	}
 	report.Freed -= int64(len(data))
-	return s.index.update(func(c *change) error { return c.move(key, to, int64(len(data)), moved) }, nil)
+	return s.index.update(func(c *change) error { return c.move(key, to, int64(len(data)), b.members) }, nil)
 }
 
 // needed returns the shares of an object that are held, with the longest leases on them.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -45,9 +46,10 @@ type Config struct {
 	Bucket string
 	// Prefix stands before all keys, without slashes at its ends; empty for the whole bucket.
 	Prefix string
-	// PathStyle puts the bucket's name into the path instead of the host name. It is needed by most servers but Amazon's, and is
-	// taken for granted where the endpoint is a number or has a port.
-	PathStyle bool
+	// PathStyle puts the bucket's name into the path, VirtualHost before the host's name. Without either, Amazon's and Google's
+	// servers get it in the name and all others in the path.
+	PathStyle   bool
+	VirtualHost bool
 	// AccessKey, SecretKey and SessionToken are the credentials. Without them they come from the environment (AWS_ACCESS_KEY_ID and
 	// its relatives), from the shared files of the AWS tools, or from the role of the machine, in this order.
 	AccessKey    string
@@ -65,13 +67,18 @@ type Config struct {
 	Offer int64
 	// Grace is how long a share stays after its last lease has ended; 0 means DefaultGrace.
 	Grace time.Duration
-	// Timeout bounds one request with all its repetitions; 0 means two minutes.
+	// Timeout bounds one request with all its repetitions, beside the time that its bytes need on a slow line; 0 means two minutes.
 	Timeout time.Duration
 	// Logger receives warnings; nil discards them.
 	Logger *slog.Logger
 
 	pack int64 // 0 for packMax; tests store small shares as objects of their own
 	part int64 // 0 for partMin; tests fill one quickly
+	// What tests shorten or replace.
+	stall       time.Duration     // 0 for stallAfter
+	slowest     int64             // 0 for slowest
+	closeWithin time.Duration     // 0 for closeWithin
+	transport   http.RoundTripper // nil for one to the endpoint
 }
 
 const (
@@ -143,6 +150,8 @@ func (c Config) Check() error {
 		return errors.New("no folder for the index")
 	case (c.AccessKey == "") != (c.SecretKey == ""):
 		return errors.New("an access key and its secret key belong together: only one of them is set")
+	case c.PathStyle && c.VirtualHost:
+		return errors.New("the bucket's name goes either into the path or before the host's name: both are asked for")
 	case c.Offer < 0 || c.Grace < 0 || c.Timeout < 0:
 		return fmt.Errorf("%w: a negative setting", share.ErrDenied)
 	}

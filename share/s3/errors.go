@@ -136,6 +136,9 @@ func unknown(h *hint, err error) meaning {
 		system    *net.OpError
 	)
 	switch {
+	case errors.Is(err, errNoCredentials):
+		return meaning{share.ErrDenied, "there are no credentials: set an access key and a secret key, or the environment's (" +
+			strings.TrimPrefix(err.Error(), errNoCredentials.Error()+": ") + ")"}
 	case errors.As(err, &authority):
 		return meaning{share.ErrUnavailable, "the server's certificate is signed by an authority that this machine does not trust: name its file as the CA"}
 	case errors.As(err, &host):
@@ -156,12 +159,12 @@ func unknown(h *hint, err error) meaning {
 		return meaning{share.ErrUnavailable, fmt.Sprintf("the server is not available (status %d)", h.status)}
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return meaning{share.ErrUnavailable, "the connection broke off in the middle of an answer"}
-	case errors.Is(err, context.DeadlineExceeded):
-		return meaning{share.ErrUnavailable, "the server did not answer in time"}
+	case errors.As(err, &system) && system.Op != "dial", strings.Contains(err.Error(), "closed by foreign host"):
+		return meaning{share.ErrUnavailable, "the connection broke off before the answer"}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, errStalled):
+		return meaning{share.ErrUnavailable, "the server did not answer in time, or stopped in the middle of an answer"}
 	case errors.As(err, &system):
 		return meaning{share.ErrUnavailable, "the endpoint cannot be reached: " + system.Err.Error()}
-	case errors.Is(err, errNoCredentials):
-		return meaning{share.ErrDenied, "there are no credentials: set an access key and a secret key, or the environment's"}
 	}
 	return meaning{share.ErrUnavailable, err.Error()}
 }

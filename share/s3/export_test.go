@@ -1,6 +1,10 @@
 package s3
 
-import "context"
+import (
+	"context"
+	"net/http"
+	"time"
+)
 
 // WithPack returns settings with which only shares up to a size are packed.
 func (c Config) WithPack(limit int64) Config {
@@ -14,5 +18,17 @@ func (c Config) WithPart(size int64) Config {
 	return c
 }
 
+// WithLimits returns settings with which a request on which nothing moves is given up sooner, and one with all its repetitions too.
+func (c Config) WithLimits(stall, all time.Duration) Config {
+	c.stall, c.Timeout, c.closeWithin, c.slowest = stall, all, all, 1<<40
+	return c
+}
+
+// WithTransport returns settings with which requests go where a test wants.
+func (c Config) WithTransport(t http.RoundTripper) Config {
+	c.transport = t
+	return c
+}
+
 // Refresh refreshes the lock as the store does every minute.
-func (s *Store) Refresh(ctx context.Context) error { return s.lock.refresh(ctx) }
+func (s *Store) Refresh(ctx context.Context) error { return s.refresh(ctx) }

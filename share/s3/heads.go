@@ -118,9 +118,11 @@ func (s *Store) SetHead(ctx context.Context, u share.HeadUpdate) error {
 	if err != nil {
 		return err
 	}
-	lock := &s.naming[u.Name[0]]
-	lock.Lock()
-	defer lock.Unlock()
+	unlock, err := s.naming.lock(ctx, u.Name)
+	if err != nil {
+		return fmt.Errorf("head: %w", err)
+	}
+	defer unlock()
 	n, err := s.index.name(u.Name)
 	if err != nil {
 		return fmt.Errorf("head: %w", err)

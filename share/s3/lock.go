@@ -56,6 +56,7 @@ type lockText struct {
 // A lock is a prefix that is ours.
 type lock struct {
 	bucket *bucket
+	gate   gate // held while the lock is written
 	text   lockText
 	tag    string
 }
@@ -106,8 +107,8 @@ func (s *Store) writeMarker(ctx context.Context) error {
 
 // first returns some key below the prefix.
 func (s *Store) first(ctx context.Context) (key string, err error) {
-	err = s.bucket.do(ctx, "look into the prefix", func(ctx context.Context) error {
-		page, err := s.bucket.page(ctx, "", "")
+	err = s.bucket.do(ctx, "look into the prefix", 0, func(ctx context.Context) error {
+		page, err := s.bucket.page(ctx, "", "", 1)
 		if len(page) > 0 {
 			key = page[0].key
 		}
@@ -139,7 +140,7 @@ func (s *Store) acquire(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("index: %w", err)
 	}
-	l := &lock{bucket: s.bucket, text: lockText{Owner: owner, Process: randomText(8)}}
+	l := &lock{bucket: s.bucket, gate: newGate(), text: lockText{Owner: owner, Process: randomText(8)}}
 	data, tag, err := s.bucket.getAll(ctx, lockName, markerLimit)
 	c := condition{absent: true}
 	if err == nil {
@@ -155,6 +156,12 @@ func (s *Store) acquire(ctx context.Context) error {
 		return err
 	}
 	err = l.put(ctx, c)
+	if errors.Is(err, errTaken) {
+		// An attempt of ours may have arrived whose answer did not.
+		if ours, failed := l.ours(ctx); failed == nil && ours {
+			err = nil
+		}
+	}
 	switch {
 	case errors.Is(err, errTaken):
 		return fmt.Errorf("bucket %s: %w", s.config.URL(), &LockedError{Owner: "a node that started at the same moment", Refreshed: time.Now()})
@@ -216,6 +223,10 @@ func (l *lock) ours(ctx context.Context) (bool, error) {
 
 // refresh says that the node still has the prefix. It returns a *LockedError when another node has taken it.
 func (l *lock) refresh(ctx context.Context) error {
+	if err := l.gate.lock(ctx); err != nil {
+		return err
+	}
+	defer l.gate.unlock()
 	err := l.put(ctx, condition{tag: l.tag})
 	if !errors.Is(err, errTaken) && !errors.Is(err, errNoKey) {
 		return err
@@ -227,23 +238,27 @@ func (l *lock) refresh(ctx context.Context) error {
 	return &LockedError{Owner: "another process", Refreshed: time.Now()}
 }
 
-// refreshLock refreshes the lock until the store is closed, and stops all writing when another node has it.
+// refresh refreshes the lock, and stops all writing when another node has it.
+func (s *Store) refresh(ctx context.Context) error {
+	err := s.lock.refresh(ctx)
+	if _, lost := errors.AsType[*LockedError](err); lost {
+		s.refuseWrites(fmt.Errorf("%w: %w", share.ErrReadOnly, err))
+		s.log.Error("another node has taken over the bucket: nothing is written any more", "bucket", s.config.URL())
+	}
+	return err
+}
+
+// refreshLock refreshes the lock until the store is closed or has lost it.
 func (s *Store) refreshLock() {
 	ticker := time.NewTicker(refreshEvery)
 	defer ticker.Stop()
-	for {
+	for s.refused() == nil {
 		select {
 		case <-s.life.Done():
 			return
 		case <-ticker.C:
 		}
-		err := s.lock.refresh(s.life)
-		if _, lost := errors.AsType[*LockedError](err); lost {
-			s.refuseWrites(fmt.Errorf("%w: %w", share.ErrReadOnly, err))
-			s.log.Error("another node has taken over the bucket: nothing is written any more", "bucket", s.config.URL())
-			return
-		}
-		if err != nil && s.life.Err() == nil {
+		if err := s.refresh(s.life); err != nil && s.life.Err() == nil && s.refused() == nil {
 			s.log.Warn("the lock in the bucket could not be refreshed", "bucket", s.config.URL(), "error", err)
 		}
 	}

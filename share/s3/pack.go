@@ -1,10 +1,8 @@
 package s3
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"cairn/share"
 	"cairn/share/column"
@@ -96,17 +94,28 @@ type item struct {
 	lease  leaseRecord
 }
 
-// pack returns an object of the items, and its members in the same order.
-func pack(items []item) ([]byte, []member) {
-	var data bytes.Buffer
-	members := make([]member, len(items))
-	for i, it := range items {
-		members[i] = member{
-			Index: it.index, Number: it.number, Offset: int64(data.Len()), Size: int64(len(it.data)), Root: it.root,
-			Sum: checksum(it.data), Upload: it.upload, Lease: it.lease,
-		}
-		data.Write(it.data)
-	}
-	data.Write(directory(members))
-	return slices.Clip(data.Bytes()), members
+// A packBuilder makes an object of items. Its zero value is empty.
+type packBuilder struct {
+	data    []byte
+	members []member
+}
+
+func (b *packBuilder) add(it item) {
+	b.members = append(b.members, member{
+		Index: it.index, Number: it.number, Offset: int64(len(b.data)), Size: int64(len(it.data)), Root: it.root,
+		Sum: checksum(it.data), Upload: it.upload, Lease: it.lease,
+	})
+	b.data = append(b.data, it.data...)
+}
+
+// finish returns the object.
+func (b *packBuilder) finish() []byte {
+	b.data = append(b.data, directory(b.members)...)
+	return b.data
+}
+
+// rootIn returns the root of a member of an object.
+func (m member) rootIn(data []byte) []byte {
+	end := m.Offset + m.Size
+	return data[end-int64(m.Root) : end : end]
 }

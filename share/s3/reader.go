@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"sync/atomic"
 
 	"cairn/share"
@@ -24,7 +23,7 @@ func (s *Store) Open(ctx context.Context, index share.StorageIndex, n share.Numb
 	if !ok {
 		return nil, fmt.Errorf("share %d of %s: %w", n, index, share.ErrNotFound)
 	}
-	return &reader{store: s, index: index, held: held}, nil
+	return &reader{store: s, index: index, held: held, gate: newGate()}, nil
 }
 
 // wholeMax is the largest share in bytes that is fetched in one piece at the first read.
@@ -36,8 +35,8 @@ type reader struct {
 	held   shareRecord
 	closed atomic.Bool
 
-	mu    sync.Mutex
-	whole []byte // a small share, once it was read
+	gate  gate
+	whole []byte // a small share, once it was read; the gate guards it
 }
 
 func (r *reader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
@@ -67,8 +66,10 @@ func (r *reader) fill(ctx context.Context, p []byte, off int64) error {
 	if r.held.Size > wholeMax {
 		return r.store.read(ctx, r.index, r.held, p, off)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	if err := r.gate.lock(ctx); err != nil {
+		return err
+	}
+	defer r.gate.unlock()
 	if r.whole == nil {
 		whole, err := r.store.readWhole(ctx, r.index, r.held)
 		if err != nil {

@@ -33,7 +33,7 @@ type session struct {
 	key   sessionKey
 	dir   string
 
-	mu      sync.Mutex
+	gate    gate // guards what follows
 	gone    bool // committed or forgotten
 	writer  *writer
 	column  *column.Column
@@ -166,10 +166,12 @@ func (s *session) charge() error {
 }
 
 // progress says how far the upload is, unless it is gone.
-func (s *session) progress() (share.Progress, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return share.Progress{Number: s.key.number, Blocks: column.Resume(s.upload, s.bytes()).Blocks()}, !s.gone
+func (s *session) progress(ctx context.Context) (p share.Progress, ok bool, err error) {
+	if err := s.gate.lock(ctx); err != nil {
+		return p, false, err
+	}
+	defer s.gate.unlock()
+	return share.Progress{Number: s.key.number, Blocks: column.Resume(s.upload, s.bytes()).Blocks()}, !s.gone, nil
 }
 
 // wake takes into memory what the folder has. What cannot be right is forgotten.
@@ -269,6 +271,7 @@ func (s *session) reset(ctx context.Context) error {
 // discard forgets what the upload has, in the bucket and in its folder.
 func (s *session) discard(ctx context.Context) error {
 	if s.flying != nil {
+		s.flying.cancel()
 		<-s.flying.done
 	}
 	object, id := s.object, s.id
@@ -291,12 +294,13 @@ func (s *session) discard(ctx context.Context) error {
 
 // A flight is a part on its way to the bucket.
 type flight struct {
-	data []byte
-	rows int64 // how many bytes of digests belong to what is in parts with it
-	sum  uint32
-	done chan struct{}
-	part part
-	err  error
+	data   []byte
+	cancel context.CancelFunc
+	rows   int64 // how many bytes of digests belong to what is in parts with it
+	sum    uint32
+	done   chan struct{}
+	part   part
+	err    error
 }
 
 // send puts the tail on its way as a part, after the one before has arrived.
@@ -307,12 +311,14 @@ func (s *session) send(ctx context.Context) error {
 	if err := s.begin(ctx); err != nil {
 		return err
 	}
-	f := &flight{data: s.tail, rows: s.rows.size, sum: s.rows.sum, done: make(chan struct{})}
+	life, cancel := context.WithCancel(s.store.life)
+	f := &flight{data: s.tail, cancel: cancel, rows: s.rows.size, sum: s.rows.sum, done: make(chan struct{})}
 	s.flying, s.tail = f, make([]byte, 0, cap(s.tail))
 	object, id, number := s.object, s.id, len(s.parts)+1
 	s.store.running.Go(func() {
 		defer close(f.done)
-		f.part, f.err = s.store.bucket.putPart(s.store.life, object, id, number, f.data)
+		defer cancel()
+		f.part, f.err = s.store.bucket.putPart(life, object, id, number, f.data)
 	})
 	return nil
 }
@@ -376,13 +382,21 @@ func (s *session) writeState(rows int64, rowSum uint32, tail []byte) error {
 	}), 0o600)
 }
 
-// rest writes to the folder what is in memory, and keeps it there only.
+// rest writes to the folder what is in memory, and keeps it there only. A part that is on its way for longer than the context lasts
+// is kept with the rest.
 func (s *session) rest(ctx context.Context) error {
 	s.writer = nil
 	if s.resting != nil || s.gone {
 		return s.charge()
 	}
 	landed := s.land(ctx)
+	if f := s.flying; f != nil {
+		f.cancel()
+		<-f.done
+		if landed = s.land(context.WithoutCancel(ctx)); f.err != nil {
+			landed = nil // it was given up here
+		}
+	}
 	if s.bytes() == 0 {
 		return errors.Join(landed, s.charge())
 	}
@@ -460,7 +474,7 @@ func (x *sessions) get(u share.Upload) (*session, error) {
 	if len(x.all) >= maxSessions || owners >= maxOwnerSessions {
 		return nil, fmt.Errorf("%w: %d uploads are unfinished", share.ErrBusy, len(x.all))
 	}
-	made := &session{store: x.store, key: key, dir: filepath.Join(x.folder, key.folder()), upload: u, column: column.New(u), used: time.Now()}
+	made := &session{store: x.store, key: key, gate: newGate(), dir: filepath.Join(x.folder, key.folder()), upload: u, column: column.New(u), used: time.Now()}
 	x.all[key] = made
 	return made, nil
 }
@@ -516,15 +530,19 @@ func (x *sessions) forget(ctx context.Context, s *session) error {
 	return errors.Join(err, s.charge())
 }
 
-// rest lets all sessions rest.
-func (x *sessions) rest() error {
+// rest lets all sessions rest. What is on its way is waited for as long as the context lasts.
+func (x *sessions) rest(ctx context.Context) error {
 	var errs []error
 	for _, s := range x.every() {
-		s.mu.Lock()
-		if !s.gone {
-			errs = append(errs, s.rest(context.Background()))
+		// Who holds the gate asks the bucket, or notices soon that the store is closed.
+		if err := s.gate.lock(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("upload %s is still going on: %w", s.dir, err))
+			continue
 		}
-		s.mu.Unlock()
+		if !s.gone {
+			errs = append(errs, s.rest(ctx))
+		}
+		s.gate.unlock()
 	}
 	return errors.Join(errs...)
 }
@@ -533,11 +551,13 @@ func (x *sessions) rest() error {
 func (x *sessions) dropStale(ctx context.Context, now time.Time) error {
 	var errs []error
 	for _, s := range x.every() {
-		s.mu.Lock()
+		if !s.gate.try() {
+			continue // it is in use
+		}
 		if !s.gone && s.writer == nil && now.Sub(s.used) > staleSession {
 			errs = append(errs, x.forget(ctx, s))
 		}
-		s.mu.Unlock()
+		s.gate.unlock()
 	}
 	return errors.Join(errs...)
 }
@@ -565,7 +585,7 @@ func (x *sessions) load(ctx context.Context) error {
 		}
 		known[[2]string{r.Object, r.Upload}] = true
 		key := sessionKey{r.Lease.Owner, r.ID, r.Number}
-		s := &session{store: x.store, key: key, dir: dir, upload: r.upload(), used: time.Unix(r.Used, 0), resting: &r}
+		s := &session{store: x.store, key: key, gate: newGate(), dir: dir, upload: r.upload(), used: time.Unix(r.Used, 0), resting: &r}
 		s.column = column.Resume(s.upload, s.bytes())
 		x.all[key] = s
 		if err := s.charge(); err != nil {

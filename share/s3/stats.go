@@ -111,16 +111,25 @@ type hintKey struct{}
 
 // A hint is what the transport learnt of an answer that the client's error does not tell.
 type hint struct {
+	moved  func() // called when bytes have moved
 	status int
 	after  time.Duration // what Retry-After asked for
 	kind   string        // the content type of the answer
-	server string
 }
 
 // RoundTrip sends a request and counts it.
 func (m *meter) RoundTrip(r *http.Request) (*http.Response, error) {
 	kind := kindOf(r)
 	m.count(kind, func(c *Count) { c.Requests++; c.Sent += max(0, r.ContentLength) })
+	h, _ := r.Context().Value(hintKey{}).(*hint)
+	if h == nil {
+		h = &hint{moved: func() {}}
+	}
+	if r.Body != nil && r.Body != http.NoBody {
+		watched := *r
+		watched.Body = &countedBody{ReadCloser: r.Body, add: func(int) { h.moved() }}
+		r = &watched
+	}
 	answer, err := m.next.RoundTrip(r)
 	if err != nil || answer.StatusCode >= http.StatusBadRequest {
 		m.count(kind, func(c *Count) { c.Failed++ })
@@ -128,16 +137,16 @@ func (m *meter) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return answer, err
 	}
+	h.moved()
 	if date, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
 		m.clock.Store(date.Unix())
 	}
-	if h, ok := r.Context().Value(hintKey{}).(*hint); ok {
-		*h = hint{
-			status: answer.StatusCode, after: retryAfter(answer.Header.Get("Retry-After"), time.Now()),
-			kind: answer.Header.Get("Content-Type"), server: answer.Header.Get("Server"),
-		}
-	}
-	answer.Body = &countedBody{ReadCloser: answer.Body, add: func(n int) { m.count(kind, func(c *Count) { c.Received += int64(n) }) }}
+	h.status, h.kind = answer.StatusCode, answer.Header.Get("Content-Type")
+	h.after = retryAfter(answer.Header.Get("Retry-After"), time.Now())
+	answer.Body = &countedBody{ReadCloser: answer.Body, add: func(n int) {
+		h.moved()
+		m.count(kind, func(c *Count) { c.Received += int64(n) })
+	}}
 	return answer, nil
 }
 
@@ -167,7 +176,7 @@ func (b *countedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func withHint(ctx context.Context) (context.Context, *hint) {
-	h := &hint{}
+func withHint(ctx context.Context, moved func()) (context.Context, *hint) {
+	h := &hint{moved: moved}
 	return context.WithValue(ctx, hintKey{}, h), h
 }

@@ -39,8 +39,8 @@ type Store struct {
 	life    context.Context //nolint:containedctx // ends when the store is closed, which ends the requests of its own goroutines
 	running sync.WaitGroup
 
-	naming     [256]sync.Mutex // by first byte of the name: held while a head changes
-	collecting sync.Mutex
+	naming     nameGates // held while a head changes
+	collecting gate
 }
 
 var (
@@ -65,11 +65,12 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	c.pack, c.part, c.Grace = cmp.Or(c.pack, packMax), cmp.Or(c.part, partMin), cmp.Or(c.Grace, DefaultGrace)
+	c.closeWithin = cmp.Or(c.closeWithin, closeWithin)
 	b, err := newBucket(c)
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", c.URL(), err)
 	}
-	s := &Store{config: c, bucket: b, log: c.Logger}
+	s := &Store{config: c, bucket: b, log: c.Logger, collecting: newGate()}
 	s.life, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := s.open(ctx); err != nil {
 		s.stop()
@@ -105,9 +106,7 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.sessions.load(ctx); err != nil {
 		return fmt.Errorf("unfinished uploads: %w", err)
 	}
-	for range packers {
-		s.running.Go(s.packer.run)
-	}
+	s.running.Go(s.packer.run)
 	s.running.Go(s.refreshLock)
 	return nil
 }
@@ -140,20 +139,36 @@ func (s *Store) writable(ctx context.Context) error {
 	return s.refused()
 }
 
-// Close keeps unfinished uploads for later, waits for what is being committed, and closes the store. The lock stays this
+// closeWithin is how long Close waits for what is on its way to the bucket.
+const closeWithin = 5 * time.Second
+
+// Close keeps unfinished uploads for later, waits some seconds for what is being committed, and closes the store. The lock stays this
 // node's: it can open the prefix again, and no other.
 func (s *Store) Close() error {
 	if s.ended.Swap(true) {
 		return nil
 	}
 	var err error
-	if s.refused() == nil {
-		err = s.sessions.rest()
+	writable := s.refused() == nil
+	if writable {
+		err = s.restSessions()
 	}
 	s.packer.end()
+	late := time.AfterFunc(s.config.closeWithin, s.packer.cancel)
 	s.stop()
+	if writable && errors.Is(err, context.DeadlineExceeded) {
+		err = s.restSessions() // what held them up has ended
+	}
 	s.running.Wait()
+	late.Stop()
+	s.packer.cancel()
 	return errors.Join(err, s.release())
+}
+
+func (s *Store) restSessions() error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.config.closeWithin)
+	defer cancel()
+	return s.sessions.rest(ctx)
 }
 
 func (s *Store) release() error {
@@ -262,7 +277,10 @@ func (s *Store) Uploads(ctx context.Context, owner string, id share.UploadID) ([
 		return nil, fmt.Errorf("uploads: %w", err)
 	}
 	for _, open := range s.sessions.of(owner, id) {
-		p, ok := open.progress()
+		p, ok, err := open.progress(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("uploads: %w", err)
+		}
 		if !ok {
 			continue
 		}

@@ -32,8 +32,10 @@ func (s *Store) Create(ctx context.Context, u share.Upload) (share.Writer, error
 	if err != nil {
 		return nil, err
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
+	if err := x.gate.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer x.gate.unlock()
 	if x.gone { // committed between the two locks
 		return nil, fmt.Errorf("upload: %w: it has just ended", share.ErrBusy)
 	}
@@ -80,13 +82,15 @@ func (w *writer) lock(ctx context.Context) (*session, error) {
 	if s == nil {
 		return nil, fmt.Errorf("upload: %w", share.ErrClosed)
 	}
-	s.mu.Lock()
+	if err := s.gate.lock(ctx); err != nil {
+		return nil, err
+	}
 	err := s.store.writable(ctx)
 	if err == nil && (s.gone || s.writer != w) {
 		err = fmt.Errorf("upload: %w: another writer of the same upload has taken over", share.ErrBusy)
 	}
 	if err != nil {
-		s.mu.Unlock()
+		s.gate.unlock()
 		return nil, err
 	}
 	return s, nil
@@ -98,7 +102,7 @@ func (w *writer) Have(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer s.mu.Unlock()
+	defer s.gate.unlock()
 	if err := s.wake(ctx); err != nil {
 		return 0, fmt.Errorf("resume: %w", err)
 	}
@@ -112,7 +116,7 @@ func (w *writer) Append(ctx context.Context, digests []share.Digest, block []byt
 	if err != nil {
 		return err
 	}
-	defer s.mu.Unlock()
+	defer s.gate.unlock()
 	if !w.resumed {
 		if err := s.reset(ctx); err != nil {
 			return fmt.Errorf("upload: %w", err)
@@ -141,7 +145,7 @@ func (w *writer) Commit(ctx context.Context, root []byte) error {
 	if err != nil {
 		return err
 	}
-	defer s.mu.Unlock()
+	defer s.gate.unlock()
 	if !w.resumed {
 		if err := s.wake(ctx); err != nil {
 			return fmt.Errorf("commit: %w", err)
@@ -187,16 +191,20 @@ func (w *writer) Close() error {
 		return nil
 	}
 	w.session = nil
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), s.store.config.closeWithin)
+	defer cancel()
+	if err := s.gate.lock(ctx); err != nil {
+		return fmt.Errorf("close upload: %w", err)
+	}
+	defer s.gate.unlock()
 	if s.gone || s.writer != w || s.store.ended.Load() {
 		return nil
 	}
 	s.release()
 	if s.bytes() == 0 {
-		return s.store.sessions.forget(context.Background(), s)
+		return s.store.sessions.forget(ctx, s)
 	}
-	if err := s.rest(context.Background()); err != nil {
+	if err := s.rest(ctx); err != nil {
 		return fmt.Errorf("close upload: %w", err)
 	}
 	return nil
