@@ -47,11 +47,11 @@ func (c company) alone() string {
 	case c.storing > 0:
 		return ""
 	case c.denying > 0 && c.away > 0:
-		return fmt.Sprintf("%d other nodes do not admit this one, and %d do not answer", c.denying, c.away)
+		return fmt.Sprintf("other nodes do not admit this one (%d) or do not answer (%d)", c.denying, c.away)
 	case c.denying > 0:
-		return fmt.Sprintf("%d other nodes do not admit this one, and there are no others", c.denying)
+		return fmt.Sprintf("no other node admits this one (asked: %d)", c.denying)
 	case c.away > 0:
-		return fmt.Sprintf("%d other nodes are known, and none answers that stores", c.away)
+		return fmt.Sprintf("no other node that stores answers (known: %d)", c.away)
 	}
 	return "no other node of the grid stores yet"
 }

@@ -38,6 +38,9 @@ hand it over as you would a key. Afterwards it is worth nothing, and tells nobod
 		Example: "  cairn invite --name sister\n  cairn invite --name school --uses 20 --quota 5GB --expires 2d",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("name") && o.request.Nickname == "" {
+				return usagef("--name: the nickname is empty; without --name the friend chooses")
+			}
 			return runInvite(cmd.Context(), a, o)
 		},
 	}
