@@ -17,6 +17,7 @@ import (
 	"cairn/node/control"
 	"cairn/node/localtree"
 	"cairn/node/transfer"
+	"cairn/share"
 	"cairn/share/capability"
 )
 
@@ -143,8 +144,8 @@ func (a *app) backup(ctx context.Context, client *control.Client, tree *localtre
 	if err != nil {
 		return err
 	}
-	r.Counts, r.Snapshot, r.Capability = result.Counts, backup.Name(began), result.Root.Text()
-	if err := a.keep(ctx, client, r, began); err != nil {
+	r.Counts, r.Capability = result.Counts, result.Root.Text()
+	if r.Snapshot, err = a.keep(ctx, client, r, began); err != nil {
 		return err
 	}
 	if err := m.Sweep(); err != nil {
@@ -158,16 +159,22 @@ func (a *app) backup(ctx context.Context, client *control.Client, tree *localtre
 	return errors.Join(failed, err)
 }
 
-// keep gives a snapshot its names.
-func (a *app) keep(ctx context.Context, client *control.Client, r treeResult, began time.Time) error {
-	item := control.Item{Name: r.Snapshot, Capability: r.Capability}
+// keep gives a snapshot its names, and returns the one that is its date. One that began in the same second, as on another
+// device, keeps its name.
+func (a *app) keep(ctx context.Context, client *control.Client, r treeResult, began time.Time) (string, error) {
+	earlier, err := snapshots(ctx, client, r.Target)
+	if err != nil && !errors.Is(err, share.ErrNotFound) {
+		return "", err
+	}
+	item := control.Item{Name: backup.Free(earlier, began), Capability: r.Capability}
 	item.Modified = began
+	name := item.Name
 	if _, err := client.Fill(ctx, control.FillRequest{Target: below(r.Target, backup.Archives), Items: []control.Item{item}}); err != nil {
-		return err
+		return "", err
 	}
 	item.Name = backup.Latest
-	_, err := client.Fill(ctx, control.FillRequest{Target: r.Target, Items: []control.Item{item}})
-	return err
+	_, err = client.Fill(ctx, control.FillRequest{Target: r.Target, Items: []control.Item{item}})
+	return name, err
 }
 
 // unread is a memory that is written and not read.
@@ -274,7 +281,8 @@ func runPrune(ctx context.Context, a *app, o *pruneOptions, target string) error
 			p := pruned{Snapshot: all[i], Reasons: append([]string{}, reasons...), Removed: len(reasons) == 0}
 			if p.Removed && !o.dryRun {
 				name := below(below(target, backup.Archives), p.Name)
-				if _, err := client.Remove(ctx, control.RemoveRequest{Target: name, Recursive: true}); err != nil {
+				_, err := client.Remove(ctx, control.RemoveRequest{Target: name, Recursive: true})
+				if err != nil && !errors.Is(err, share.ErrNotFound) { // another prune may have been faster
 					return err
 				}
 			}

@@ -61,8 +61,7 @@ func (a *app) copyTreeUp(ctx context.Context, o *cpOptions, source, target strin
 // copyTarget returns the directory that a copy of a folder becomes.
 func copyTarget(ctx context.Context, client *control.Client, source, target string) (string, error) {
 	e, err := client.Lookup(ctx, control.LookupRequest{Target: target})
-	var failed *control.Error
-	if errors.As(err, &failed) && failed.Code == control.CodeNotFound {
+	if errors.Is(err, share.ErrNotFound) {
 		return target, nil // home: too, before anything was put into it
 	}
 	if err != nil {

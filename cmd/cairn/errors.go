@@ -169,14 +169,14 @@ func (a *app) report(err error) {
 		err = errors.New("interrupted")
 	}
 	if !a.json {
-		fmt.Fprintf(a.err, "cairn: %v\n", err)
+		fmt.Fprintf(a.err, "cairn: %s\n", visibleLines(err.Error()))
 		if e, ok := errors.AsType[*control.Error](err); ok {
 			for _, cause := range e.Causes {
-				fmt.Fprintf(a.err, "  %s\n", cause)
+				fmt.Fprintf(a.err, "  %s\n", visible(cause))
 			}
 		}
 		if hint != "" {
-			fmt.Fprintf(a.err, "next: %s\n", hint)
+			fmt.Fprintf(a.err, "next: %s\n", visibleLines(hint))
 		}
 		return
 	}

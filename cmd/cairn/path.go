@@ -60,7 +60,7 @@ var errUnread = errors.New("not everything could be read: what could not is name
 func (a *app) noteUnread(verb string, e control.Entry) {
 	if e.Problem != "" {
 		a.unread++
-		fmt.Fprintf(a.err, "cairn: %s: %s: %s\n", verb, shownTarget(e.Path), e.Problem)
+		fmt.Fprintf(a.err, "cairn: %s: %s: %s\n", verb, visible(shownTarget(e.Path)), visible(e.Problem))
 	}
 }
 

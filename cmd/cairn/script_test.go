@@ -40,6 +40,7 @@ type testGrid struct {
 	*localgrid.Grid
 	address string
 	dirs    []string
+	nodes   []*localgrid.Process
 }
 
 // startGrid founds a grid with n nodes and waits until all know each other.
@@ -63,7 +64,7 @@ func startGrid(t *testing.T, n int) *testGrid {
 		} else {
 			g.must(t, "join", g.address, "--dir", dir)
 		}
-		g.up(t, dir)
+		g.nodes = append(g.nodes, g.up(t, dir))
 		if i == 0 {
 			var shown control.Grid
 			if err := json.Unmarshal(g.must(t, "grid", "show", "--json", "--dir", dir), &shown); err != nil {

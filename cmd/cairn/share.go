@@ -3,9 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -173,19 +170,6 @@ func stateOf(s control.Share) string {
 }
 
 func dayOf(s control.Share) string { return s.Sent.Local().Format("2006-01-02") }
-
-// visible returns a text that another person chose with everything escaped that does not print, or that changes how the rest shows.
-func visible(text string) string {
-	var b strings.Builder
-	for _, r := range text {
-		if unicode.IsPrint(r) {
-			b.WriteRune(r)
-		} else {
-			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
-		}
-	}
-	return b.String()
-}
 
 func newAcceptCommand(a *app) *cobra.Command {
 	var request control.AcceptRequest

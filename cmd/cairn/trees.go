@@ -181,16 +181,19 @@ var errSkipped = errors.New("not everything was copied")
 
 // told names what was passed over, on standard error, and turns it into an error.
 func (a *app) told(verb string, r *treeResult, problems []localtree.Problem) error {
+	hint := "mend what keeps them from being read, and run the same command again: it moves only what is missing"
+	if verb == "backup" {
+		hint += "; what is never to be kept is left out with --exclude"
+	}
 	r.Skipped = []shownProblem{}
 	for _, p := range problems {
 		r.Skipped = append(r.Skipped, shownProblem{p.Path, p.Err.Error()})
-		fmt.Fprintf(a.err, "cairn: %s: %s: %v\n", verb, p.Path, p.Err)
+		fmt.Fprintf(a.err, "cairn: %s: %s: %s\n", verb, visible(p.Path), visible(p.Err.Error()))
 	}
 	if r.Problems == 0 {
 		return nil
 	}
-	return withHint(fmt.Errorf("%s: %w: %d of its entries could not be, and are named above", r.Source, errSkipped, r.Problems),
-		"mend what keeps them from being read, and run the same command again: it moves only what is missing")
+	return withHint(fmt.Errorf("%s: %w: %d of its entries could not be, and are named above", r.Source, errSkipped, r.Problems), "%s", hint)
 }
 
 // tree draws how far a tree is.

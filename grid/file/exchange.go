@@ -61,7 +61,9 @@ func (b *batch) fail(s share.Server, err error) {
 	}
 	b.sick[s.ID] = err
 	b.failures = append(b.failures, wrapServer(s, err))
-	b.o.Log.Warn("a server did not take its shares of a batch", "server", s.String(), "error", err)
+	if !errors.Is(err, context.Canceled) { // whoever asked has gone, which says nothing about the server
+		b.o.Log.Warn("a server did not take its shares of a batch", "server", s.String(), "error", err)
+	}
 }
 
 // gives collects what each server is to get.

@@ -54,6 +54,16 @@ func Snapshots(names []string) []Snapshot {
 	return all
 }
 
+// Free returns the name of a snapshot that began at a time: that of the first second from then on which none of the others has.
+func Free(others []Snapshot, began time.Time) string {
+	name := Name(began)
+	for slices.ContainsFunc(others, func(s Snapshot) bool { return s.Name == name }) {
+		began = began.Add(time.Second)
+		name = Name(began)
+	}
+	return name
+}
+
 // ErrAmbiguous says that several snapshots begin with what was asked for.
 var ErrAmbiguous = errors.New("several snapshots begin like this")
 

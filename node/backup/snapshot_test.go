@@ -25,6 +25,20 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// TestFree begins two snapshots in one second: neither takes the other's name.
+func TestFree(t *testing.T) {
+	began := time.Date(2026, 11, 22, 23, 59, 58, 999, time.UTC)
+	var all []backup.Snapshot
+	for _, want := range []string{"2026-11-22T23-59-58Z", "2026-11-22T23-59-59Z", "2026-11-23T00-00-00Z"} {
+		name := backup.Free(all, began)
+		s, ok := backup.ParseName(name)
+		if name != want || !ok {
+			t.Fatalf("got %q, want %q", name, want)
+		}
+		all = append(all, s)
+	}
+}
+
 func TestSelect(t *testing.T) {
 	all := backup.Snapshots([]string{"2025-01-01T00-00-00Z", "2026-11-21T00-00-00Z", "2026-11-22T00-00-00Z"})
 	for text, want := range map[string]string{

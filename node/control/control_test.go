@@ -291,6 +291,9 @@ func TestErrorsKeepTheirKind(t *testing.T) {
 			if e, ok := errors.AsType[*control.Error](err); !ok || e.Code != try.want || !strings.Contains(e.Message, try.err.Error()) {
 				t.Errorf("%s: got %+v, want code %s", name, err, try.want)
 			}
+			if found := errors.Is(err, share.ErrNotFound); found != (try.want == control.CodeNotFound) {
+				t.Errorf("%s: is it a share.ErrNotFound: %v", name, found)
+			}
 		}
 	}
 }

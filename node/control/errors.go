@@ -42,6 +42,9 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Message }
 
+// Is makes what was not found on the other side a share.ErrNotFound here.
+func (e *Error) Is(target error) bool { return target == share.ErrNotFound && e.Code == CodeNotFound }
+
 // ErrNotRunning says that no node runs on the directory.
 var ErrNotRunning = errors.New("the node is not running")
 

@@ -146,7 +146,7 @@ func (t *Tree) Close() error { return t.root.Close() }
 func (t *Tree) Walk(ctx context.Context, v Visitor) error {
 	info, err := t.root.Stat(".")
 	if err != nil {
-		return err
+		return Problem{t.name, cause(err)}
 	}
 	w := walk{Tree: t, visitor: v, ctx: ctx}
 	return w.folder(entryOf(".", info), 0)

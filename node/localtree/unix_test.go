@@ -55,3 +55,30 @@ func TestPipeInAFilesPlace(t *testing.T) {
 		t.Errorf("opened a pipe: %v", err)
 	}
 }
+
+// TestOtherFileSystem walks a folder in which another file system is mounted.
+func TestOtherFileSystem(t *testing.T) {
+	stat := func(name string) syscall.Stat_t {
+		var at syscall.Stat_t
+		if err := syscall.Stat(name, &at); err != nil {
+			t.Skipf("no file system is mounted in another here: %v", err)
+		}
+		return at
+	}
+	if stat("/dev").Dev == stat("/dev/pts").Dev {
+		t.Skip("/dev/pts is no file system of its own")
+	}
+	inside := func(o localtree.Options) (entered, looked bool) {
+		l := walk(t, "/dev", o)
+		for _, p := range l.problems {
+			looked = looked || p.Path == "pts/ptmx"
+		}
+		return l.has("pts"), looked
+	}
+	if entered, looked := inside(localtree.Options{}); !entered || !looked {
+		t.Errorf("without the option: the folder is there: %v, and what it holds was seen: %v", entered, looked)
+	}
+	if entered, looked := inside(localtree.Options{OneFileSystem: true}); !entered || looked {
+		t.Errorf("with the option: the folder is there: %v, and what it holds was seen: %v", entered, looked)
+	}
+}
