@@ -21,8 +21,6 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
-
-	"cairn/share"
 )
 
 // A bucket is the part of a bucket below a prefix. Keys are given without the prefix. It is safe for concurrent use.
@@ -136,7 +134,7 @@ func (b *bucket) do(ctx context.Context, doing string, bytes int64, request func
 			renewed = true
 			continue
 		}
-		if ctx.Err() != nil || i+1 >= attempts || !again(explained, h) {
+		if ctx.Err() != nil || i+1 >= attempts || !again(explained) {
 			return explained
 		}
 		wait := max(backoff(i), min(h.after, longestAsked))
@@ -170,21 +168,9 @@ func (b *bucket) attempt(ctx context.Context, request func(ctx context.Context) 
 }
 
 // again reports whether a request that failed so may succeed when it is sent once more.
-func again(err error, h *hint) bool {
+func again(err error) bool {
 	e, ok := errors.AsType[*Error](err)
-	if !ok {
-		return false
-	}
-	switch e.Code {
-	case "NoSuchBucket", "InvalidBucketName", "PermanentRedirect", "AuthorizationHeaderMalformed", "MovedPermanently":
-		return false
-	}
-	var authority x509.UnknownAuthorityError
-	var host x509.HostnameError
-	if errors.As(err, &authority) || errors.As(err, &host) || h.status != 0 && h.status < http.StatusInternalServerError && !h.s3() {
-		return false
-	}
-	return errors.Is(e.Kind, share.ErrUnavailable) || errors.Is(e.Kind, share.ErrBusy) || errors.Is(e.Kind, share.ErrCorrupt)
+	return ok && e.again
 }
 
 // backoff returns a random time below one that doubles with each attempt.

@@ -61,6 +61,8 @@ type Config struct {
 	Index string
 	// Owner names the node in the bucket's lock; empty means a random name that is kept in the index folder.
 	Owner string
+	// Name is what people call the node; the lock tells it to them.
+	Name string
 	// TakeOver takes a lock that another owner has.
 	TakeOver bool
 	// Offer is how many bytes of shares are taken; 0 means 1 PiB.

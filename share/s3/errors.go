@@ -23,6 +23,8 @@ type Error struct {
 	Code  string // the server's code, empty when it did not answer as S3 does
 	Words string // what is wrong, for people
 	Cause error
+
+	again bool // the same request may succeed later
 }
 
 func (e *Error) Error() string {
@@ -42,6 +44,12 @@ func Explain(err error) string {
 		return e.Words
 	}
 	return err.Error()
+}
+
+// Temporary reports whether what is wrong with a bucket may pass by itself, as that its server is away does, and wrong keys do not.
+func Temporary(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.again && !errors.Is(e.Kind, share.ErrCorrupt)
 }
 
 // errNoKey says that there is no object of a key, errTaken that a condition did not hold.
@@ -113,12 +121,35 @@ func explain(ctx context.Context, doing string, h *hint, err error) error {
 		}
 		if m, ok := meanings[answer.Code]; ok && h.s3() {
 			e.Kind, e.Words = m.kind, m.words
+			e.again = passes(e, h)
 			return e
 		}
 	}
 	m := unknown(h, err)
 	e.Kind, e.Words = m.kind, m.words
+	e.again = passes(e, h)
 	return e
+}
+
+// passes reports whether a request that failed so may succeed when it is sent once more.
+func passes(e *Error, h *hint) bool {
+	switch e.Code {
+	case "NoSuchBucket", "InvalidBucketName", "PermanentRedirect", "AuthorizationHeaderMalformed", "MovedPermanently":
+		return false
+	}
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var record tls.RecordHeaderError
+	if errors.As(e.Cause, &authority) || errors.As(e.Cause, &host) || errors.As(e.Cause, &record) || malformed(e.Cause) ||
+		h.status != 0 && h.status < http.StatusInternalServerError && !h.s3() {
+		return false
+	}
+	return errors.Is(e.Kind, share.ErrUnavailable) || errors.Is(e.Kind, share.ErrBusy) || errors.Is(e.Kind, share.ErrCorrupt)
+}
+
+// malformed reports whether what answered does not speak HTTP, or no TLS where it should. Package net/http has no types for these.
+func malformed(err error) bool {
+	return strings.Contains(err.Error(), "malformed HTTP") || strings.Contains(err.Error(), "HTTP response to HTTPS client")
 }
 
 // s3 reports whether the answer looks like one of an S3 server. An answer without a body cannot be told.
@@ -145,6 +176,8 @@ func unknown(h *hint, err error) meaning {
 		return meaning{share.ErrUnavailable, "the server's certificate is for another name: check the endpoint"}
 	case errors.As(err, &record), strings.Contains(err.Error(), "HTTP response to HTTPS client"):
 		return meaning{share.ErrUnavailable, "the endpoint does not speak TLS: say http:// if that is meant"}
+	case malformed(err):
+		return meaning{share.ErrUnavailable, "what answers at the endpoint is no web server, and so no S3 server: check its address and port"}
 	case errors.As(err, &dns):
 		return meaning{share.ErrUnavailable, "the endpoint's name is not known: check it, and the connection to the internet"}
 	case h.status == http.StatusInsufficientStorage:

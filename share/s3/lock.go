@@ -27,12 +27,20 @@ const (
 // A LockedError says that another node has the prefix. It wraps share.ErrBusy.
 type LockedError struct {
 	Owner     string    // who has it
+	Name      string    // what people call it, empty where the lock does not tell
+	Since     time.Time // since when; zero where the lock does not tell
 	Refreshed time.Time // when it last said so
 }
 
 func (e *LockedError) Error() string {
-	return fmt.Sprintf("%v: another node has this prefix of the bucket: %.80q, last seen %s; choose another prefix, or take it over if that node is gone for good",
-		share.ErrBusy, e.Owner, e.Refreshed.UTC().Format(time.RFC3339))
+	who := fmt.Sprintf("%.80q", cmp.Or(e.Owner, "somebody unknown"))
+	if e.Name != "" {
+		who = fmt.Sprintf("%.64q (%.80s)", e.Name, e.Owner)
+	}
+	if !e.Since.IsZero() {
+		who += " since " + e.Since.UTC().Format(time.RFC3339)
+	}
+	return fmt.Sprintf("%v: another node has this prefix of the bucket: %s, last heard of %s", share.ErrBusy, who, e.Refreshed.UTC().Format(time.RFC3339))
 }
 
 // Unwrap returns share.ErrBusy.
@@ -49,7 +57,9 @@ type markerText struct {
 // A lockText is the object that says who has a prefix.
 type lockText struct {
 	Owner     string    `json:"owner"`
-	Process   string    `json:"process"` // random, another one each time
+	Name      string    `json:"name,omitempty"`
+	Since     time.Time `json:"since,omitzero"` // when this owner took it
+	Process   string    `json:"process"`        // random, another one each time
 	Refreshed time.Time `json:"refreshed"`
 }
 
@@ -79,6 +89,10 @@ func (s *Store) checkMarker(ctx context.Context) (id string, err error) {
 	if err != nil {
 		return "", err
 	}
+	return s.readMarker(data)
+}
+
+func (s *Store) readMarker(data []byte) (id string, err error) {
 	var m markerText
 	if err := json.Unmarshal(data, &m); err != nil || m.Format != formatName {
 		return "", fmt.Errorf("bucket %s: %w: the object %s%s is not of this program: choose another prefix", s.config.URL(), share.ErrDenied, s.bucket.prefix, markerName)
@@ -89,16 +103,21 @@ func (s *Store) checkMarker(ctx context.Context) (id string, err error) {
 	return m.ID, nil
 }
 
-func (s *Store) writeMarker(ctx context.Context) error {
+// empty returns an error when the prefix, which has no marker, holds anything.
+func (s *Store) empty(ctx context.Context) error {
 	found, err := s.first(ctx)
-	if err != nil {
+	if err == nil && found != "" {
+		err = fmt.Errorf("bucket %s: %w: the prefix holds something else, such as %.80q: choose an empty one", s.config.URL(), share.ErrDenied, found)
+	}
+	return err
+}
+
+func (s *Store) writeMarker(ctx context.Context) error {
+	if err := s.empty(ctx); err != nil {
 		return err
 	}
-	if found != "" {
-		return fmt.Errorf("bucket %s: %w: the prefix holds something else, such as %.80q: choose an empty one", s.config.URL(), share.ErrDenied, found)
-	}
 	data := must(json.Marshal(markerText{formatName, formatOne, randomText(16)}))
-	_, err = s.bucket.put(ctx, markerName, data, condition{absent: true})
+	_, err := s.bucket.put(ctx, markerName, data, condition{absent: true})
 	if errors.Is(err, errTaken) {
 		return nil // another node was faster; the lock decides
 	}
@@ -140,17 +159,18 @@ func (s *Store) acquire(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("index: %w", err)
 	}
-	l := &lock{bucket: s.bucket, gate: newGate(), text: lockText{Owner: owner, Process: randomText(8)}}
+	now := time.Now().UTC().Truncate(time.Second)
+	l := &lock{bucket: s.bucket, gate: newGate(), text: lockText{Owner: owner, Name: s.config.Name, Since: now, Process: randomText(8)}}
 	data, tag, err := s.bucket.getAll(ctx, lockName, markerLimit)
 	c := condition{absent: true}
 	if err == nil {
 		c = condition{tag: tag}
-		var held lockText
-		if err := json.Unmarshal(data, &held); err != nil {
-			held.Owner = "somebody unknown"
-		}
-		if held.Owner != owner && !s.config.TakeOver {
-			return fmt.Errorf("bucket %s: %w", s.config.URL(), &LockedError{Owner: cmp.Or(held.Owner, "somebody unknown"), Refreshed: held.Refreshed})
+		held := readLock(data)
+		switch {
+		case held.Owner == owner && !held.Since.IsZero():
+			l.text.Since = held.Since
+		case held.Owner != owner && !s.config.TakeOver:
+			return fmt.Errorf("bucket %s: %w", s.config.URL(), held.refusal())
 		}
 	} else if !errors.Is(err, errNoKey) {
 		return err
@@ -158,13 +178,13 @@ func (s *Store) acquire(ctx context.Context) error {
 	err = l.put(ctx, c)
 	if errors.Is(err, errTaken) {
 		// An attempt of ours may have arrived whose answer did not.
-		if ours, failed := l.ours(ctx); failed == nil && ours {
+		if _, ours, failed := l.ours(ctx); failed == nil && ours {
 			err = nil
 		}
 	}
 	switch {
 	case errors.Is(err, errTaken):
-		return fmt.Errorf("bucket %s: %w", s.config.URL(), &LockedError{Owner: "a node that started at the same moment", Refreshed: time.Now()})
+		return fmt.Errorf("bucket %s: %w", s.config.URL(), &LockedError{Name: "a node that started at the same moment", Refreshed: now})
 	case errors.Is(err, share.ErrDenied), errors.Is(err, share.ErrReadOnly), errors.Is(err, share.ErrNoSpace):
 		s.refuseWrites(readOnly(err))
 		return nil
@@ -173,6 +193,66 @@ func (s *Store) acquire(ctx context.Context) error {
 	}
 	s.lock = l
 	return s.probe(ctx)
+}
+
+// readLock reads a lock. One that cannot be read is somebody's.
+func readLock(data []byte) (l lockText) {
+	if err := json.Unmarshal(data, &l); err != nil || l.Owner == "" {
+		return lockText{Owner: "somebody unknown"}
+	}
+	return l
+}
+
+func (l lockText) refusal() *LockedError {
+	return &LockedError{Owner: l.Owner, Name: l.Name, Since: l.Since, Refreshed: l.Refreshed}
+}
+
+// Look finds out whether a store of this owner can be at the prefix, and changes nothing there: it fails where Open would, but for a bucket
+// that may only be read.
+func Look(ctx context.Context, c Config) error {
+	s, err := unopened(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	data, _, err := s.bucket.getAll(ctx, markerName, markerLimit)
+	if errors.Is(err, errNoKey) {
+		return s.empty(ctx)
+	}
+	if err == nil {
+		_, err = s.readMarker(data)
+	}
+	if err != nil {
+		return err
+	}
+	data, _, err = s.bucket.getAll(ctx, lockName, markerLimit)
+	if errors.Is(err, errNoKey) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if held := readLock(data); held.Owner != c.Owner && !c.TakeOver {
+		return fmt.Errorf("bucket %s: %w", c.URL(), held.refusal())
+	}
+	return nil
+}
+
+// Claim makes the prefix this owner's, without opening the store: it fails where Open would, and for a bucket that takes nothing. Open needs
+// no TakeOver afterwards.
+func Claim(ctx context.Context, c Config) error {
+	s, err := unopened(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	if _, err := s.checkMarker(ctx); err != nil {
+		return err
+	}
+	if err := s.acquire(ctx); err != nil {
+		return err
+	}
+	return s.refused()
 }
 
 // readOnly returns why a bucket that can be read takes nothing.
@@ -204,21 +284,22 @@ func (l *lock) put(ctx context.Context, c condition) error {
 	return err
 }
 
-// ours reports whether the lock in the bucket is that of this process. An answer that was lost makes it newer than is known here.
-func (l *lock) ours(ctx context.Context) (bool, error) {
+// ours returns the lock in the bucket, zero where there is none, and whether it is that of this process. An answer that was lost makes it
+// newer than is known here.
+func (l *lock) ours(ctx context.Context) (held lockText, ours bool, err error) {
 	data, tag, err := l.bucket.getAll(ctx, lockName, markerLimit)
 	if errors.Is(err, errNoKey) {
-		return false, nil
+		return lockText{}, false, nil
 	}
 	if err != nil {
-		return false, err
+		return lockText{}, false, err
 	}
-	var held lockText
-	if err := json.Unmarshal(data, &held); err != nil || held.Process != l.text.Process {
-		return false, nil //nolint:nilerr // what is no lock of ours is another's
+	held = readLock(data)
+	if held.Process != l.text.Process {
+		return held, false, nil
 	}
 	l.tag = tag
-	return true, nil
+	return held, true, nil
 }
 
 // refresh says that the node still has the prefix. It returns a *LockedError when another node has taken it.
@@ -231,11 +312,14 @@ func (l *lock) refresh(ctx context.Context) error {
 	if !errors.Is(err, errTaken) && !errors.Is(err, errNoKey) {
 		return err
 	}
-	ours, err := l.ours(ctx)
-	if err != nil || ours {
+	held, ours, err := l.ours(ctx)
+	switch {
+	case err != nil || ours:
 		return err
+	case held.Owner == "": // somebody has deleted it
+		return l.put(ctx, condition{absent: true})
 	}
-	return &LockedError{Owner: "another process", Refreshed: time.Now()}
+	return held.refusal()
 }
 
 // refresh refreshes the lock, and stops all writing when another node has it.
@@ -258,7 +342,13 @@ func (s *Store) refreshLock() {
 			return
 		case <-ticker.C:
 		}
-		if err := s.refresh(s.life); err != nil && s.life.Err() == nil && s.refused() == nil {
+		err := s.refresh(s.life)
+		if s.life.Err() != nil || s.refused() != nil {
+			return
+		}
+		s.silent.Store(nil)
+		if err != nil {
+			s.silent.Store(&err)
 			s.log.Warn("the lock in the bucket could not be refreshed", "bucket", s.config.URL(), "error", err)
 		}
 	}

@@ -47,7 +47,7 @@ func (s *Store) Space(ctx context.Context) (share.Space, error) {
 	defer x.mu.Unlock()
 	used := x.held.bytes + x.open
 	told := share.Space{Offered: x.offer, Used: used, Free: max(0, x.offer-used)}
-	if s.refused() != nil {
+	if s.Problem() != nil {
 		told.Free = 0
 	}
 	return told, nil

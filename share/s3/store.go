@@ -34,6 +34,7 @@ type Store struct {
 	sessions *sessions
 
 	ended   atomic.Bool
+	silent  atomic.Pointer[error] // why the server did not answer when it was asked last; nil otherwise
 	refuse  atomic.Pointer[error] // why nothing can be written; nil otherwise
 	stop    context.CancelFunc
 	life    context.Context //nolint:containedctx // ends when the store is closed, which ends the requests of its own goroutines
@@ -58,6 +59,20 @@ var (
 //
 // Where the index folder has no index of the bucket, it is computed from the bucket.
 func Open(ctx context.Context, c Config) (*Store, error) {
+	s, err := unopened(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.open(ctx); err != nil {
+		s.stop()
+		s.running.Wait()
+		return nil, errors.Join(err, s.release())
+	}
+	return s, nil
+}
+
+// unopened returns a store that has asked the server for nothing yet.
+func unopened(ctx context.Context, c Config) (*Store, error) {
 	if err := c.Check(); err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", c.URL(), err)
 	}
@@ -72,11 +87,6 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	s := &Store{config: c, bucket: b, log: c.Logger, collecting: newGate()}
 	s.life, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	if err := s.open(ctx); err != nil {
-		s.stop()
-		s.running.Wait()
-		return nil, errors.Join(err, s.release())
-	}
 	return s, nil
 }
 
@@ -116,6 +126,15 @@ func (s *Store) refused() error {
 		return *p
 	}
 	return nil
+}
+
+// Problem returns why shares cannot be stored now, or cannot even be read, as far as is known: the server is asked once a minute. It is nil when
+// all is well.
+func (s *Store) Problem() error {
+	if p := s.silent.Load(); p != nil {
+		return *p
+	}
+	return s.refused()
 }
 
 func (s *Store) refuseWrites(why error) { s.refuse.CompareAndSwap(nil, &why) }

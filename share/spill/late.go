@@ -21,7 +21,7 @@ func (l *Late) part() (Part, error) {
 	if p := l.inner.Load(); p != nil {
 		return *p, nil
 	}
-	return nil, fmt.Errorf("%w: the far store has not been opened yet", share.ErrUnavailable)
+	return nil, fmt.Errorf("%w: the store has not been opened yet", share.ErrUnavailable)
 }
 
 // with does something with the store if it is there.
@@ -124,6 +124,11 @@ func (l *Late) LeaseCost(ctx context.Context, owner string, indexes []share.Stor
 // List implements share.Mover.
 func (l *Late) List(ctx context.Context, after share.StorageIndex, limit int) ([]share.StorageIndex, error) {
 	return with(l, func(p Part) ([]share.StorageIndex, error) { return p.List(ctx, after, limit) })
+}
+
+// Each calls fn with every storage index of which shares are held, in order, until fn returns an error.
+func (l *Late) Each(ctx context.Context, fn func(share.StorageIndex) error) error {
+	return each(ctx, l, fn)
 }
 
 // Leases implements share.Mover.
