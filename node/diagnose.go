@@ -43,7 +43,7 @@ func (a api) Diagnose(ctx context.Context) ([]doctor.Check, error) {
 		doctor.Table(n.discovery.Known(), count.Answer),
 	}
 	asking.Wait()
-	checks = append(append(checks, n.membership()...), n.diagnoseSpill()...)
+	checks = append(append(checks, n.membership()...), append(n.diagnoseSpill(), n.diagnoseBucket()...)...)
 	return append(append(checks, doctor.Reach(n.host.Reachability(), ports)...), asked...), nil
 }
 

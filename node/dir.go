@@ -149,7 +149,7 @@ func openKeeper(path string, unlock Unlock) (*Dir, error) {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		for _, name := range names {
-			if err := checkPrivate(keep.file(name)); err != nil {
+			if err := CheckPrivate(keep.file(name)); err != nil {
 				return nil, err
 			}
 		}
@@ -188,9 +188,9 @@ func (d *Dir) storage(c config.Config) string {
 	return d.file(c.Storage.Path)
 }
 
-// checkPrivate returns ErrExposed when others than the owner may read or change the file. A file that is not there is
-// not exposed.
-func checkPrivate(path string) error {
+// CheckPrivate returns ErrExposed, with what to do, when others than the owner may read or change the file. A file that is not there, a
+// pipe and a device are not exposed.
+func CheckPrivate(path string) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -198,7 +198,7 @@ func checkPrivate(path string) error {
 	if err != nil {
 		return err
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 && enforcesModes {
+	if mode := info.Mode().Perm(); mode&0o077 != 0 && info.Mode().IsRegular() && enforcesModes {
 		return fmt.Errorf("%s has mode %04o: %w; run: chmod 600 %s", path, mode, ErrExposed, path)
 	}
 	return nil

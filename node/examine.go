@@ -18,6 +18,7 @@ import (
 	"cairn/p2p"
 	"cairn/share"
 	"cairn/share/disk"
+	"cairn/share/s3"
 )
 
 // syncTries is how often a write is timed; the median counts.
@@ -53,7 +54,11 @@ func (e Examination) Checks(ctx context.Context) []doctor.Check {
 	if e.ConfigErr != nil {
 		return checks
 	}
-	if e.Config.Storage.Enabled {
+	switch {
+	case !e.Config.Storage.Enabled:
+	case e.Config.Storage.Bucket():
+		checks = append(checks, e.bucket(ctx, dir, err))
+	default:
 		checks = append(checks, e.disk(ctx)...)
 	}
 	if !e.Running {
@@ -123,6 +128,26 @@ func (e Examination) grid(dir *Dir) doctor.Check {
 		}
 	}
 	return doctor.Result(name, address.Grid.String(), nil, "")
+}
+
+// bucket tries out the bucket in which the node keeps its shares.
+func (e Examination) bucket(ctx context.Context, dir *Dir, err error) doctor.Check {
+	if err != nil {
+		return doctor.Tried(e.Config.Storage.Path, 0, err) // the keys of the node cannot be read
+	}
+	where, _, err := dir.StorageBucket(e.Config)
+	if errors.Is(err, ErrLocked) {
+		return doctor.Warning("bucket", "its keys are locked with a passphrase: it was not tried out", "start the node and look again")
+	}
+	began := time.Now()
+	if err == nil {
+		where.Timeout = requestWithin
+		err = s3.Probe(ctx, where)
+	}
+	if err != nil {
+		err = errors.New(s3.Explain(err))
+	}
+	return doctor.Tried(e.Config.Storage.Path, time.Since(began), err)
 }
 
 func (e Examination) disk(ctx context.Context) []doctor.Check {

@@ -65,7 +65,7 @@ func (p plain) file(name string) string { return filepath.Join(p.dir, name) }
 
 func (p plain) read(name string) ([]byte, error) {
 	path := p.file(name)
-	if err := checkPrivate(path); err != nil {
+	if err := CheckPrivate(path); err != nil {
 		return nil, err
 	}
 	return readSmall(path, maxSecretFile)
@@ -144,7 +144,7 @@ func openSealed(dir string, on files, passphrase string) (*sealed, error) {
 
 func readVault(dir string) ([]byte, error) {
 	path := filepath.Join(dir, vaultFile)
-	if err := checkPrivate(path); err != nil {
+	if err := CheckPrivate(path); err != nil {
 		return nil, err
 	}
 	return readSmall(path, maxVaultFile)

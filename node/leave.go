@@ -40,7 +40,7 @@ func (a api) Leave(ctx context.Context, now bool, progress func(control.Progress
 	n.serving.Store(false) // others give it nothing new
 	report, err := n.handOver(ctx, progress)
 	if err != nil {
-		n.serving.Store(n.disk != nil)
+		n.serving.Store(n.store != nil)
 		return report, fmt.Errorf("leave: %w", err)
 	}
 	if n.roster == nil {
@@ -68,13 +68,14 @@ func (n *Node) lastIntroducer() error {
 	}
 }
 
-// handOver copies every share of the disk that nobody else holds to other servers.
+// handOver copies every share of the own store that nobody else holds to other servers.
 func (n *Node) handOver(ctx context.Context, progress func(control.Progress)) (control.LeaveReport, error) {
 	var report control.LeaveReport
-	if n.disk == nil {
+	if n.store == nil {
 		return report, nil
 	}
-	stats, err := n.disk.Stats(ctx)
+	files := int64(0)
+	err := n.store.Each(ctx, func(share.StorageIndex) error { files++; return nil })
 	if err != nil {
 		return report, err
 	}
@@ -92,7 +93,7 @@ func (n *Node) handOver(ctx context.Context, progress func(control.Progress)) (c
 			failures = failures[:min(len(failures), maxLeaveErrors)]
 		}
 		done++
-		progress(control.Progress{Note: "handing over", Done: done, Total: stats.Files})
+		progress(control.Progress{Note: "handing over", Done: done, Total: files})
 		return ctx.Err()
 	})
 	if err != nil {

@@ -39,7 +39,7 @@ func (n *Node) company() company {
 	return c
 }
 
-// alone says why what is stored now stays on this node's disk, empty where others take shares.
+// alone says why what is stored now stays with this node, empty where others take shares.
 func (c company) alone() string {
 	switch {
 	case c.out != "":
@@ -75,10 +75,18 @@ func (n *Node) told(ctx context.Context, c company, result control.PutResult, er
 	return result, n.explainQuota(ctx, err)
 }
 
+// ownStore says where the node keeps shares.
+func (n *Node) ownStore() string {
+	if n.own != nil {
+		return "in the bucket of this node"
+	}
+	return "on the disk of this node"
+}
+
 // warning says that only this node has what was stored.
 func (n *Node) warning(c company) string {
-	if why := c.alone(); why != "" && n.disk != nil {
-		return "the file is on the disk of this node only: " + why + "; store it again when others take it"
+	if why := c.alone(); why != "" && n.store != nil {
+		return "the file is " + n.ownStore() + " only: " + why + "; store it again when others take it"
 	}
 	return ""
 }

@@ -56,9 +56,10 @@ type Node struct {
 
 	// What the node is made of, in the order in which it is opened; closers undoes it in reverse.
 	closers   []io.Closer
-	disk      *disk.Store // nil for a gateway
-	store     store       // the disk, or the disk and the bucket behind it; nil for a gateway
-	spill     *spilling   // nil where no bucket is set
+	disk      *disk.Store  // nil for a gateway, and where the shares are in a bucket
+	own       *bucketStore // nil unless the shares are in a bucket
+	store     store        // the disk, or the disk and the bucket behind it, or the bucket; nil for a gateway
+	spill     *spilling    // nil where no bucket is set
 	host      *p2p.Host
 	discovery *discovery.Discovery
 	servers   *servers
@@ -145,9 +146,12 @@ func (n *Node) openGridFile(context.Context) (err error) {
 	return nil
 }
 
-func (n *Node) openDisk(context.Context) (err error) {
+func (n *Node) openDisk(ctx context.Context) (err error) {
 	if !n.config.Storage.Enabled {
 		return nil
+	}
+	if n.config.Storage.Bucket() {
+		return n.openBucketStore(ctx)
 	}
 	reserve := int64(n.config.Storage.Reserve)
 	if reserve == 0 {
@@ -181,7 +185,7 @@ func (n *Node) openHost(ctx context.Context) (err error) {
 // openDiscovery starts the DHT. It is closed after the host, so that no query is still being answered.
 func (n *Node) openDiscovery(context.Context) (err error) {
 	n.discovery, err = discovery.New(n.host, discovery.Config{
-		Serve: n.disk != nil, Providers: true, AskAllUpTo: n.config.Network.AskAll, Values: n.values(), Logger: n.log.With("part", "discovery"),
+		Serve: n.store != nil, Providers: true, AskAllUpTo: n.config.Network.AskAll, Values: n.values(), Logger: n.log.With("part", "discovery"),
 	})
 	if err != nil {
 		return err
@@ -191,12 +195,12 @@ func (n *Node) openDiscovery(context.Context) (err error) {
 	return nil
 }
 
-// openStorage serves the disk to the other members and prepares to use theirs.
+// openStorage serves the own store to the other members and prepares to use theirs.
 func (n *Node) openStorage(context.Context) error {
 	n.servers = newServers(n.host, n.local, n.config.Network.AskAll)
 	n.opened(n.servers)
 	n.accounts = n.newAccounts()
-	if n.disk == nil {
+	if n.store == nil {
 		return nil
 	}
 	n.quota = n.newQuota(n.accounts)

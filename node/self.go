@@ -35,12 +35,12 @@ func (g *gauge) read(ctx context.Context, of share.Spacer) (share.Space, error) 
 
 // space returns what the node offers now; nothing where it stores nothing or does not know.
 func (n *Node) space(ctx context.Context) share.Space {
-	if n.disk == nil {
+	if n.store == nil {
 		return share.Space{}
 	}
 	space, err := n.gauge.read(ctx, n.store)
 	if err != nil {
-		n.log.Warn("cannot measure the disk", "error", err)
+		n.log.Warn("cannot measure the space", "error", err)
 	}
 	return space
 }
@@ -53,10 +53,13 @@ func (n *Node) hello() wire.Hello {
 	}
 }
 
-// local returns the node's own disk as a server.
+// answers reports whether the own store is there: a bucket may not be open yet.
+func (n *Node) answers() bool { return n.own == nil || n.own.opened() != nil }
+
+// local returns the node's own store as a server.
 func (n *Node) local(ctx context.Context) (share.Server, bool) {
-	if n.disk == nil {
+	if n.store == nil {
 		return share.Server{}, false
 	}
-	return share.Server{ID: n.dir.id, Nickname: n.config.Nickname, Store: localStore{n.store, n.committed}, Free: n.space(ctx).Free, Local: true}, true
+	return share.Server{ID: n.dir.id, Nickname: n.config.Nickname, Store: localStore{n.store, n.committed}, Free: n.space(ctx).Free, Local: true, Down: !n.answers()}, true
 }

@@ -2,11 +2,8 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -20,36 +17,12 @@ import (
 	"cairn/share/spill"
 )
 
-// bucketFile holds the keys of the bucket. It is there where they were given to this node, and not to the machine.
-const bucketFile = "bucket"
-
 // When the bucket is looked after.
 const (
 	openBucketWithin = 20 * time.Second
 	openBucketAgain  = 30 * time.Second
 	drainEvery       = time.Minute
 )
-
-// BucketKeys are the credentials of a bucket.
-type BucketKeys struct {
-	AccessKey string `json:"access_key"`
-	SecretKey string `json:"secret_key"`
-}
-
-// SetBucketKeys keeps the credentials of the bucket, or removes them when they are zero.
-func (d *Dir) SetBucketKeys(k BucketKeys) error {
-	if k == (BucketKeys{}) {
-		if err := d.keep.remove(bucketFile); !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return nil
-	}
-	data, err := json.Marshal(k)
-	if err != nil {
-		return err
-	}
-	return d.keep.write(bucketFile, append(data, '\n'))
-}
 
 // Bucket returns the bucket of the configuration with its credentials, and false where none is set. Its errors tell nothing of
 // the credentials.
@@ -61,24 +34,11 @@ func (d *Dir) Bucket(c config.Config) (s3.Config, bool, error) {
 	if err != nil {
 		return s3.Config{}, false, err
 	}
-	b.Endpoint, b.Region, b.PathStyle = c.Spill.Endpoint, c.Spill.Region, c.Spill.PathStyle
-	b.Offer, b.Grace = int64(c.Spill.Offer), time.Duration(c.Storage.Grace)
-	b.Index, b.Owner = d.file("bucket-index"), string(d.id)
-	if b.CAFile = c.Spill.CA; b.CAFile != "" && !filepath.IsAbs(b.CAFile) {
-		b.CAFile = d.file(b.CAFile)
+	b.Endpoint, b.Region, b.PathStyle, b.CAFile = c.Spill.Endpoint, c.Spill.Region, c.Spill.PathStyle, c.Spill.CA
+	b.Offer = int64(c.Spill.Offer)
+	if err := d.completeBucket(&b, c); err != nil {
+		return b, false, err
 	}
-	data, err := d.keep.read(bucketFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return b, true, nil
-	}
-	if err != nil {
-		return b, false, fmt.Errorf("keys of the bucket: %w", err)
-	}
-	var k BucketKeys
-	if json.Unmarshal(data, &k) != nil {
-		return b, false, fmt.Errorf("keys of the bucket: %w: %s is not what \"cairn spill set\" writes", share.ErrCorrupt, d.file(bucketFile))
-	}
-	b.AccessKey, b.SecretKey = k.AccessKey, s3.Secret(k.SecretKey)
 	return b, true, nil
 }
 

@@ -34,15 +34,17 @@ const (
 // openUpkeep starts what a node does by itself: it verifies its shares, removes those that nobody wants any more, and announces
 // them in a large grid.
 func (n *Node) openUpkeep(context.Context) error {
-	if n.disk == nil {
+	if n.store == nil {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
-	if rate := int64(n.config.Storage.Scrub); rate > 0 {
+	if rate := int64(n.config.Storage.Scrub); rate > 0 && n.disk != nil {
 		tasks.Go(func() { scrub(ctx, n.disk, rate, n.log.With("part", "scrub"), n.history.add) })
 	}
-	tasks.Go(func() { collect(ctx, n.disk, n.log.With("part", "storage"), n.history.add) })
+	if n.disk != nil {
+		tasks.Go(func() { collect(ctx, n.disk, n.log.With("part", "storage"), n.history.add) })
+	}
 	tasks.Go(func() { n.announceAll(ctx) })
 	n.opened(closerFunc(func() error {
 		cancel()

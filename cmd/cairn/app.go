@@ -47,7 +47,7 @@ func verbs(a *app) []*cobra.Command {
 		newManifestCommand(a), newMaintainCommand(a),
 		newCheckCommand(a), newRepairCommand(a),
 		newCapCommand(a), newCIDCommand(a),
-		newSpillCommand(a), newConfigCommand(a), newVersionCommand(a), newManCommand(a),
+		newSpillCommand(a), newStorageCommand(a), newConfigCommand(a), newVersionCommand(a), newManCommand(a),
 		newDemoCommand(a), newBenchCommand(a),
 	}
 }

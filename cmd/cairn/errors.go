@@ -18,6 +18,7 @@ import (
 	"cairn/node/control"
 	"cairn/share"
 	"cairn/share/capability"
+	"cairn/share/s3"
 )
 
 // The exit statuses. Programs rely on them.
@@ -92,11 +93,12 @@ func statusOf(err error) int {
 	_, wrong := errors.AsType[*usageError](err)
 	_, kind := errors.AsType[*capability.KindError](err)
 	_, unhappy := errors.AsType[*share.UnhappyError](err)
+	_, locked := errors.AsType[*s3.LockedError](err)
 	_, few := errors.AsType[*share.NotEnoughSharesError](err)
 	switch {
 	case errors.Is(err, context.Canceled):
 		return statusInterrupted
-	case errors.Is(err, capability.ErrAuthority), errors.Is(err, share.ErrDenied), errors.Is(err, introducer.ErrNicknameTaken),
+	case errors.Is(err, capability.ErrAuthority), errors.Is(err, share.ErrDenied), locked, errors.Is(err, share.ErrReadOnly), errors.Is(err, introducer.ErrNicknameTaken),
 		errors.Is(err, invite.ErrNotValid), errors.Is(err, invite.ErrExpired), errors.Is(err, errOtherPhrase),
 		errors.Is(err, account.ErrPassphrase), errors.Is(err, node.ErrLocked):
 		return statusRefused

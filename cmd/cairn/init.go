@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -25,6 +24,7 @@ type initOptions struct {
 	reserve   string
 	noStorage bool
 	listen    []string
+	bucket    bucketOptions
 }
 
 // newNodeOptions say whose the node is, and where its phrase is shown.
@@ -38,11 +38,12 @@ type newNodeOptions struct {
 
 func (o *initOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.nickname, "nickname", "", "`NAME` that other members see (default: this machine's name)")
-	flags.StringVar(&o.storage, "storage", "", "`PATH` where shares are kept (default: in the node's directory)")
-	flags.StringVar(&o.offer, "offer", "", "`SIZE` of the space to lend, such as 10GB (default: all that is free)")
+	flags.StringVar(&o.storage, "storage", "", "`PATH` where shares are kept (default: in the node's directory), or a bucket: s3://BUCKET/PREFIX")
+	flags.StringVar(&o.offer, "offer", "", "`SIZE` of the space to lend, such as 10GB (default: all that is free; of a bucket without a bound)")
 	flags.StringVar(&o.reserve, "reserve", "", "`SIZE` of the disk that stays free (default: 1GiB)")
 	flags.BoolVar(&o.noStorage, "no-storage", false, "lend no space: a gateway only")
 	flags.StringSliceVar(&o.listen, "listen", nil, "`MULTIADDR`s to listen on (default: every interface, a free port)")
+	o.bucket.addFlags(flags)
 }
 
 // config returns the configuration of the new node.
@@ -53,11 +54,9 @@ func (o *initOptions) config() (config.Config, error) {
 		c.Nickname = name
 	}
 	c.Storage.Enabled = !o.noStorage
-	var err error
-	if o.storage != "" {
-		if c.Storage.Path, err = filepath.Abs(o.storage); err != nil {
-			return c, err
-		}
+	err := o.configure(&c.Storage)
+	if err != nil {
+		return c, err
 	}
 	for _, size := range []struct {
 		flag, text string
@@ -120,7 +119,7 @@ func runInit(ctx context.Context, a *app, o *newNodeOptions) error {
 		if err != nil {
 			return err
 		}
-		dir, c, err := a.initialise(&o.initOptions, &phrase)
+		dir, c, err := a.initialise(ctx, &o.initOptions, &phrase)
 		if err != nil {
 			return err
 		}
@@ -129,7 +128,7 @@ func runInit(ctx context.Context, a *app, o *newNodeOptions) error {
 	if _, err := os.Lstat(o.sheet); o.sheet != "" && err == nil {
 		return fmt.Errorf("recovery sheet: %s: %w; name a file that is not there yet", o.sheet, fs.ErrExist)
 	}
-	dir, c, err := a.initialise(&o.initOptions, nil)
+	dir, c, err := a.initialise(ctx, &o.initOptions, nil)
 	if err != nil {
 		return err
 	}
@@ -158,9 +157,16 @@ func runInit(ctx context.Context, a *app, o *newNodeOptions) error {
 	return a.showPhrase(dir)
 }
 
-// initialise makes the node, from a phrase where one is given.
-func (a *app) initialise(o *initOptions, phrase *account.Phrase) (*node.Dir, config.Config, error) {
+// initialise makes the node, from a phrase where one is given. One whose bucket cannot be used is not made.
+func (a *app) initialise(ctx context.Context, o *initOptions, phrase *account.Phrase) (*node.Dir, config.Config, error) {
 	c, err := o.config()
+	if err != nil {
+		return nil, c, about(err, "make node in %s", a.dir)
+	}
+	if node.Exists(a.dir) {
+		return nil, c, about(node.ErrNodeExists, "make node in %s", a.dir)
+	}
+	keys, err := a.tryBucket(ctx, &o.bucket, c)
 	if err != nil {
 		return nil, c, about(err, "make node in %s", a.dir)
 	}
@@ -169,6 +175,9 @@ func (a *app) initialise(o *initOptions, phrase *account.Phrase) (*node.Dir, con
 		dir, err = node.InitFrom(a.dir, c, *phrase)
 	} else {
 		dir, err = node.Init(a.dir, c)
+	}
+	if err == nil {
+		err = a.takeBucket(ctx, dir, c, keys, o.bucket.takeOver)
 	}
 	return dir, c, err
 }

@@ -67,7 +67,7 @@ func runJoin(cmd *cobra.Command, a *app, o *joinOptions, text string) error {
 	} else if _, err := introducer.ParseAddress(text); err != nil {
 		return withHint(about(err, "join"), "copy the whole line that \"cairn grid show\" prints, it starts with %s", introducer.Prefix)
 	}
-	dir, made, err := a.openOrMake(o)
+	dir, made, err := a.openOrMake(cmd.Context(), o)
 	if err != nil {
 		return err
 	}
@@ -213,14 +213,14 @@ func (a *app) explainJoin(err error) error {
 const joiningFile = "joining"
 
 // openOrMake opens the node of the directory and makes it where there is none.
-func (a *app) openOrMake(o *joinOptions) (dir *node.Dir, made bool, err error) {
+func (a *app) openOrMake(ctx context.Context, o *joinOptions) (dir *node.Dir, made bool, err error) {
 	mark := filepath.Join(a.dir, joiningFile)
 	if node.Exists(a.dir) {
 		_, unfinished := os.Stat(mark)
 		dir, err = a.openDir()
 		return dir, unfinished == nil, err
 	}
-	if dir, _, err = a.initialise(&o.initOptions, nil); err == nil {
+	if dir, _, err = a.initialise(ctx, &o.initOptions, nil); err == nil {
 		err = os.WriteFile(mark, nil, 0o600)
 	}
 	if err == nil {

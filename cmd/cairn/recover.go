@@ -68,7 +68,7 @@ func runRecover(ctx context.Context, a *app, o *recoverOptions, args []string) e
 	if err != nil {
 		return about(err, "recover")
 	}
-	dir, err := a.recoveredDir(o, where)
+	dir, err := a.recoveredDir(ctx, o, where)
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (a *app) place(o *recoverOptions, args []string) (place, error) {
 }
 
 // recoveredDir makes the node of the phrase, or opens the one that an attempt before made.
-func (a *app) recoveredDir(o *recoverOptions, where place) (*node.Dir, error) {
+func (a *app) recoveredDir(ctx context.Context, o *recoverOptions, where place) (*node.Dir, error) {
 	var there *node.Dir
 	if node.Exists(a.dir) {
 		var err error
@@ -159,7 +159,7 @@ func (a *app) recoveredDir(o *recoverOptions, where place) (*node.Dir, error) {
 		return nil, err
 	}
 	if there == nil {
-		dir, _, err := a.initialise(&o.initOptions, &phrase)
+		dir, _, err := a.initialise(ctx, &o.initOptions, &phrase)
 		if err == nil {
 			a.note("made a node in %s", a.dir)
 		}

@@ -36,7 +36,7 @@ type spillFlags struct {
 	endpoint, region, ca, offer, rate string
 	pathStyle                         bool
 	high, low                         int
-	accessKey, secretFile             string
+	keys                              keyOptions
 }
 
 func newSpillSetCommand(a *app) *cobra.Command {
@@ -62,8 +62,7 @@ the machine. What is not named keeps its value. It holds from the node's next st
 	flags.StringVar(&f.rate, "rate", "", "how much is brought back each second")
 	flags.IntVar(&f.high, "high", 0, "how full the disk becomes, in percent, before shares go to the bucket")
 	flags.IntVar(&f.low, "low", 0, "up to how full, in percent, the disk takes shares back")
-	flags.StringVar(&f.accessKey, "access-key", "", "access key")
-	flags.StringVar(&f.secretFile, "secret-file", "", "file with the secret key, - for standard input")
+	f.keys.addFlags(flags)
 	return cmd
 }
 
@@ -86,7 +85,11 @@ func runSpillSet(a *app, cmd *cobra.Command, bucket string, f spillFlags) error 
 	if !c.Storage.Enabled {
 		return fmt.Errorf("%w: this node lends nothing (storage.enabled is false)", share.ErrDenied)
 	}
-	if err := setBucketKeys(a, dir, f); err != nil {
+	keys, err := f.keys.read(a)
+	if err == nil && keys != (node.BucketKeys{}) {
+		err = dir.SetBucketKeys(keys)
+	}
+	if err != nil {
 		return err
 	}
 	changed := cmd.Flags().Changed
@@ -121,30 +124,6 @@ func runSpillSet(a *app, cmd *cobra.Command, bucket string, f spillFlags) error 
 	return a.result(map[string]string{"bucket": bucket}, func(io.Writer) {})
 }
 
-// setBucketKeys keeps the keys that were given.
-func setBucketKeys(a *app, dir *node.Dir, f spillFlags) error {
-	if f.accessKey == "" {
-		if f.secretFile != "" {
-			return usagef("--secret-file needs --access-key")
-		}
-		return nil
-	}
-	var secret string
-	var err error
-	if f.secretFile != "" {
-		secret, err = a.readSecretFile(f.secretFile)
-	} else if secret, err = a.askSecret("Secret key: "); errors.Is(err, errNoTerminal) {
-		return withHint(usagef("secret key: %w", err), "name a file that holds it with --secret-file, - for standard input")
-	}
-	if err == nil && secret == "" {
-		err = errors.New("it is empty")
-	}
-	if err != nil {
-		return about(err, "secret key")
-	}
-	return dir.SetBucketKeys(node.BucketKeys{AccessKey: f.accessKey, SecretKey: secret})
-}
-
 func newSpillShowCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "show",
@@ -156,10 +135,6 @@ func newSpillShowCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			keys := "the environment, the files of the AWS tools, or the role of the machine"
-			if where.AccessKey != "" {
-				keys = "this node's, access key " + where.AccessKey
-			}
 			return a.result(c.Spill, func(w io.Writer) {
 				if !set {
 					fmt.Fprintln(w, "no bucket is set")
@@ -169,7 +144,7 @@ func newSpillShowCommand(a *app) *cobra.Command {
 				t.row("bucket", c.Spill.Bucket)
 				t.row("endpoint", orDefault(c.Spill.Endpoint, "Amazon's"))
 				t.row("region", orDefault(c.Spill.Region, "us-east-1"))
-				t.row("keys", keys)
+				t.row("keys", keysOf(where))
 				t.row("goes there", fmt.Sprintf("what comes when the disk is %d %% full", c.Spill.High))
 				t.row("comes back", fmt.Sprintf("until the disk is %d %% full, %s a second", c.Spill.Low, c.Spill.Rate))
 				t.end()

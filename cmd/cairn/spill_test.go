@@ -8,13 +8,18 @@ import (
 	"cairn/internal/s3test"
 )
 
-// TestSpillScripts tells what a person does with a bucket, before a real S3 server.
+// serverKey is the key of a story's S3 server among the values of its environment.
+type serverKey struct{}
+
+// TestSpillScripts tells what a person does with a bucket, each story before a real S3 server of its own.
 func TestSpillScripts(t *testing.T) {
-	server := s3test.Start(t)
+	server := func(ts *testscript.TestScript) *s3test.Server { return ts.Value(serverKey{}).(*s3test.Server) }
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/s3",
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
+			server := s3test.Start(env.T().(testing.TB))
+			env.Values[serverKey{}] = server
 			env.Vars = append(env.Vars, noExitSleep, "CAIRN_NETWORK_MDNS=false", "CAIRN_STORAGE_RESERVE=0")
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("S3", server.Endpoint)
@@ -24,8 +29,8 @@ func TestSpillScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": scriptExits, "mode": scriptMode, "capture": scriptCapture, "random": scriptRandom, "cleanup": scriptCleanup,
-			"s3-kill":    func(*testscript.TestScript, bool, []string) { server.Kill() },
-			"s3-restart": func(*testscript.TestScript, bool, []string) { server.Restart() },
+			"s3-kill":    func(ts *testscript.TestScript, _ bool, _ []string) { server(ts).Kill() },
+			"s3-restart": func(ts *testscript.TestScript, _ bool, _ []string) { server(ts).Restart() },
 		},
 	})
 }

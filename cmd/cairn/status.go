@@ -44,6 +44,9 @@ func printStatus(w io.Writer, s control.Status) {
 	} else {
 		fmt.Fprintf(w, "storage  lends nothing\n")
 	}
+	if s.Storage.Bucket != nil {
+		printBucket(w, s.Storage.Bucket)
+	}
 	if s.Spill != nil {
 		held := sizeText(s.Spill.Used) + " of it there"
 		if s.Spill.Problem != "" {
@@ -52,12 +55,23 @@ func printStatus(w io.Writer, s control.Status) {
 		fmt.Fprintf(w, "bucket   %s behind the disk, %s\n", s.Spill.Bucket, held)
 	}
 	if s.Alone != "" {
-		fmt.Fprintf(w, "alone    what you store stays on the disk of this node: %s\n", s.Alone)
+		fmt.Fprintf(w, "alone    what you store stays with this node: %s\n", s.Alone)
 	}
 	fmt.Fprintf(w, "usage    %s\n", usageText(s.Usage))
 	fmt.Fprintf(w, "up       %s, process %d, version %s\n", (time.Duration(s.Uptime) * time.Second).Round(time.Second), s.PID, s.Version)
 	for _, address := range s.Addresses {
 		fmt.Fprintf(w, "address  %s\n", address)
+	}
+}
+
+func printBucket(w io.Writer, b *control.Bucket) {
+	fmt.Fprintf(w, "bucket   %s", b.URL)
+	if b.Open {
+		fmt.Fprintf(w, ", %d objects of %s; since the start %d requests, %s sent, %s received", b.Objects, sizeText(b.Stored), b.Requests, sizeText(b.Sent), sizeText(b.Received))
+	}
+	fmt.Fprintln(w)
+	if b.Problem != "" {
+		fmt.Fprintf(w, "problem  %s\n", b.Problem)
 	}
 }
 

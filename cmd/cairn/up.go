@@ -81,7 +81,7 @@ func (a *app) runNode(ctx context.Context, c config.Config) error {
 	log := newLogger(out, c.Log)
 	n, err := node.Open(ctx, a.dir, c, node.Options{Version: version(), Logger: log, Unlock: a.unlock})
 	if err != nil {
-		return a.passphraseHint(err)
+		return a.passphraseHint(a.explainOwnBucket(err, c))
 	}
 	ready := slog.New(newHandler(out, c.Log, slog.LevelInfo)) // whatever the level: programs wait for it
 	ready.Info("ready", "address", n.Endpoint().Address, "node", n.ID(), "grid", n.GridName(), "pid", n.Endpoint().PID)
@@ -129,6 +129,10 @@ func shares(c config.Config) string {
 	switch {
 	case !c.Storage.Enabled:
 		return "This node lends no space; it is a gateway."
+	case c.Storage.Bucket() && c.Storage.Offer == 0:
+		return fmt.Sprintf("This node lends %s without a bound; set one with \"cairn config set storage.offer 100GB\".", c.Storage.Path)
+	case c.Storage.Bucket():
+		return fmt.Sprintf("This node lends %s of %s; change it with \"cairn config set storage.offer SIZE\".", c.Storage.Offer, c.Storage.Path)
 	case c.Storage.Offer == 0:
 		return fmt.Sprintf("This node lends all free space of its disk but %s; change it with \"cairn config set storage.offer 10GB\".", c.Storage.Reserve)
 	}

@@ -20,7 +20,7 @@ const FileName = "config.toml"
 // A Config is everything that can be configured. Default returns the values that hold where nothing is said.
 type Config struct {
 	Nickname string  `toml:"nickname" doc:"What other members see beside this node's id."`
-	Storage  Storage `toml:"storage" doc:"The disk space that this node lends to the grid."`
+	Storage  Storage `toml:"storage" doc:"The space that this node lends to the grid: of a disk, or in a bucket."`
 	Spill    Spill   `toml:"spill" doc:"A bucket for the shares that the disk cannot take. The keys are not here: cairn spill set keeps them."`
 	Network  Network `toml:"network" doc:"How other nodes reach this one."`
 	Control  Control `toml:"control" doc:"The local interface that the command line uses."`
@@ -31,13 +31,19 @@ type Config struct {
 // Storage configures the storage server.
 type Storage struct {
 	Enabled bool     `toml:"enabled" doc:"Whether this node takes shares. A node that does not is a gateway only."`
-	Path    string   `toml:"path" doc:"Where shares are kept; relative to the node's directory."`
-	Offer   Size     `toml:"offer" doc:"How much space to lend (10GB, 1.5TiB). 0: all that is free on the disk, but the reserve."`
+	Path    string   `toml:"path" doc:"Where shares are kept: a folder, relative to the node's directory, or a bucket, as s3://BUCKET/PREFIX."`
+	Offer   Size     `toml:"offer" doc:"How much space to lend (10GB, 1.5TiB). 0: all that is free on the disk, but the reserve; of a bucket without a bound."`
 	Reserve Size     `toml:"reserve" doc:"How much of the disk stays free whatever is offered."`
 	Limits  []string `toml:"limits" doc:"How much to store for single members whatever the grid allows them: NICKNAME=SIZE or ID=SIZE; * is everybody else."`
 	Deny    []string `toml:"deny" doc:"Members for whom nothing is stored, by nickname or id. What is stored for them already stays."`
 	Grace   Duration `toml:"grace" doc:"How long a share stays after the last lease on it has ended, for its owner to come back. At least 1d."`
 	Scrub   Size     `toml:"scrub" doc:"How much is read each second to verify stored shares in the background. 0: never."`
+
+	Endpoint    string `toml:"endpoint" doc:"For a bucket: the address of its server, as https://HOST or http://HOST:PORT. Empty: Amazon."`
+	Region      string `toml:"region" doc:"For a bucket: its region. Empty: us-east-1."`
+	PathStyle   bool   `toml:"path_style" doc:"For a bucket: whether its name always goes into the path."`
+	VirtualHost bool   `toml:"virtual_host" doc:"For a bucket: whether its name always goes before the host name."`
+	CA          string `toml:"ca" doc:"For a bucket: a file of PEM certificates to trust besides those of the system; relative to the node's directory."`
 }
 
 // Spill configures the bucket behind the disk.
@@ -129,6 +135,7 @@ func (c Config) Validate() error {
 		problem("storage.scrub", "%d is negative", int64(c.Storage.Scrub))
 	}
 	problems = append(problems, c.Storage.problems()...)
+	problems = append(problems, c.Storage.bucketProblems(c.Spill)...)
 	problems = append(problems, c.Spill.problems(c.Storage)...)
 	problems = append(problems, c.Network.problems()...)
 	if err := loopback(c.Control.Address); err != nil {

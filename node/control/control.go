@@ -48,6 +48,7 @@ type Storage struct {
 	Enabled bool `json:"enabled"`
 	share.Space
 	Owners []Owner `json:"owners,omitempty"` // who has how much here, most first
+	Bucket *Bucket `json:"bucket,omitempty"` // where the shares are, unless they are on a disk
 }
 
 // A Peer is another node of the grid as this one sees it.

@@ -34,6 +34,7 @@ const (
 	KindCollected    Kind = "shares.collected" // shares without a lease were removed
 	KindDrained      Kind = "spill.drained"    // shares came back from the bucket
 	KindSpillFailed  Kind = "spill.failed"     // the bucket cannot be opened
+	KindBucketFailed Kind = "bucket.failed"    // the bucket in which the node keeps its shares cannot be opened
 )
 
 // An Event is something that happened at a node. It holds no key and nothing that opens a file.

@@ -26,6 +26,20 @@ type Spill struct {
 	Damaged int       `json:"damaged"`
 }
 
+// Bucket says how it stands with the bucket in which a node keeps its shares.
+type Bucket struct {
+	URL      string `json:"url"` // s3://BUCKET/PREFIX
+	Endpoint string `json:"endpoint,omitempty"`
+	Open     bool   `json:"open"`              // what is in it is served
+	Problem  string `json:"problem,omitempty"` // why it is not, or why nothing can be stored, in plain words
+	Objects  int64  `json:"objects"`
+	Stored   int64  `json:"stored"` // bytes of all objects
+	// Requests, Sent and Received count since the node started.
+	Requests int64 `json:"requests"`
+	Sent     int64 `json:"sent"`
+	Received int64 `json:"received"`
+}
+
 // Spilled is a file of which shares are in the bucket.
 type Spilled struct {
 	File   string   `json:"file"` // its storage index

@@ -1,0 +1,127 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"cairn/node/config"
+	"cairn/share"
+	"cairn/share/s3"
+)
+
+const (
+	// bucketFile holds the keys of the node's bucket. It is there where they were given to this node, and not to the machine.
+	bucketFile = "bucket"
+	// bucketIndex is the folder of what is known of the bucket. It can be computed from the bucket.
+	bucketIndex = "bucket-index"
+)
+
+// BucketKeys are the credentials of a bucket.
+type BucketKeys struct {
+	AccessKey string `json:"access_key"`
+	SecretKey string `json:"secret_key"`
+}
+
+// SetBucketKeys keeps the credentials of the bucket, or removes them when they are zero.
+func (d *Dir) SetBucketKeys(k BucketKeys) error {
+	if k == (BucketKeys{}) {
+		if err := d.keep.remove(bucketFile); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	data, err := json.Marshal(k)
+	if err != nil {
+		return err
+	}
+	return d.keep.write(bucketFile, append(data, '\n'))
+}
+
+// completeBucket adds what does not depend on what the bucket is for: who has it, and the keys.
+func (d *Dir) completeBucket(b *s3.Config, c config.Config) error {
+	b.Index, b.Owner, b.Name, b.Grace = d.file(bucketIndex), string(d.id), c.Nickname, time.Duration(c.Storage.Grace)
+	if b.CAFile != "" && !filepath.IsAbs(b.CAFile) {
+		b.CAFile = d.file(b.CAFile)
+	}
+	data, err := d.keep.read(bucketFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("keys of the bucket: %w", err)
+	}
+	var k BucketKeys
+	if json.Unmarshal(data, &k) != nil {
+		return fmt.Errorf("keys of the bucket: %w: %s is not what this program writes there", share.ErrCorrupt, d.file(bucketFile))
+	}
+	k.giveTo(b)
+	return nil
+}
+
+// giveTo sets the keys, if there are any.
+func (k BucketKeys) giveTo(b *s3.Config) {
+	b.AccessKey, b.SecretKey = k.AccessKey, s3.Secret(k.SecretKey)
+}
+
+// storageBucket reads which bucket a configuration names for the shares, without keys and without an owner.
+func storageBucket(c config.Config) (s3.Config, error) {
+	b, err := s3.ParseURL(c.Storage.Path)
+	if err != nil {
+		return s3.Config{}, fmt.Errorf("storage.path: %w", err)
+	}
+	b.Endpoint, b.Region, b.PathStyle, b.VirtualHost = c.Storage.Endpoint, c.Storage.Region, c.Storage.PathStyle, c.Storage.VirtualHost
+	b.CAFile, b.Offer = c.Storage.CA, int64(c.Storage.Offer)
+	return b, nil
+}
+
+// StorageBucket returns the bucket in which the node keeps its shares, with its credentials, and false where it keeps them in a folder. Its
+// errors tell nothing of the credentials.
+func (d *Dir) StorageBucket(c config.Config) (s3.Config, bool, error) {
+	if !c.Storage.Enabled || !c.Storage.Bucket() {
+		return s3.Config{}, false, nil
+	}
+	b, err := storageBucket(c)
+	if err == nil {
+		err = d.completeBucket(&b, c)
+	}
+	return b, err == nil, err
+}
+
+// requestWithin bounds one request while a command waits for it.
+const requestWithin = 15 * time.Second
+
+// TryBucket finds out whether a node that is yet to be made can keep its shares in the bucket that a configuration names: it writes, reads
+// and deletes a small object, and looks whether somebody else has the prefix, unless that is to be taken over.
+func TryBucket(ctx context.Context, c config.Config, k BucketKeys, takeOver bool) error {
+	b, err := storageBucket(c)
+	if err != nil {
+		return err
+	}
+	k.giveTo(&b)
+	b.Index, b.TakeOver, b.Timeout = bucketIndex, takeOver, requestWithin
+	if err := s3.Look(ctx, b); err != nil {
+		return err
+	}
+	return s3.Probe(ctx, b)
+}
+
+// ClaimBucket makes the bucket's prefix this node's. A prefix that another node has is taken over only where that is wanted. The node must
+// not run.
+func (d *Dir) ClaimBucket(ctx context.Context, c config.Config, takeOver bool) error {
+	b, set, err := d.StorageBucket(c)
+	if err != nil || !set {
+		return err
+	}
+	lock, err := d.lock()
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	b.TakeOver, b.Timeout = takeOver, requestWithin
+	return s3.Claim(ctx, b)
+}
