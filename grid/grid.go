@@ -28,6 +28,8 @@ var ErrChanged = errors.New("the file changed while it was read")
 type Config struct {
 	// Servers returns the storage servers that are known, those that do not answer marked as Down.
 	Servers func(context.Context) []share.Server
+	// HeadServers, if set, returns the servers that keep heads, where they are others than those of Servers.
+	HeadServers func(context.Context) []share.Server
 	// Locate, if set, finds servers that say they hold shares of a file, for grids too large to ask everybody. It
 	// returns nil where the servers that Servers gives are all there are.
 	Locate func(context.Context, share.StorageIndex) []share.Server
@@ -125,7 +127,13 @@ func (g *Grid) params(asked share.Params, servers []share.Server) share.Params {
 	if p := g.Terms().Params; !p.IsZero() {
 		return p
 	}
-	return share.DefaultParams(len(servers))
+	count := 0
+	for _, s := range servers {
+		if !s.Last {
+			count++
+		}
+	}
+	return share.DefaultParams(count)
 }
 
 func (g *Grid) lease() share.Lease {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"slices"
 
 	"github.com/cespare/xxhash/v2"
@@ -158,11 +159,12 @@ func (p *put) settled(result file.Result) {
 	if len(result.Missing) == 0 || len(result.Placed) < p.o.Params.Needed || p.g.ctx.Err() != nil {
 		return
 	}
-	used := failed(result, anyFailure)
+	anyFailed := failed(result, anyFailure)
+	used := maps.Clone(anyFailed)
 	for _, s := range result.Placed {
 		used[s.ID] = true
 	}
-	idle := func(s share.Server) bool { return !s.Down && !used[s.ID] }
+	idle := func(s share.Server) bool { return !s.Down && (!used[s.ID] || s.Last && !anyFailed[s.ID]) }
 	if !slices.ContainsFunc(p.g.Servers(p.g.ctx), idle) {
 		return
 	}

@@ -173,6 +173,9 @@ type Server struct {
 	Local bool
 	// Down is true for a server that did not answer lately: it is asked last and given nothing new.
 	Down bool
+	// Last is true for a server that gets only what the others cannot take: shares for which no other server is left that
+	// has none. It does not count where the number of servers decides something.
+	Last bool
 }
 
 // String returns the nickname with the short id, or the short id alone.

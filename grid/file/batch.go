@@ -255,7 +255,7 @@ func (b *batch) places(it *item) []placement.Server {
 	places := make([]placement.Server, 0, len(b.order))
 	for _, s := range b.order {
 		free := s.Free - b.used[s.ID]
-		places = append(places, placement.Server{ID: s.ID, Free: free, Full: free <= 0 || b.sick[s.ID] != nil, Holds: it.held[s.ID]})
+		places = append(places, placement.Server{ID: s.ID, Free: free, Full: free <= 0 || b.sick[s.ID] != nil, Holds: it.held[s.ID], Last: s.Last})
 	}
 	return places
 }
@@ -310,7 +310,7 @@ func (b *batch) replan(it *item) {
 		id, ok := placement.Replace(it.Index[:], int64(len(it.Shares[0])), places, share.Number(number))
 		if ok {
 			i := slices.IndexFunc(places, func(p placement.Server) bool { return p.ID == id })
-			if b.happy(it) && len(places[i].Holds) > 0 {
+			if b.happy(it) && len(places[i].Holds) > 0 && !places[i].Last {
 				continue // it would count for nothing
 			}
 			places[i].Holds = append(places[i].Holds, share.Number(number))

@@ -42,6 +42,9 @@ const maxHeadServers = 32
 type Env struct {
 	// Servers returns the storage servers that are known, those that do not answer marked as Down.
 	Servers func(context.Context) []share.Server
+	// HeadServers, if set, returns those among which the heads and small versions are spread instead. A server of Servers may be
+	// there under the same id with another Store.
+	HeadServers func(context.Context) []share.Server
 	// Locate, if set, finds servers that say they hold shares of a file, for grids too large to ask everybody.
 	Locate func(context.Context, share.StorageIndex) []share.Server
 	// Params returns the encoding of what is written. Nil lets the number of servers decide.
@@ -73,6 +76,9 @@ type Files struct {
 func New(env Env) *Files {
 	if env.Params == nil {
 		env.Params = func(ctx context.Context) share.Params { return share.DefaultParams(len(env.Servers(ctx))) }
+	}
+	if env.HeadServers == nil {
+		env.HeadServers = env.Servers
 	}
 	if env.Lease == nil {
 		env.Lease = func() time.Duration { return share.DefaultLease }

@@ -24,7 +24,7 @@ func (m *Files) headServers(ctx context.Context, name share.Name) []headServer {
 	}
 	var all []ranked
 	seen := map[share.ServerID]bool{}
-	for _, s := range m.env.Servers(ctx) {
+	for _, s := range m.env.HeadServers(ctx) {
 		store, ok := s.Store.(share.HeadStore)
 		if !ok || seen[s.ID] {
 			continue

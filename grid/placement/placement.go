@@ -23,6 +23,8 @@ type Server struct {
 	// Full is true for a server that takes nothing new, but counts for what it holds: it is read-only, lagging,
 	// or has refused.
 	Full bool
+	// Last is true for a server that gets only what the others cannot take. It is preferred to a second share on one of them.
+	Last bool
 }
 
 // A Plan says where each share goes.
@@ -42,6 +44,9 @@ type Plan struct {
 // (shareSize ≤ 0) fits as often as wanted wherever anything is free. Where several servers would do, the order of
 // the servers decides: it is pseudorandom, given by the seed, and servers with more free space come first more often,
 // in proportion.
+//
+// A server that is Last gets a share when every other one with room has one, and then takes all shares that are left, as far as
+// it has room.
 //
 // The error is a *share.UnhappyError when the happiness is below params.Happy; the plan is the best there is then.
 func New(seed []byte, params share.Params, shareSize int64, servers []Server) (Plan, error) {
@@ -67,6 +72,7 @@ func New(seed []byte, params share.Params, shareSize int64, servers []Server) (P
 // A place is a server while a plan is made.
 type place struct {
 	id   share.ServerID
+	last bool
 	key  uint64 // pseudorandom, from seed and id
 	cost float64
 	room int64
@@ -106,11 +112,13 @@ func (p *planner) assign(number share.Number, to *place) {
 }
 
 // keep matches as many servers as possible with a share that they hold, those without room first, because nothing
-// else can make them count. It returns how many.
+// else can make them count, and the last ones last. It returns how many.
 func (p *planner) keep() int {
 	m := matching{total: len(p.assigned)}
 	order := slices.Clone(p.places)
-	slices.SortStableFunc(order, func(a, b *place) int { return cmp.Compare(min(a.room, 1), min(b.room, 1)) })
+	slices.SortStableFunc(order, func(a, b *place) int {
+		return cmp.Or(cmp.Compare(min(a.room, 1), min(b.room, 1)), compareLast(a, b))
+	})
 	for _, place := range order {
 		m.add(place.held)
 	}
@@ -123,11 +131,14 @@ func (p *planner) keep() int {
 }
 
 // spread gives one share each to the servers with room that have none assigned, first to those that hold nothing
-// at all. Shares that are nowhere go first, then those of the servers that hold most. It returns how many.
-func (p *planner) spread() int {
+// at all, and to the last ones when there are shares left. Shares that are nowhere go first, then those of the servers that
+// hold most. It returns how many.
+func (p *planner) spread() int { return p.spreadOver(false) + p.spreadOver(true) }
+
+func (p *planner) spreadOver(last bool) int {
 	var free []*place
 	for _, place := range p.places {
-		if place.room > 0 && place.gets.len() == 0 {
+		if place.last == last && place.room > 0 && place.gets.len() == 0 {
 			free = append(free, place)
 		}
 	}
@@ -154,7 +165,7 @@ func (p *planner) crowd(number share.Number) int {
 	return crowd
 }
 
-// fill assigns what is left: a share that is somewhere stays, another goes where fewest shares are.
+// fill assigns what is left: a share that is somewhere stays, another goes to a last server, else where fewest shares are.
 func (p *planner) fill() {
 	rest := p.unassigned()
 	for _, number := range rest {
@@ -162,11 +173,24 @@ func (p *planner) fill() {
 			p.assign(number, to)
 		}
 	}
-	for _, number := range p.unassigned() {
-		if to := p.emptiest(func(s *place) bool { return s.room > 0 }); to != nil {
-			p.assign(number, to)
+	for _, last := range []bool{true, false} {
+		for _, number := range p.unassigned() {
+			if to := p.emptiest(func(s *place) bool { return s.last == last && s.room > 0 }); to != nil {
+				p.assign(number, to)
+			}
 		}
 	}
+}
+
+// compareLast orders places: the last ones come last.
+func compareLast(a, b *place) int {
+	switch {
+	case a.last == b.last:
+		return 0
+	case a.last:
+		return 1
+	}
+	return -1
 }
 
 // emptiest returns the server with the fewest shares among those that fit, the first in the ranking if equal.

@@ -28,6 +28,7 @@ func scenario(t *rapid.T, maxTotal, maxServers int) (share.Params, []placement.S
 			ID:   share.ServerID(fmt.Sprintf("server%d", i)),
 			Free: rapid.SampledFrom([]int64{0, 5, 10, 25, 1000, 1 << 40}).Draw(t, "free"),
 			Full: rapid.IntRange(0, 4).Draw(t, "full") == 0,
+			Last: rapid.IntRange(0, 4).Draw(t, "last") == 0,
 		}
 		holds := rapid.SliceOfNDistinct(rapid.Uint8Range(0, uint8(p.Total-1)), 0, 3, rapid.ID).Draw(t, "holds")
 		if len(holds) > p.Total {

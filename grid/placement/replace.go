@@ -9,8 +9,8 @@ import (
 
 // Replace chooses a server for a share that lost its place because a server failed, refused or lags. servers are
 // all that are left, as they are now: Holds includes what is on its way to them, and one that lags is Full. The choice
-// is a server that has no share, else one that makes the placement happier, else the one with the fewest shares, and
-// among equals the first in the same order that New follows. It is false when no server that lacks the share has
+// is a server that has no share, else one that makes the placement happier, else one that is Last, else the one with the
+// fewest shares, and among equals the first in the same order that New follows; one that is Last comes behind its equals. It is false when no server that lacks the share has
 // room for it.
 func Replace(seed []byte, shareSize int64, servers []Server, number share.Number) (share.ServerID, bool) {
 	places := rank(seed, shareSize, servers)
@@ -24,10 +24,13 @@ func Replace(seed []byte, shareSize int64, servers []Server, number share.Number
 	if len(candidates) == 0 {
 		return "", false
 	}
-	slices.SortStableFunc(candidates, func(a, b *place) int { return cmp.Compare(a.load, b.load) })
+	slices.SortStableFunc(candidates, func(a, b *place) int { return cmp.Or(cmp.Compare(a.load, b.load), compareLast(a, b)) })
 	if candidates[0].load > 0 {
 		if place := happier(places, candidates, number); place != nil {
 			return place.id, true
+		}
+		if i := slices.IndexFunc(candidates, func(p *place) bool { return p.last }); i >= 0 {
+			return candidates[i].id, true
 		}
 	}
 	return candidates[0].id, true
