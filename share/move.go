@@ -18,6 +18,19 @@ type Mover interface {
 	Release(ctx context.Context, owner string, indexes []StorageIndex) error
 }
 
+// A NameMover is a HeadStore from which names can be moved to another one.
+type NameMover interface {
+	// Names returns the names of which a head is held, ascending, those after the given one and at most limit of them. Names
+	// that come or go meanwhile may be missed or told.
+	Names(ctx context.Context, after Name, limit int) ([]Name, error)
+	// Updates returns what made what is held of a name, the oldest version first and without shares: given to another HeadStore that holds
+	// nothing of the name, one after the other, they make it hold the same. It returns ErrNotFound when nothing is held.
+	Updates(ctx context.Context, name Name) ([]HeadUpdate, error)
+	// DropName removes a name with all its versions, if its newest record has the digest; otherwise it returns a *ConflictError.
+	// Leases on files stay. A name that is not held is gone already. Nil means that the name is gone also after a crash.
+	DropName(ctx context.Context, name Name, newest Digest) error
+}
+
 // A ReleaseTeller is a HeadStore that tells which leases end because a version fell out of its retention, those on files that
 // it does not hold included: another Store may hold them for the same owner.
 type ReleaseTeller interface {

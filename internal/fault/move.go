@@ -12,6 +12,10 @@ const (
 	OpLeases  = "leases"
 	OpDrop    = "drop"
 	OpRelease = "release"
+
+	OpNames    = "names"
+	OpUpdates  = "updates"
+	OpDropName = "drop name"
 )
 
 // A moveStore is a headStore from which shares can be moved. Its account is not counted as operations.
@@ -47,4 +51,31 @@ func (s *moveStore) Release(ctx context.Context, owner string, indexes []share.S
 		return err
 	}
 	return s.mover.Release(ctx, owner, indexes)
+}
+
+// A nameStore is a moveStore from which names can be moved.
+type nameStore struct {
+	*moveStore
+	names share.NameMover
+}
+
+func (s *nameStore) Names(ctx context.Context, after share.Name, limit int) ([]share.Name, error) {
+	if err := s.in.Step(ctx, OpNames); err != nil {
+		return nil, err
+	}
+	return s.names.Names(ctx, after, limit)
+}
+
+func (s *nameStore) Updates(ctx context.Context, name share.Name) ([]share.HeadUpdate, error) {
+	if err := s.in.Step(ctx, OpUpdates); err != nil {
+		return nil, err
+	}
+	return s.names.Updates(ctx, name)
+}
+
+func (s *nameStore) DropName(ctx context.Context, name share.Name, newest share.Digest) error {
+	if err := s.in.Step(ctx, OpDropName); err != nil {
+		return err
+	}
+	return s.names.DropName(ctx, name, newest)
 }

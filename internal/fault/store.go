@@ -23,7 +23,7 @@ const (
 
 // NewStore returns a Store that passes everything on to the inner one, where the Injector lets it. It is a
 // share.Resumer and a share.Spacer if the inner store is both, and then a share.HeadStore and a share.Batcher if it is
-// both, and then a share.Mover and a share.Accounter if it is both.
+// both, and then a share.Mover and a share.Accounter if it is both, and then a share.NameMover if it is one.
 func NewStore(inner share.Store, in *Injector) share.Store {
 	s := &store{inner, in}
 	resumer, resumes := inner.(share.Resumer)
@@ -39,7 +39,11 @@ func NewStore(inner share.Store, in *Injector) share.Store {
 		mover, moves := inner.(share.Mover)
 		account, counts := inner.(share.Accounter)
 		if moves && counts {
-			return &moveStore{h, account, mover}
+			m := &moveStore{h, account, mover}
+			if names, ok := inner.(share.NameMover); ok {
+				return &nameStore{m, names}
+			}
+			return m
 		}
 		return h
 	}

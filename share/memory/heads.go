@@ -17,8 +17,9 @@ const Grace = time.Hour
 
 // A name is what the store holds of one mutable name.
 type name struct {
-	owner    string     // who set the newest version
-	versions []*version // the newest first, never empty
+	owner     string     // who set the newest version
+	versions  []*version // the newest first, never empty
+	retention share.Retention
 }
 
 // A version is one head of a name.
@@ -27,6 +28,7 @@ type version struct {
 	head     head.Head
 	owner    string
 	replaced time.Time // zero for the newest
+	adds     []share.StorageIndex
 	// drops are the files of the version before that this one no longer has, until they are released.
 	drops map[share.StorageIndex]bool
 }
@@ -154,14 +156,14 @@ func (s *Store) set(n *name, u share.HeadUpdate, parsed head.Head, now time.Time
 	for _, whole := range u.Shares {
 		s.holdWhole(whole, u.Lease)
 	}
-	next := &version{record: bytes.Clone(u.Record), head: parsed, owner: u.Lease.Owner, drops: map[share.StorageIndex]bool{}}
+	next := &version{record: bytes.Clone(u.Record), head: parsed, owner: u.Lease.Owner, adds: slices.Clone(u.Adds), drops: map[share.StorageIndex]bool{}}
 	for _, index := range u.Drops {
 		next.drops[index] = true
 	}
 	if len(n.versions) > 0 {
 		n.versions[0].replaced = now
 	}
-	n.owner = u.Lease.Owner
+	n.owner, n.retention = u.Lease.Owner, u.Retention
 	n.versions = slices.Insert(n.versions, 0, next)
 	for _, index := range u.Adds {
 		if f := s.files[index]; f != nil {

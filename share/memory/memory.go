@@ -62,6 +62,7 @@ var (
 	_ share.Batcher   = (*Store)(nil)
 	_ share.Mover     = (*Store)(nil)
 
+	_ share.NameMover     = (*Store)(nil)
 	_ share.ReleaseTeller = (*Store)(nil)
 )
 

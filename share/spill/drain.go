@@ -31,10 +31,14 @@ type Damaged struct {
 type DrainReport struct {
 	Shares  int64     // that are in the near store now and not in the far one any more
 	Bytes   int64     // of these
-	Left    int64     // shares that stay in the far store
+	Left    int64     // shares that stay in the far store, but for those of copies that are kept there
+	Kept    int64     // shares of copies that are kept in the far store
+	Passed  int64     // of those that are left, shares that were not to come near
 	Full    bool      // the near store has no room for more
 	Damaged []Damaged // shares that do not verify, the first of them
 	Ended   int64     // of those that are left, shares on which no lease is left
+	// Names are the names whose heads came to the near store, NamesLeft those whose heads stay in the far one.
+	Names, NamesLeft int64
 }
 
 // maxDamaged bounds the shares that a report names.
@@ -45,6 +49,7 @@ type drain struct {
 	*Store
 	limiter *rate.Limiter
 	all     bool
+	pass    func([]share.Lease) bool
 	report  DrainReport
 }
 
@@ -54,16 +59,19 @@ type DrainOptions struct {
 	Rate int64
 	// All is set to fill the near store up to what it offers, and not only to its low mark.
 	All bool
+	// Pass, if set, says by the leases on a file whether its shares are not to come near.
+	Pass func([]share.Lease) bool
 }
 
 // Drain brings shares back from the far store, as long as the near one has room below its low mark: each is stored in the near store,
 // which verifies it block by block, read back and verified once more, given every lease that it has in the far store, and only then
 // dropped there. It can be interrupted at any step: the next pass goes on, in the middle of a share where the near store
-// keeps unfinished uploads. One pass at a time; a share that fails does not end it.
+// keeps unfinished uploads. Then it brings back the heads of names, each name with its history. One pass at a time; a share or name that
+// fails does not end it.
 func (s *Store) Drain(ctx context.Context, o DrainOptions) (DrainReport, error) {
 	s.draining.Lock()
 	defer s.draining.Unlock()
-	d := &drain{Store: s, limiter: rate.NewLimiter(rate.Inf, drainBurst), all: o.All}
+	d := &drain{Store: s, limiter: rate.NewLimiter(rate.Inf, drainBurst), all: o.All, pass: o.Pass}
 	if o.Rate > 0 {
 		d.limiter.SetLimit(rate.Limit(o.Rate))
 	}
@@ -79,6 +87,9 @@ func (s *Store) Drain(ctx context.Context, o DrainOptions) (DrainReport, error) 
 		}
 		return err
 	})
+	if err == nil {
+		err = d.heads(ctx)
+	}
 	if err = errors.Join(append(errs, err)...); err != nil {
 		return d.report, fmt.Errorf("drain: %w", err)
 	}
@@ -90,6 +101,19 @@ func (d *drain) file(ctx context.Context, index share.StorageIndex) error {
 	held, err := d.far.Numbers(ctx, []share.StorageIndex{index})
 	if err != nil || len(held[0].Numbers) == 0 {
 		return err
+	}
+	leases, err := d.far.Leases(ctx, index)
+	if err != nil {
+		return notMissing(err)
+	}
+	if kept(leases, time.Now()) {
+		d.report.Kept += int64(len(held[0].Numbers))
+		return nil
+	}
+	if d.pass != nil && d.pass(leases) {
+		d.report.Left += int64(len(held[0].Numbers))
+		d.report.Passed += int64(len(held[0].Numbers))
+		return nil
 	}
 	root, err := encoding.CheckRoot(index, held[0].Root)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"cairn/share"
@@ -86,9 +87,32 @@ func (s *Store) fillHeads(ctx context.Context, held []share.HeldHead, roots []sh
 	for i, k := range at {
 		found[i] = held[k].Shares
 	}
+	s.fetchNear(ctx, roots, found)
 	s.fetchFar(ctx, roots, found)
 	for i, k := range at {
 		held[k].Shares = found[i]
+	}
+}
+
+// fetchNear adds what the near store has where nothing was found: a head may be far while its shares are near.
+func (s *Store) fetchNear(ctx context.Context, indexes []share.StorageIndex, found [][]share.WholeShare) {
+	var ask []share.StorageIndex
+	var at []int
+	for i, index := range indexes {
+		if len(found[i]) == 0 {
+			ask, at = append(ask, index), append(at, i)
+		}
+	}
+	if len(ask) == 0 {
+		return
+	}
+	got, err := s.near.Fetch(ctx, ask)
+	if err != nil {
+		s.log.Warn("small shares cannot be fetched from the near store", "error", err)
+		return
+	}
+	for i, k := range at {
+		found[k] = got[i]
 	}
 }
 
@@ -154,8 +178,11 @@ func (s *Store) home(ctx context.Context, u share.HeadUpdate) (Part, []byte, err
 	return s.near, near[0].Record, nil
 }
 
+// naming returns the lock of a name.
+func (s *Store) naming(name share.Name) *sync.Mutex { return &s.names[name[0]%byte(len(s.names))] }
+
 // SetHead stores a version. A name that is new begins in the near store, with its small shares where there is room for them. One that
-// the near store is too full for even without shares goes to the far store with all its history, and stays there.
+// the near store is too full for even without shares goes to the far store with all its history, until Drain brings it back.
 func (s *Store) SetHead(ctx context.Context, u share.HeadUpdate) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -167,7 +194,7 @@ func (s *Store) SetHead(ctx context.Context, u share.HeadUpdate) error {
 	if err != nil {
 		return err
 	}
-	lock := &s.names[u.Name[0]%byte(len(s.names))]
+	lock := s.naming(u.Name)
 	lock.Lock()
 	defer lock.Unlock()
 	home, record, err := s.home(ctx, u)

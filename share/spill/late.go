@@ -1,6 +1,7 @@
 package spill
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync/atomic"
@@ -152,4 +153,41 @@ func (l *Late) Release(ctx context.Context, owner string, indexes []share.Storag
 		return err
 	}
 	return p.Release(ctx, owner, indexes)
+}
+
+// mover returns the store as one from which names can be moved, and false when it is none.
+func (l *Late) mover() (share.NameMover, bool, error) {
+	p, err := l.part()
+	if err != nil {
+		return nil, false, err
+	}
+	m, ok := p.(share.NameMover)
+	return m, ok, nil
+}
+
+// Names implements share.NameMover. A store that is none shows none.
+func (l *Late) Names(ctx context.Context, after share.Name, limit int) ([]share.Name, error) {
+	m, ok, err := l.mover()
+	if !ok {
+		return nil, err
+	}
+	return m.Names(ctx, after, limit)
+}
+
+// Updates implements share.NameMover.
+func (l *Late) Updates(ctx context.Context, name share.Name) ([]share.HeadUpdate, error) {
+	m, ok, err := l.mover()
+	if !ok {
+		return nil, cmp.Or(err, share.ErrNotFound)
+	}
+	return m.Updates(ctx, name)
+}
+
+// DropName implements share.NameMover.
+func (l *Late) DropName(ctx context.Context, name share.Name, newest share.Digest) error {
+	m, ok, err := l.mover()
+	if !ok {
+		return err
+	}
+	return m.DropName(ctx, name, newest)
 }

@@ -33,7 +33,9 @@ func (s *Store) Renew(ctx context.Context, indexes []share.StorageIndex, lease s
 		}
 	}
 	if len(away) > 0 {
-		farErr = notMissing(s.far.Renew(ctx, away, lease))
+		if farErr = notMissing(s.far.Renew(ctx, away, lease)); farErr == nil {
+			farErr = s.renewKept(ctx, away, lease)
+		}
 	}
 	err := s.near.Renew(ctx, indexes, lease)
 	if farErr != nil {
@@ -79,7 +81,7 @@ func carry(ctx context.Context, to Part, index share.StorageIndex, has, want []s
 	now := time.Now()
 	for _, l := range want {
 		longEnough := func(h share.Lease) bool { return h.Owner == l.Owner && !h.Expires.Before(l.Expires) }
-		if !l.Expires.After(now) || slices.ContainsFunc(has, longEnough) {
+		if !l.Expires.After(now) || isKeeper(l.Owner) || slices.ContainsFunc(has, longEnough) {
 			continue
 		}
 		if err := to.Renew(ctx, []share.StorageIndex{index}, l); err != nil {
@@ -94,6 +96,9 @@ func (s *Store) ended(side int, owner string, index share.StorageIndex) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pending[side] = append(s.pending[side], release{owner, index})
+	if side == 1 { // its own is ended there already, but not what keeps a copy
+		s.pending[0] = append(s.pending[0], release{owner, index})
+	}
 }
 
 // Settle ends in each store the leases that versions of names have ended in the other. SetHead and Drain do so by themselves; it is to
@@ -113,8 +118,13 @@ func (s *Store) settle(ctx context.Context, part Part, ended []release) error {
 	}
 	var errs []error
 	for owner, indexes := range of {
-		if held := s.holding(ctx, part, indexes); len(held) > 0 {
-			errs = append(errs, part.Release(ctx, owner, held))
+		held := s.holding(ctx, part, indexes)
+		if len(held) == 0 {
+			continue
+		}
+		errs = append(errs, part.Release(ctx, owner, held))
+		if part == s.far {
+			errs = append(errs, part.Release(ctx, keeperOf(owner), held))
 		}
 	}
 	return errors.Join(errs...)
@@ -179,6 +189,7 @@ func (s *Store) Leases(ctx context.Context, index share.StorageIndex) ([]share.L
 			near[i] = l
 		}
 	}
+	near = withoutKeepers(near)
 	slices.SortFunc(near, func(a, b share.Lease) int { return strings.Compare(a.Owner, b.Owner) })
 	return near, nil
 }
@@ -212,7 +223,9 @@ func (s *Store) Usage(ctx context.Context) (map[string]int64, error) {
 		return nil, err
 	}
 	for owner, n := range far {
-		usage[owner] += n
+		if !isKeeper(owner) { // who has leases of its own on its copies
+			usage[owner] += n
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

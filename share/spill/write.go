@@ -27,7 +27,7 @@ func (s *Store) Create(ctx context.Context, upload share.Upload) (share.Writer, 
 		need = column.ShareSize(upload)
 	}
 	order := s.order(ctx, need)
-	if begun := s.begun(ctx, upload); begun != nil {
+	if begun := begun(ctx, upload, s.near, s.far); begun != nil {
 		order = []Part{begun, s.other(begun)}
 	} else if s.wasPushed(upload) {
 		order = []Part{s.far, s.near}
@@ -58,8 +58,8 @@ func both(errs []error) error {
 }
 
 // begun returns the store in which an interrupted upload of the share is, nil for none.
-func (s *Store) begun(ctx context.Context, u share.Upload) Part {
-	for _, part := range []Part{s.near, s.far} {
+func begun(ctx context.Context, u share.Upload, in ...Part) Part {
+	for _, part := range in {
 		progress, err := part.Uploads(ctx, u.Lease.Owner, u.ID)
 		if err != nil {
 			continue
@@ -262,6 +262,9 @@ func (s *Store) dropTwice(ctx context.Context, index share.StorageIndex) error {
 	}
 	far, err := s.far.Numbers(ctx, indexes)
 	if err != nil {
+		return err
+	}
+	if stays, err := s.Kept(ctx, index); err != nil || stays {
 		return err
 	}
 	for _, n := range far[0].Numbers {

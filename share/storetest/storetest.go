@@ -92,6 +92,7 @@ func (s Suite) Run(t *testing.T) {
 		{"List", Suite.testList},
 		{"Drop", Suite.testDrop},
 		{"Release", Suite.testRelease},
+		{"MoveName", Suite.testMoveName},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(s, t) })
 	}
