@@ -124,12 +124,16 @@ func (b *bucket) do(ctx context.Context, doing string, bytes int64, request func
 	limited, cancel := context.WithTimeout(ctx, b.timeout+time.Duration(bytes)*time.Second/time.Duration(b.slowest))
 	defer cancel()
 	renewed := false
+	var explained error
 	for i := 0; ; i++ {
 		h, err := b.attempt(limited, request)
 		if err == nil {
 			return nil
 		}
-		explained := explain(ctx, doing, h, err)
+		if ctx.Err() == nil && limited.Err() != nil && explained != nil {
+			return explained // what an earlier attempt met says more than that the time is over
+		}
+		explained = explain(ctx, doing, h, err)
 		if e, ok := errors.AsType[*Error](explained); ok && !renewed && b.keys.stale(e.Code) {
 			renewed = true
 			continue
@@ -161,8 +165,14 @@ func (b *bucket) attempt(ctx context.Context, request func(ctx context.Context) 
 	if err == nil {
 		err = request(hinted)
 	}
-	if err != nil && context.Cause(ctx) == errStalled { //nolint:errorlint // it is this very cause
-		err = errStalled
+	if err != nil && ctx.Err() != nil {
+		// The client waits after what it met, and then tells of the context alone.
+		switch {
+		case h.failed != nil && !errors.Is(h.failed, context.Canceled) && !errors.Is(h.failed, context.DeadlineExceeded):
+			err = h.failed
+		case errors.Is(context.Cause(ctx), errStalled):
+			err = errStalled
+		}
 	}
 	return h, err
 }

@@ -84,7 +84,7 @@ func role() *credentials.IAM {
 // get returns when there are credentials, or why there are none.
 func (k *keys) get(ctx context.Context) error {
 	k.mu.Lock()
-	if k.found && (k.renew.IsZero() || time.Now().Before(k.renew)) {
+	if k.good() && (k.renew.IsZero() || time.Now().Before(k.renew)) {
 		k.mu.Unlock()
 		return nil
 	}
@@ -114,11 +114,15 @@ func (k *keys) get(ctx context.Context) error {
 func (k *keys) hold() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.found || !k.value.Expiration.IsZero() && time.Now().After(k.value.Expiration) {
-		return false
+	if k.good() {
+		k.renew = time.Now().Add(findKeysAgain)
 	}
-	k.renew = time.Now().Add(findKeysAgain)
-	return true
+	return k.good()
+}
+
+// good reports whether there are credentials that have not ended. The mutex is held.
+func (k *keys) good() bool {
+	return k.found && (k.value.Expiration.IsZero() || time.Now().Before(k.value.Expiration))
 }
 
 func (k *keys) look(s *search) {

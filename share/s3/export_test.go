@@ -32,3 +32,23 @@ func (c Config) WithTransport(t http.RoundTripper) Config {
 
 // Refresh refreshes the lock as the store does every minute.
 func (s *Store) Refresh(ctx context.Context) error { return s.refresh(ctx) }
+
+// AgeCredentials makes the credentials older.
+func (s *Store) AgeCredentials(by time.Duration) {
+	k := s.bucket.keys
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.value.Expiration, k.renew = k.value.Expiration.Add(-by), k.renew.Add(-by)
+}
+
+// LoseCredentials has no credentials be found any more.
+func (s *Store) LoseCredentials() { s.bucket.keys.sources = nil }
+
+// Remove deletes an object with as many attempts as any request has.
+func Remove(ctx context.Context, c Config, key string) error {
+	b, err := newBucket(c)
+	if err != nil {
+		return err
+	}
+	return b.remove(ctx, key)
+}

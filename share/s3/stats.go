@@ -112,6 +112,7 @@ type hintKey struct{}
 // A hint is what the transport learnt of an answer that the client's error does not tell.
 type hint struct {
 	moved  func() // called when bytes have moved
+	failed error  // why there was no answer
 	status int
 	after  time.Duration // what Retry-After asked for
 	kind   string        // the content type of the answer
@@ -135,6 +136,7 @@ func (m *meter) RoundTrip(r *http.Request) (*http.Response, error) {
 		m.count(kind, func(c *Count) { c.Failed++ })
 	}
 	if err != nil {
+		h.failed = err
 		return answer, err
 	}
 	h.moved()
