@@ -18,44 +18,64 @@ import (
 type Copied struct {
 	Files       int // linked or stored
 	Directories int
+	Skipped     int // that could not be copied
+	// Problems are those of which Skipped counts, the first maxProblems.
+	Problems []CopyProblem
 }
+
+// maxProblems bounds how many problems of a copy are kept.
+const maxProblems = 10_000
+
+// A CopyProblem names what was left out of a copy.
+type CopyProblem struct {
+	Path string // from what was copied on, with slashes
+	Err  error
+}
+
+// ErrCycle says that a directory is inside itself, directly or through others.
+var ErrCycle = errors.New("the directory contains itself; it is copied once")
 
 // Copy makes a copy of what a capability opens that changes independently of it. Immutable things are their own copies: nothing
 // of them is read or stored. Of a mutable file the bytes are read and stored as a new one, and of a directory a new one is
-// made with copies of what is in it. What is reached twice is copied once, so that cycles end. Capabilities that do not
-// read, and those of unknown kinds, are kept as they are.
+// made with copies of what is in it. What is reached twice is copied once. Capabilities that do not read, and those of unknown
+// kinds, are kept as they are. What cannot be read, and a directory inside itself, is left out and named in Copied. An error about
+// something below is a *tree.PathError from what was copied on.
 func (g *Grid) Copy(ctx context.Context, c capability.Capability, progress func(Copied)) (capability.Capability, Copied, error) {
 	cp := &copier{g: g, made: map[string]capability.Capability{}, progress: progress}
-	made, err := cp.copy(ctx, c, 0)
+	made, err := cp.copy(ctx, c)
 	return made, cp.done, err
 }
 
 type copier struct {
 	g        *Grid
 	made     map[string]capability.Capability // by the id of what was copied; zero while it is being copied
+	at       []string                         // the names from the top to what is being copied
 	done     Copied
 	progress func(Copied)
 }
 
-var errCycle = errors.New("the directory contains itself, and cannot be copied")
+// An unreadable error is one of what is copied. It does not end the copy of what it is in.
+type unreadable struct{ error }
 
-func (cp *copier) copy(ctx context.Context, c capability.Capability, depth int) (capability.Capability, error) {
+func (e unreadable) Unwrap() error { return e.error }
+
+func (cp *copier) copy(ctx context.Context, c capability.Capability) (capability.Capability, error) {
 	id := tree.ID(c)
 	if made, seen := cp.made[id]; seen && id != "" {
 		if made.IsZero() {
-			return made, errCycle
+			return made, unreadable{ErrCycle}
 		}
 		return made, nil
 	}
-	if depth > tree.MaxDepth {
-		return c, fmt.Errorf("directories are more than %d deep", tree.MaxDepth)
+	if len(cp.at) > tree.MaxDepth {
+		return c, unreadable{fmt.Errorf("directories are more than %d deep", tree.MaxDepth)}
 	}
 	var err error
 	made := c
 	switch c.Kind() {
 	case capability.KindDir, capability.KindDirRead:
 		cp.made[id] = capability.Capability{}
-		made, err = cp.directory(ctx, c, depth)
+		made, err = cp.directory(ctx, c)
 		cp.done.Directories++
 	case capability.KindMutable, capability.KindMutableRead:
 		made, err = cp.file(ctx, c)
@@ -64,6 +84,7 @@ func (cp *copier) copy(ctx context.Context, c capability.Capability, depth int) 
 		cp.done.Files++
 	}
 	if err != nil {
+		delete(cp.made, id)
 		return made, err
 	}
 	cp.made[id] = made
@@ -73,36 +94,56 @@ func (cp *copier) copy(ctx context.Context, c capability.Capability, depth int) 
 	return made, nil
 }
 
-func (cp *copier) directory(ctx context.Context, c capability.Capability, depth int) (capability.Capability, error) {
+func (cp *copier) directory(ctx context.Context, c capability.Capability) (capability.Capability, error) {
 	x, err := cp.g.dirs.Open(ctx, c)
 	if err != nil {
-		return c, err
+		return c, unreadable{err}
 	}
 	return cp.g.dirs.Create(ctx, func(yield func(dir.Entry, error) bool) {
 		for entry, err := range x.All(ctx) {
-			if err == nil && !entry.Capability.IsZero() {
-				entry.Capability, err = cp.copy(ctx, entry.Capability, depth+1)
-				err = named(entry.Name, err)
+			if err != nil {
+				if err = cp.skip(ctx, unreadable{err}); err != nil {
+					yield(entry, err)
+				}
+				return
 			}
-			if !yield(entry, err) || err != nil {
+			cp.at = append(cp.at, entry.Name)
+			entry.Capability, err = cp.copy(ctx, entry.Capability)
+			skipped := err != nil
+			if skipped {
+				err = cp.skip(ctx, err)
+			}
+			cp.at = cp.at[:len(cp.at)-1]
+			if skipped && err == nil {
+				continue
+			}
+			if !yield(entry, err) {
 				return
 			}
 		}
 	})
 }
 
-func named(name string, err error) error {
-	if err == nil {
-		return nil
+// skip notes that what is being copied is left out, unless the error has to end all.
+func (cp *copier) skip(ctx context.Context, err error) error {
+	if _, one := errors.AsType[unreadable](err); !one || ctx.Err() != nil {
+		if _, named := errors.AsType[*tree.PathError](err); !named {
+			err = &tree.PathError{Path: tree.Join(cp.at), Err: err}
+		}
+		return err
 	}
-	return fmt.Errorf("%s: %w", name, err)
+	cp.done.Skipped++
+	if len(cp.done.Problems) < maxProblems {
+		cp.done.Problems = append(cp.done.Problems, CopyProblem{Path: tree.Join(cp.at), Err: err})
+	}
+	return nil
 }
 
 // file stores the bytes of a mutable file as a new one.
 func (cp *copier) file(ctx context.Context, c capability.Capability) (capability.Capability, error) {
 	r, err := cp.g.Open(ctx, c)
 	if err != nil {
-		return c, err
+		return c, unreadable{err}
 	}
 	defer r.Close()
 	key := keys.NewWriteKey()

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -254,9 +256,42 @@ func TestCopyChangesIndependently(t *testing.T) {
 			t.Errorf("%s has other bytes", path)
 		}
 	}
+}
+
+// TestCopySkips: what cannot be copied is named, and does not keep the rest from it.
+func TestCopySkips(t *testing.T) {
+	n := newNamed(t)
+	n.link("a/b/file", put(t, n.Grid, []byte("few"), known([]byte("few"))).Capability)
+	a, err := n.Tree().Resolve(t.Context(), n.root, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := n.mutable(pattern(100))
+	n.lose(lost)
+	n.link("a/b/lost", lost)
+	n.link("a/b/nothing", capability.Directory(keys.NewWriteKey()))
 	n.link("a/b/up", a.Entry.Capability)
-	if _, _, err := n.Copy(t.Context(), a.Entry.Capability, nil); err == nil {
-		t.Error("a directory that contains itself was copied")
+	read, err := a.Entry.Capability.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.link("a/b/up-read", read)
+	made, done, err := n.Copy(t.Context(), a.Entry.Capability, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var skipped []string
+	for _, p := range done.Problems {
+		skipped = append(skipped, p.Path)
+		if up := strings.HasPrefix(p.Path, "b/up"); up != errors.Is(p.Err, grid.ErrCycle) {
+			t.Errorf("%s: %v", p.Path, p.Err)
+		}
+	}
+	if want := []string{"b/lost", "b/nothing", "b/up", "b/up-read"}; !slices.Equal(skipped, want) || done.Skipped != len(want) {
+		t.Errorf("skipped %q, want %q", skipped, want)
+	}
+	if _, err := n.Tree().Resolve(t.Context(), made, "b/file"); err != nil {
+		t.Error(err)
 	}
 }
 

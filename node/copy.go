@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"cairn/grid"
 	"cairn/grid/tree"
@@ -38,6 +40,9 @@ func (a api) Copy(ctx context.Context, request control.CopyRequest, progress fun
 		progress(control.Progress{Note: "copying", Done: int64(c.Files + c.Directories), Total: -1})
 	})
 	if err != nil {
+		if e, ok := errors.AsType[*tree.PathError](err); ok {
+			err = &tree.PathError{Path: strings.TrimPrefix(tree.Join(n.Path)+"/"+e.Path, "/"), Err: e.Err}
+		}
 		return control.CopyResult{}, from.explain(a.n, err)
 	}
 	if entry.Name == "" {
@@ -47,7 +52,13 @@ func (a api) Copy(ctx context.Context, request control.CopyRequest, progress fun
 	if err != nil {
 		return control.CopyResult{}, to.explain(a.n, err)
 	}
-	return control.CopyResult{Entry: to.entry(made, false), Files: done.Files, Directories: done.Directories}, nil
+	result := control.CopyResult{
+		Entry: to.entry(made, false), Files: done.Files, Directories: done.Directories, Problems: done.Skipped, Skipped: []control.Skipped{},
+	}
+	for _, p := range done.Problems {
+		result.Skipped = append(result.Skipped, control.Skipped{Path: p.Path, Error: p.Err.Error()})
+	}
+	return result, nil
 }
 
 // copyTo returns the path of the copy, and what is there.

@@ -91,6 +91,8 @@ func hintFor(path string, err error) string {
 	switch {
 	case errors.Is(err, tree.ErrIsDirectory):
 		return "name a file in it, or use -r where a whole directory is meant"
+	case errors.Is(err, errLink):
+		return "\"cairn ls -l\" shows where it points; \"cairn cp\" copies the link"
 	case errors.Is(err, share.ErrRollback):
 		return "wait until the members that have the newer version are up; " + formerVersions(path)
 	case errors.Is(err, share.ErrConflict):
@@ -116,6 +118,10 @@ func (p place) entry(n tree.Node, capabilities bool) control.Entry {
 		ContentType: e.ContentType, Executable: e.Executable, User: e.User,
 	}
 	_, out.Mutable = e.Capability.Name()
+	if isLink(e) {
+		data, _ := e.Capability.Data()
+		out.Type, out.Link, out.Executable = control.TypeLink, string(data), false
+	}
 	if capabilities {
 		out.Capability = e.Capability.Text()
 	}
@@ -130,6 +136,26 @@ func typeOf(c capability.Capability) string {
 		return control.TypeUnknown
 	}
 	return control.TypeFile
+}
+
+// isLink reports whether an entry is a symbolic link.
+func isLink(e dir.Entry) bool {
+	kind := e.Capability.Kind()
+	return e.ContentType == control.LinkContent && sizeOf(e) <= control.MaxLink && (kind == capability.KindFile || kind == capability.KindLiteral)
+}
+
+// shown describes a node like entry, and tells where a link points also where that has to be fetched. What cannot be read stays
+// unknown.
+func (a api) shown(ctx context.Context, p place, n tree.Node, capabilities, links bool) control.Entry {
+	e := p.entry(n, capabilities)
+	if !links || e.Type != control.TypeLink || e.Kind == capability.KindLiteral.String() {
+		return e
+	}
+	data, errs, err := a.n.grid.GetBatch(ctx, []capability.Capability{n.Entry.Capability})
+	if err == nil && errs[0] == nil {
+		e.Link = string(data[0])
+	}
+	return e
 }
 
 // sizeOf returns the size of an entry in bytes, as far as its directory tells.

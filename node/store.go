@@ -22,6 +22,9 @@ func (a api) OpenAt(ctx context.Context, target string) (control.File, control.E
 	if err == nil && n.Directory() {
 		err = tree.ErrIsDirectory
 	}
+	if err == nil && isLink(n.Entry) {
+		err = errLink
+	}
 	if err != nil {
 		return nil, control.Entry{}, p.explain(a.n, err)
 	}
@@ -33,6 +36,8 @@ func (a api) OpenAt(ctx context.Context, target string) (control.File, control.E
 	e.Size = file.Size()
 	return file, e, nil
 }
+
+var errLink = errors.New("it is a symbolic link, and nothing on the grid follows those")
 
 // PutAt stores a file and puts it under its target.
 func (a api) PutAt(ctx context.Context, r io.Reader, request control.PutRequest, progress func(control.Progress)) (control.PutResult, error) {
@@ -162,7 +167,8 @@ func (a api) overwrite(ctx context.Context, p place, n tree.Node, r io.Reader, r
 	if err != nil {
 		return control.PutResult{}, err
 	}
-	if n.Parent.Authority() == capability.AuthorityWrite {
+	changed := request.Patch == nil || in.n > 0
+	if changed && n.Parent.Authority() == capability.AuthorityWrite {
 		err = a.n.names().Change(ctx, n, func(e *dir.Entry) {
 			user, created := e.User, e.Created
 			if request.Patch != nil {

@@ -27,7 +27,7 @@ func (a api) Lookup(ctx context.Context, request control.LookupRequest) (control
 	if err != nil {
 		return control.Entry{}, p.explain(a.n, err)
 	}
-	return p.entry(n, request.Capabilities), nil
+	return a.shown(ctx, p, n, request.Capabilities, request.Links), nil
 }
 
 func (a api) List(ctx context.Context, request control.ListRequest, each func(control.Entry) error) error {
@@ -37,7 +37,7 @@ func (a api) List(ctx context.Context, request control.ListRequest, each func(co
 	}
 	if p.target.Alias == control.HomeAlias && len(n.Path) == 0 && !a.n.home.exists(ctx) {
 		if request.Self {
-			return each(p.entry(n, request.Capabilities))
+			return each(a.shown(ctx, p, n, request.Capabilities, request.Links))
 		}
 		return nil // it is as good as empty
 	}
@@ -51,12 +51,12 @@ func (a api) List(ctx context.Context, request control.ListRequest, each func(co
 
 func (a api) list(ctx context.Context, p place, n tree.Node, request control.ListRequest, each func(control.Entry) error) error {
 	if request.Self || !n.Directory() {
-		if err := each(p.entry(n, request.Capabilities)); err != nil || !n.Directory() {
+		if err := each(a.shown(ctx, p, n, request.Capabilities, request.Links)); err != nil || !n.Directory() {
 			return err
 		}
 	}
 	return a.n.names().List(ctx, n, request.After, request.Limit, func(n tree.Node) error {
-		return each(p.entry(n, request.Capabilities))
+		return each(a.shown(ctx, p, n, request.Capabilities, request.Links))
 	})
 }
 
@@ -73,7 +73,7 @@ func (a api) walk(ctx context.Context, p place, request control.ListRequest, eac
 				return nil
 			}
 		}
-		e := p.entry(v.Node, request.Capabilities)
+		e := a.shown(ctx, p, v.Node, request.Capabilities, request.Links)
 		e.Again = v.Again
 		if v.Err != nil {
 			err := v.Err

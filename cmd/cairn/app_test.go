@@ -177,6 +177,40 @@ func TestFileShrinksWhileItIsStored(t *testing.T) {
 	}
 }
 
+func TestFileGrowsWhileItIsStored(t *testing.T) {
+	for _, flags := range [][]string{{"put"}, {"put", "--private"}} {
+		path := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(path, make([]byte, 64<<20), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		node := fakeNode{put: func(r io.Reader) (control.PutResult, error) {
+			if err := os.Truncate(path, 65<<20); err != nil {
+				t.Error(err)
+			}
+			n, err := io.Copy(io.Discard, r)
+			if err != nil || n != 64<<20 {
+				t.Errorf("sent %d bytes, %v", n, err)
+			}
+			return control.PutResult{Capability: "stored"}, err
+		}}
+		status, stdout, stderr := runWith(t, node, append(flags, path)...)
+		if status != statusFailed || stdout != "stored\n" || !strings.Contains(stderr, control.ErrChanged.Error()) || !strings.Contains(stderr, "next: store it again") {
+			t.Errorf("status %d, output %q: %s", status, stdout, stderr)
+		}
+	}
+}
+
+// TestFileGrowsWhileItIsHashed: the bytes that are hashed are those that were announced, or it is an error.
+func TestFileGrowsWhileItIsHashed(t *testing.T) {
+	data := strings.Repeat("x", 2*hashBuffer)
+	for _, size := range []int{len(data) - 1, len(data) + 1, 1} {
+		err := announceHash(t.Context(), strings.NewReader(data), &control.PutRequest{Size: int64(size)}, &progress{})
+		if !errors.Is(err, control.ErrChanged) {
+			t.Errorf("%d bytes announced, %d there: %v", size, len(data), err)
+		}
+	}
+}
+
 func TestGetLeavesNothingHalfDone(t *testing.T) {
 	c := capability.File(share.StorageIndex{1}, [16]byte{2}).Text()
 	dir := t.TempDir()

@@ -154,7 +154,7 @@ func (a *app) backup(ctx context.Context, client *control.Client, tree *localtre
 	r.Target = shownTarget(r.Target)
 	failed := a.told("backup", &r, result.Problems)
 	err = a.result(r, func(w io.Writer) {
-		fmt.Fprintf(w, "%s/%s/%s: %s\n", strings.TrimSuffix(r.Target, "/"), backup.Archives, r.Snapshot, r.summary())
+		fmt.Fprintf(w, "%s: %s\n", below(below(r.Target, backup.Archives), r.Snapshot), r.summary())
 	})
 	return errors.Join(failed, err)
 }
@@ -325,6 +325,6 @@ func (a *app) restoreSnapshot(ctx context.Context, target, folder, snapshot stri
 		if err != nil {
 			return err
 		}
-		return a.down(ctx, client, "restore", e, folder, keep)
+		return a.down(ctx, client, "restore", e, transfer.DownOptions{Target: folder, KeepExisting: keep})
 	})
 }

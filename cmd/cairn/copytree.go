@@ -13,7 +13,6 @@ import (
 	"cairn/node/control"
 	"cairn/node/localtree"
 	"cairn/node/transfer"
-	"cairn/share"
 	"cairn/share/capability"
 )
 
@@ -83,34 +82,29 @@ func contents(name string) bool {
 }
 
 // copyTreeDown copies a directory of the grid to this machine.
-func (a *app) copyTreeDown(ctx context.Context, o *cpOptions, source, target string) error {
+func (a *app) copyTreeDown(ctx context.Context, o *cpOptions, e control.Entry, source, target string) error {
 	return a.running("cp", func(client *control.Client) error {
-		e, err := lookup(ctx, client, source)
-		if err != nil {
-			return err
+		options := transfer.DownOptions{Target: target, KeepExisting: o.keep}
+		if info, err := os.Stat(target); err == nil && info.IsDir() && !contents(source) {
+			options.Name = nameOf(source)
 		}
-		if info, err := os.Stat(target); err == nil && info.IsDir() && nameOf(source) != "" && !contents(source) {
-			target = filepath.Join(target, nameOf(source))
-		}
-		return a.down(ctx, client, "cp", e, target, o.keep)
+		return a.down(ctx, client, "cp", e, options)
 	})
 }
 
 // down writes a directory of the grid to a folder.
-func (a *app) down(ctx context.Context, client *control.Client, verb string, e control.Entry, target string, keep bool) error {
-	root, err := capability.Parse(e.Capability)
-	if err != nil {
+func (a *app) down(ctx context.Context, client *control.Client, verb string, e control.Entry, o transfer.DownOptions) (err error) {
+	if o.Root, err = capability.Parse(e.Capability); err != nil {
 		return err
 	}
 	bar := a.progress()
-	result, err := transfer.Down(ctx, transfer.DownOptions{
-		Source: treeGrid{client: client}, Root: root, Target: target, KeepExisting: keep, Progress: bar.tree,
-	})
+	o.Source, o.Progress = treeGrid{client: client}, bar.tree
+	result, err := transfer.Down(ctx, o)
 	bar.done()
 	if err != nil {
 		return err
 	}
-	return a.copied(verb, treeResult{Source: e.Path, Target: target, Counts: result.Counts}, result.Problems)
+	return a.copied(verb, treeResult{Source: e.Path, Target: filepath.Join(o.Target, o.Name), Counts: result.Counts}, result.Problems)
 }
 
 // copied tells what was done.
@@ -128,18 +122,4 @@ func (a *app) copied(verb string, r treeResult, problems []localtree.Problem) er
 func isFolder(name string) bool {
 	info, err := os.Stat(name)
 	return err == nil && info.IsDir()
-}
-
-// isTree reports whether a target is a directory of the grid. What is not there is none.
-func (a *app) isTree(ctx context.Context, target string) (bool, error) {
-	var is bool
-	err := a.running("cp", func(client *control.Client) error {
-		e, err := client.Lookup(ctx, control.LookupRequest{Target: target})
-		is = e.Directory()
-		if errors.Is(err, share.ErrNotFound) {
-			return nil
-		}
-		return err
-	})
-	return is, err
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -29,8 +31,11 @@ not. Files keep their times, and may be executed if they could be.
 
 With -r folders and directories are copied with what is in them: under their own name into a TARGET that exists, and
 otherwise as TARGET. What has not changed since it was copied last is not sent again, and a copy that was
-interrupted goes on where it stopped. Links are kept as links and never followed; what cannot be read is passed over
-and named, and the exit status is then 1.
+interrupted goes on where it stopped. What cannot be read or changes meanwhile is passed over and named, and so is a
+directory inside itself; the exit status is then 1.
+
+A symbolic link is copied as a link, with or without -r, and nothing on the grid follows it. On disk only a SOURCE or
+TARGET that is itself a link is followed: nothing is written through links that are found in TARGET.
 
 On the grid nothing is sent: a copy of an immutable file is another name for it. A copy of a mutable file or, with
 -r, of a directory is a new one, which changes independently.
@@ -86,14 +91,15 @@ func (a *app) copyWithin(ctx context.Context, o *cpOptions, source, target strin
 		if err != nil {
 			return err
 		}
-		return a.result(result, func(io.Writer) {})
+		failed := a.skipped("cp", shownTarget(source), result.Skipped, int64(result.Problems))
+		return errors.Join(failed, a.result(result, func(io.Writer) {}))
 	})
 }
 
 // copyUp copies a file of this machine to the grid.
 func (a *app) copyUp(ctx context.Context, o *cpOptions, source, target string) error {
 	if isFolder(source) && !o.recursive {
-		return withHint(usagef("cp: %s is a folder", source), "copy it with what is in it: cp -r")
+		return withHint(fmt.Errorf("cp: %s is a folder", source), copyRecursive)
 	}
 	if isFolder(source) {
 		return about(a.copyTreeUp(ctx, o, source, target), "cp")
@@ -110,25 +116,56 @@ func (a *app) copyUp(ctx context.Context, o *cpOptions, source, target string) e
 
 // copyDown copies a file of the grid to this machine.
 func (a *app) copyDown(ctx context.Context, o *cpOptions, source, target string) error {
-	if is, err := a.isTree(ctx, source); err != nil {
+	var e control.Entry
+	err := a.running("cp", func(client *control.Client) (err error) {
+		e, err = client.Lookup(ctx, control.LookupRequest{Target: source, Capabilities: true, Links: true})
 		return err
-	} else if is && !o.recursive {
-		return withHint(usagef("cp: %s is a directory", shownTarget(source)), "copy it with what is in it: cp -r")
-	} else if is {
-		return a.copyTreeDown(ctx, o, source, target)
+	})
+	switch {
+	case err != nil:
+		return err
+	case e.Directory() && !o.recursive:
+		return withHint(fmt.Errorf("cp: %s is a directory", shownTarget(source)), copyRecursive)
+	case e.Directory():
+		return a.copyTreeDown(ctx, o, e, source, target)
 	}
-	output := target
+	output, inside := target, false
 	if info, err := os.Stat(target); err == nil && info.IsDir() {
 		name := nameOf(source)
 		if name == "" {
 			return usagef("cp: %s has no name: name the file in %s", shownTarget(source), target)
 		}
-		output = filepath.Join(target, name)
+		output, inside = filepath.Join(target, name), true
 	}
 	if _, err := os.Lstat(output); err == nil && o.keep {
 		return fmt.Errorf("cp: %s exists already", output)
 	}
-	return runGet(ctx, a, &getOptions{output: output}, source)
+	if e.Type == control.TypeLink {
+		return about(a.copyLink(e, output), "cp: %s", shownTarget(source))
+	}
+	return runGet(ctx, a, &getOptions{output: output, inside: inside, verb: "cp"}, source)
+}
+
+// copyRecursive is the next step where a whole directory is meant.
+const copyRecursive = "copy it with what is in it: cp -r"
+
+// copyLink makes a symbolic link as it was on the disk that it came from.
+func (a *app) copyLink(e control.Entry, output string) error {
+	if e.Link == "" {
+		return errors.New("where the link points could not be read")
+	}
+	if output == "-" {
+		return errors.New("it is a symbolic link, which standard output cannot be")
+	}
+	temporary := filepath.Join(filepath.Dir(output), ".cairn-"+rand.Text())
+	err := os.Symlink(e.Link, temporary)
+	if err == nil {
+		err = os.Rename(temporary, output)
+	}
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(temporary))
+	}
+	return a.result(gotten{Path: e.Path, Output: output, Bytes: e.Size}, func(io.Writer) {})
 }
 
 // shownTarget returns a target without keys.

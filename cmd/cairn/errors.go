@@ -133,6 +133,8 @@ func (a *app) hintOf(err error) string {
 		return fmt.Sprintf("stop it first, or use another directory with --dir; \"%s\" shows it", a.command("status"))
 	}
 	switch {
+	case errors.Is(err, control.ErrChanged):
+		return "store it again when nothing writes to it"
 	case errors.Is(err, control.ErrNotRunning):
 		return fmt.Sprintf("start it with \"%s\"", a.command("up"))
 	case errors.Is(err, node.ErrNoNode):

@@ -36,7 +36,7 @@ directory home:. Tests are written with one dash or two. Each directory is gone 
 contain each other do no harm.
 
   -name PATTERN   the name matches, with *, ? and [...]; -iname also in another case; -path the whole path
-  -type f|d       it is a file, or a directory
+  -type f|d|l     it is a file, a directory, or a symbolic link
   -size [+-]N     it is N long, or longer (+), or shorter (-): 100, +1MiB, -10kB
   -newer TIME     its contents changed after TIME: a date such as 2026-11-01, or a file on disk or on the grid
   -mtime [+-]N    its contents changed N days ago, or longer (+) or shorter (-) ago
@@ -62,7 +62,7 @@ contain each other do no harm.
 	flags.StringVar(&o.name, "name", "", "the name matches `PATTERN`")
 	flags.StringVar(&o.iname, "iname", "", "the name matches `PATTERN`, in any case")
 	flags.StringVar(&o.path, "path", "", "the path matches `PATTERN`")
-	flags.StringVar(&o.kind, "type", "", "`TYPE`: f or d")
+	flags.StringVar(&o.kind, "type", "", "`TYPE`: f, d or l")
 	flags.StringVar(&o.size, "size", "", "`[+-]SIZE`")
 	flags.StringVar(&o.newer, "newer", "", "changed after `TIME`, a date or a file")
 	flags.StringVar(&o.mtime, "mtime", "", "changed `[+-]DAYS` ago")
@@ -121,11 +121,11 @@ func (o *findOptions) tests(ctx context.Context, client *control.Client) ([]test
 	}
 	switch o.kind {
 	case "":
-	case "f", "d":
-		want := map[string]string{"f": control.TypeFile, "d": control.TypeDirectory}[o.kind]
+	case "f", "d", "l":
+		want := map[string]string{"f": control.TypeFile, "d": control.TypeDirectory, "l": control.TypeLink}[o.kind]
 		all = append(all, func(_ string, e control.Entry) bool { return e.Type == want })
 	default:
-		return nil, usagef("-type %s: want f or d", o.kind)
+		return nil, usagef("-type %s: want f, d or l", o.kind)
 	}
 	if o.empty {
 		all = append(all, func(_ string, e control.Entry) bool { return e.Type == control.TypeFile && e.Size == 0 })

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,6 +54,15 @@ type getOptions struct {
 	rangeFlags
 	output string
 	bytes  string
+	inside bool   // output is in the folder that the person named: a link with its name is replaced, and not followed
+	verb   string // for messages, if it is not get
+}
+
+// gotten says what was written where.
+type gotten struct {
+	Path   string `json:"path,omitempty"` // of the file on the grid, where it was named by one
+	Output string `json:"output"`
+	Bytes  int64  `json:"bytes"` // that were written
 }
 
 func newGetCommand(a *app) *cobra.Command {
@@ -85,7 +95,7 @@ gets its own name in the current folder, if nothing has that yet.
 }
 
 func newCatCommand(a *app) *cobra.Command {
-	o := &getOptions{output: "-"}
+	o := &getOptions{output: "-", verb: "cat"}
 	cmd := &cobra.Command{
 		Use:   "cat CAPABILITY|PATH...",
 		Short: "write files of the grid to standard output",
@@ -103,6 +113,7 @@ func newCatCommand(a *app) *cobra.Command {
 }
 
 func runGet(ctx context.Context, a *app, o *getOptions, text string) error {
+	verb := cmp.Or(o.verb, "get")
 	offset, length, err := o.part()
 	if err != nil {
 		return err
@@ -120,13 +131,17 @@ func runGet(ctx context.Context, a *app, o *getOptions, text string) error {
 		return err
 	}
 	if o.output == "" {
-		return withHint(usagef("get %s: no place to write to", open), "-o FILE writes to a file, -o - to standard output")
+		return withHint(usagef("%s %s: no place to write to", verb, open), "-o FILE writes to a file, -o - to standard output")
 	}
 	if err := readable(open); err != nil {
-		return about(err, "get %s", open)
+		return about(err, "%s %s", verb, open)
 	}
 	from := func() (source, error) { return a.open(ctx, open, offset, length) }
-	return about(a.fetch(o.output, from), "get %s", open)
+	written, err := a.fetch(o.output, o.inside, from)
+	if err != nil {
+		return about(err, "%s %s", verb, open)
+	}
+	return a.fetched(gotten{Output: o.output, Bytes: written})
 }
 
 // getPath reads a file that is named by a path.
@@ -138,9 +153,9 @@ func (a *app) getPath(ctx context.Context, o *getOptions, path string, offset, l
 			return withHint(usagef("get: %s exists already", output), "-o FILE writes to another file or replaces this one, -o - to standard output")
 		}
 	}
-	return a.running("get", func(client *control.Client) error {
+	return a.running(cmp.Or(o.verb, "get"), func(client *control.Client) error {
 		var entry control.Entry
-		err := a.fetch(output, func() (source, error) {
+		written, err := a.fetch(output, o.inside, func() (source, error) {
 			d, err := client.GetAt(ctx, path, offset, length)
 			if err != nil {
 				return nil, err
@@ -151,8 +166,19 @@ func (a *app) getPath(ctx context.Context, o *getOptions, path string, offset, l
 		if err != nil || output == "-" {
 			return err
 		}
-		return keepMetadata(output, entry)
+		if err := keepMetadata(output, entry); err != nil {
+			return err
+		}
+		return a.fetched(gotten{Path: entry.Path, Output: output, Bytes: written})
 	})
+}
+
+// fetched tells programs what was written, unless the bytes went where they would read of it.
+func (a *app) fetched(done gotten) error {
+	if done.Output == "-" {
+		return nil
+	}
+	return a.result(done, func(io.Writer) {})
 }
 
 // keepMetadata gives a file on disk the time that it had when it was stored, and lets it be executed if it could be.
@@ -173,28 +199,27 @@ func keepMetadata(path string, e control.Entry) error {
 	return os.Chtimes(path, time.Time{}, e.Modified)
 }
 
-// fetch writes a source to where it shall go.
-func (a *app) fetch(output string, open func() (source, error)) error {
+// fetch writes a source to where it shall go, and returns how many bytes that were. A link that is inside of the folder which a
+// person named is not followed.
+func (a *app) fetch(output string, inside bool, open func() (source, error)) (written int64, err error) {
 	to := &target{w: a.out}
 	if output != "-" {
-		var err error
-		if to, err = newTarget(output); err != nil {
-			return err
+		if to, err = newTarget(output, inside); err != nil {
+			return 0, err
 		}
 	}
 	from, err := open()
 	if err == nil {
-		err = a.copy(to, from, output != "-")
+		written, err = a.copy(to, from, output != "-")
 		err = errors.Join(err, from.Close())
 	}
-	return to.end(err)
+	return written, to.end(err)
 }
 
 // copy writes all of a source. Progress is drawn unless the terminal may be where the bytes go.
-func (a *app) copy(to *target, from source, draw bool) error {
+func (a *app) copy(to *target, from source, draw bool) (int64, error) {
 	if !draw {
-		_, err := from.WriteTo(to.w)
-		return err
+		return from.WriteTo(to.w)
 	}
 	bar := a.progress()
 	defer bar.done()
@@ -202,8 +227,7 @@ func (a *app) copy(to *target, from source, draw bool) error {
 	if d, ok := from.(download); ok {
 		m.total = d.Length
 	}
-	_, err := from.WriteTo(m)
-	return err
+	return from.WriteTo(m)
 }
 
 // A source is a file that can be written somewhere.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,10 +26,10 @@ func newLsCommand(a *app) *cobra.Command {
 		Short: "list a directory of the grid",
 		Long: help(`Lists what is in directories, in the order of names; without a PATH your root directory home:.
 
-With -l a line says first what it is (d a directory, - a file, ? a kind of a later version), whether you can read
-and write it, and whether it can be executed; then its size in bytes, when its contents changed, and its name. Names
-that begin with a dot are shown with -a only. --caps shows the capability of each; whoever sees one has what it
-gives.
+With -l a line says first what it is (d a directory, l a symbolic link, - a file, ? a kind of a later version),
+whether you can read and write it, and whether it can be executed; then its size in bytes, when its contents changed,
+its name, and where a link points. Names that begin with a dot are shown with -a only. --caps shows the capability
+of each; whoever sees one has what it gives.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example:           "  cairn ls\n  cairn ls -l home:docs\n  cairn ls -R --json home:",
@@ -55,6 +56,7 @@ gives.
 // A block is one directory of a listing.
 type block struct {
 	title   string
+	paths   bool // it is no directory, but what was named itself: each is shown with its path
 	entries []control.Entry
 }
 
@@ -81,7 +83,7 @@ func (a *app) ls(ctx context.Context, client *control.Client, o *lsOptions, targ
 			if b.title != "" && (len(targets) > 1 || o.recursive) {
 				fmt.Fprintln(w, strings.TrimSuffix(b.title, ":")+":")
 			}
-			printEntries(w, o, b.entries)
+			printEntries(w, o, b)
 		}
 	})
 	return errors.Join(failed, err)
@@ -89,23 +91,22 @@ func (a *app) ls(ctx context.Context, client *control.Client, o *lsOptions, targ
 
 // list returns what there is to show of one target.
 func (a *app) list(ctx context.Context, client *control.Client, o *lsOptions, target string) ([]*block, error) {
-	files := &block{}
+	files := &block{paths: true}
 	order := []*block{files}
 	byPath := map[string]*block{}
-	request := control.ListRequest{Target: target, Recursive: o.recursive, Capabilities: o.caps}
+	request := control.ListRequest{Target: target, Recursive: o.recursive, Capabilities: o.caps, Links: o.long || a.json}
 	if o.directory {
 		request.Depth, request.Recursive = 1, true
 	}
 	err := each(ctx, client, request, func(l *listing, e control.Entry) error {
 		rest := l.relative(e)
-		e.Path = l.show(e)
+		e.Path, e.Name = l.show(e), cmp.Or(e.Name, nameOf(target))
 		if rest == "" {
 			if e.Directory() && !o.directory {
 				byPath[""] = &block{title: target}
 				order = append(order, byPath[""])
 				return nil
 			}
-			e.Name = target
 			files.entries = append(files.entries, e)
 			return nil
 		}
@@ -129,35 +130,39 @@ func (a *app) list(ctx context.Context, client *control.Client, o *lsOptions, ta
 	return order, err
 }
 
-func printEntries(w io.Writer, o *lsOptions, entries []control.Entry) {
-	if !o.long {
-		for _, e := range entries {
-			if o.caps {
-				fmt.Fprintf(w, "%s  %s\n", e.Capability, shownName(o, e))
-			} else {
-				fmt.Fprintln(w, shownName(o, e))
-			}
-		}
-		return
-	}
+func printEntries(w io.Writer, o *lsOptions, b *block) {
 	width := 1
-	for _, e := range entries {
+	for _, e := range b.entries {
 		width = max(width, len(shownSize(o, e)))
 	}
-	for _, e := range entries {
-		line := fmt.Sprintf("%s  %*s  %s  %s", modeOf(e), width, shownSize(o, e), timeText(e.Modified), shownName(o, e))
-		if o.caps {
-			line += "  " + e.Capability
+	for _, e := range b.entries {
+		name := e.Name
+		if b.paths {
+			name = e.Path
 		}
-		fmt.Fprintln(w, line)
+		if o.classify && e.Directory() && !strings.HasSuffix(name, "/") && !strings.HasSuffix(name, ":") {
+			name += "/"
+		}
+		fmt.Fprintln(w, entryLine(o, e, name, width))
 	}
 }
 
-func shownName(o *lsOptions, e control.Entry) string {
-	if o.classify && e.Directory() && !strings.HasSuffix(e.Name, "/") && !strings.HasSuffix(e.Name, ":") {
-		return e.Name + "/"
+// entryLine returns the line of an entry whose size is written that wide.
+func entryLine(o *lsOptions, e control.Entry, name string, width int) string {
+	switch {
+	case !o.long && o.caps:
+		return e.Capability + "  " + name
+	case !o.long:
+		return name
 	}
-	return e.Name
+	line := fmt.Sprintf("%s  %*s  %s  %s", modeOf(e), width, shownSize(o, e), timeText(e.Modified), name)
+	if e.Link != "" {
+		line += " -> " + visible(e.Link)
+	}
+	if o.caps {
+		line += "  " + e.Capability
+	}
+	return line
 }
 
 // modeOf says in four letters what an entry is and what can be done with it.
@@ -166,6 +171,8 @@ func modeOf(e control.Entry) string {
 	switch {
 	case e.Directory():
 		mode[0] = 'd'
+	case e.Type == control.TypeLink:
+		mode[0] = 'l'
 	case e.Type == control.TypeUnknown:
 		mode = []byte("?---")
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -52,7 +53,7 @@ be changed later: a put to the path of a mutable file, or to its write capabilit
 
 The same file stored again by this node takes no more space and gets the same capability, and an upload that was
 interrupted goes on where it stopped when the command is run again. Not so with --private or from standard input,
-which use a random key.
+which use a random key. A FILE that something writes to meanwhile is stored as it was read, and the exit status is 1.
 
 The upload succeeds when shares are on as many servers as --happy says. Where no other node takes shares, the file is
 on the disk of this node only, and a warning says so. A node that its grid does not admit any more refuses, unless
@@ -155,14 +156,29 @@ func runPut(ctx context.Context, a *app, o *putOptions, name, target string) err
 	defer client.Close()
 	bar := a.progress()
 	defer bar.done()
+	before, _ := source.Stat() // announce fails where this does
 	if err := announce(ctx, source, &request, bar); err != nil {
 		return about(err, "%s %s", verb, label)
 	}
 	result, err := client.Put(ctx, source, request, bar.show)
 	bar.done()
-	if err != nil {
-		return about(explainPut(err, source, request.Size), "%s %s", verb, label)
+	changed := changedSince(source, before)
+	if err != nil && changed && statusOf(err) == statusFailed {
+		err = control.ErrChanged
 	}
+	if err != nil {
+		return about(err, "%s %s", verb, label)
+	}
+	a.noteStored(label, result)
+	err = a.result(result, func(w io.Writer) { fmt.Fprintln(w, result.Capability) })
+	if changed {
+		err = errors.Join(about(control.ErrChanged, "%s %s: what was read is stored, but", verb, label), err)
+	}
+	return err
+}
+
+// noteStored tells a person where a file went.
+func (a *app) noteStored(label string, result control.PutResult) {
 	if result.Total > 0 {
 		a.note("%s: %s stored %s on %d servers", label, sizeText(result.Size), result.Params, result.Happiness)
 	}
@@ -179,7 +195,6 @@ func runPut(ctx context.Context, a *app, o *putOptions, name, target string) err
 	if result.Resumed > 0 {
 		a.note("%s of it were there already", sizeText(result.Resumed))
 	}
-	return a.result(result, func(w io.Writer) { fmt.Fprintln(w, result.Capability) })
 }
 
 // blockSize reads a block size; 0 is the default.
@@ -197,12 +212,10 @@ func blockSize(text string) (int, error) {
 	return int(size), nil
 }
 
-// explainPut says that the file changed where this is why it could not be sent as announced.
-func explainPut(err error, source *os.File, size int64) error {
-	if info, failed := source.Stat(); failed == nil && info.Mode().IsRegular() && size >= 0 && info.Size() < size {
-		return withHint(control.ErrChanged, "store it again when nothing writes to it")
-	}
-	return err
+// changedSince reports whether a regular file is longer, shorter or newer than it was.
+func changedSince(source *os.File, before os.FileInfo) bool {
+	after, err := source.Stat()
+	return err == nil && after.Mode().IsRegular() && (after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()))
 }
 
 // openSource opens what is to be stored, and returns what to call it.
@@ -252,7 +265,7 @@ func announce(ctx context.Context, source *os.File, request *control.PutRequest,
 }
 
 // announceHash reads the file for its digest, from which its key follows, and for the checksum with which the node finds out
-// that the file changed since.
+// that the file changed since. It returns control.ErrChanged when the file is not as long as was announced.
 func announceHash(ctx context.Context, r io.Reader, request *control.PutRequest, bar *progress) error {
 	digest, checksum := sha256.New(), xxhash.New()
 	buffer := make([]byte, hashBuffer)
@@ -263,6 +276,9 @@ func announceHash(ctx context.Context, r io.Reader, request *control.PutRequest,
 		_, _ = checksum.Write(buffer[:n])
 		done += int64(n)
 		bar.show(control.Progress{Note: "hashing", Done: done, Total: request.Size})
+		if err == io.EOF && done != request.Size || done > request.Size {
+			return control.ErrChanged
+		}
 		if err == io.EOF {
 			sum, check := share.Digest(digest.Sum(nil)), checksum.Sum64()
 			request.Digest, request.Checksum = &sum, &check

@@ -59,7 +59,7 @@ func writeStat(w io.Writer, s control.Stat) {
 // statPath shows what a path leads to: what its directory tells, and for a file what the grid tells.
 func (a *app) statPath(ctx context.Context, path string) error {
 	return a.running("stat", func(client *control.Client) error {
-		e, err := lookup(ctx, client, path)
+		e, err := client.Lookup(ctx, control.LookupRequest{Target: path, Capabilities: true, Links: true})
 		if err != nil {
 			return err
 		}
@@ -69,7 +69,7 @@ func (a *app) statPath(ctx context.Context, path string) error {
 		}
 		e.Capability = ""
 		s := control.Stat{Kind: e.Kind, Size: e.Size}
-		if _, literal := c.Data(); !literal && e.Type == control.TypeFile {
+		if _, literal := c.Data(); !literal && (e.Type == control.TypeFile || e.Type == control.TypeLink) {
 			if s, err = client.Stat(ctx, c); err != nil {
 				return err
 			}
@@ -108,6 +108,9 @@ func writeEntry(w io.Writer, e control.Entry) {
 		if !at.t.IsZero() {
 			fmt.Fprintf(w, "%-13s  %s\n", at.name, at.t.Local().Format("2006-01-02 15:04:05"))
 		}
+	}
+	if e.Type == control.TypeLink {
+		fmt.Fprintf(w, "link to        %s\n", visible(e.Link))
 	}
 	if e.ContentType != "" {
 		fmt.Fprintf(w, "content type   %s\n", e.ContentType)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -15,17 +16,22 @@ type target struct {
 }
 
 // newTarget prepares to write to a path. Something that cannot be replaced, such as a device or a pipe, is written to
-// in place.
-func newTarget(path string) (*target, error) {
-	info, err := os.Stat(path)
+// in place. A link is followed, unless the path is inside of the folder that a person named: then it is replaced.
+func newTarget(path string, inside bool) (*target, error) {
+	if real, err := filepath.EvalSymlinks(path); err == nil && !inside {
+		path = real
+	}
+	info, err := os.Lstat(path)
 	switch {
+	case err == nil && info.Mode()&fs.ModeSymlink != 0:
 	case err == nil && info.IsDir():
 		return nil, usagef("%s is a directory: name a file in it", path)
 	case err == nil && !info.Mode().IsRegular():
 		file, err := os.OpenFile(path, os.O_WRONLY, 0)
 		return &target{w: file, file: file}, err
 	}
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	// The name says nothing of that of the file, which may be as long as names can be.
+	file, err := os.CreateTemp(filepath.Dir(path), ".cairn-*")
 	return &target{w: file, file: file, path: path}, err
 }
 
@@ -51,7 +57,7 @@ func (t *target) end(err error) error {
 
 // filePermission returns the permission of the file that is replaced, or that of a new one.
 func filePermission(path string) os.FileMode {
-	if info, err := os.Stat(path); err == nil {
+	if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() {
 		return info.Mode().Perm()
 	}
 	return 0o666 &^ umask()

@@ -89,7 +89,7 @@ func itemsOf(items []transfer.Item) []control.Item {
 		out[i].Modified, out[i].Executable = it.Modified, it.Executable
 		switch it.Kind {
 		case localtree.Link:
-			out[i].ContentType = control.TypeLink
+			out[i].ContentType = control.LinkContent
 		case localtree.File:
 			out[i].ContentType = mime.TypeByExtension(filepath.Ext(it.Name))
 		case localtree.Folder:
@@ -112,11 +112,11 @@ func (g treeGrid) List(ctx context.Context, folder capability.Capability, after 
 
 func itemOf(e control.Entry) (transfer.Item, error) {
 	c, err := capability.Parse(e.Capability)
-	it := transfer.Item{Name: e.Name, Capability: c, Size: e.Size, Modified: e.Modified, Executable: e.Executable}
-	switch {
-	case e.Directory():
+	it := transfer.Item{Name: e.Name, Capability: c, Link: e.Link, Size: e.Size, Modified: e.Modified, Executable: e.Executable}
+	switch e.Type {
+	case control.TypeDirectory:
 		it.Kind = localtree.Folder
-	case e.ContentType == control.TypeLink && e.Size <= transfer.SmallFile:
+	case control.TypeLink:
 		it.Kind = localtree.Link
 	}
 	if _, changes := c.Name(); changes && it.Kind == localtree.File {
@@ -145,18 +145,12 @@ func (g treeGrid) Get(ctx context.Context, file capability.Capability, w io.Writ
 	return errors.Join(err, download.Close())
 }
 
-// A shownProblem is an entry that was passed over.
-type shownProblem struct {
-	Path  string `json:"path"`
-	Error string `json:"error"`
-}
-
 // A treeResult says what was done with a tree.
 type treeResult struct {
 	Source string `json:"source"`
 	Target string `json:"target"`
 	transfer.Counts
-	Skipped []shownProblem `json:"skipped"`
+	Skipped []control.Skipped `json:"skipped"`
 	// Snapshot is the name of the snapshot that was made.
 	Snapshot   string `json:"snapshot,omitempty"`
 	Capability string `json:"capability,omitempty"`
@@ -181,19 +175,26 @@ var errSkipped = errors.New("not everything was copied")
 
 // told names what was passed over, on standard error, and turns it into an error.
 func (a *app) told(verb string, r *treeResult, problems []localtree.Problem) error {
+	r.Skipped = []control.Skipped{}
+	for _, p := range problems {
+		r.Skipped = append(r.Skipped, control.Skipped{Path: p.Path, Error: p.Err.Error()})
+	}
+	return a.skipped(verb, r.Source, r.Skipped, r.Problems)
+}
+
+// skipped names what was passed over, and returns an error unless that was nothing.
+func (a *app) skipped(verb, source string, list []control.Skipped, all int64) error {
 	hint := "mend what keeps them from being read, and run the same command again: it moves only what is missing"
 	if verb == "backup" {
 		hint += "; what is never to be kept is left out with --exclude"
 	}
-	r.Skipped = []shownProblem{}
-	for _, p := range problems {
-		r.Skipped = append(r.Skipped, shownProblem{p.Path, p.Err.Error()})
-		fmt.Fprintf(a.err, "cairn: %s: %s: %s\n", verb, visible(p.Path), visible(p.Err.Error()))
+	for _, p := range list {
+		fmt.Fprintf(a.err, "cairn: %s: %s: %s\n", verb, visible(p.Path), visible(p.Error))
 	}
-	if r.Problems == 0 {
+	if all == 0 {
 		return nil
 	}
-	return withHint(fmt.Errorf("%s: %w: %d of its entries could not be, and are named above", r.Source, errSkipped, r.Problems), "%s", hint)
+	return withHint(fmt.Errorf("%s: %w: %d of its entries could not be, and are named above", source, errSkipped, all), "%s", hint)
 }
 
 // tree draws how far a tree is.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"syscall"
 	"time"
@@ -100,7 +101,7 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	return response.Body.Close()
 }
 
-// Put stores what r holds. A file that is an *os.File with a known size is sent without copying.
+// Put stores what r holds. A regular file that is an *os.File with a known size is sent without copying, and no more of it than that.
 func (c *Client) Put(ctx context.Context, r io.Reader, request PutRequest, progress func(Progress)) (PutResult, error) {
 	h := http.Header{}
 	if request.Size >= 0 {
@@ -126,6 +127,13 @@ func (c *Client) Put(ctx context.Context, r io.Reader, request PutRequest, progr
 	}
 	if err := request.place(h); err != nil {
 		return PutResult{}, err
+	}
+	if file, ok := r.(*os.File); ok && request.Size > 0 {
+		part, err := partOf(file, request.Size)
+		if err != nil {
+			return PutResult{}, fmt.Errorf("local API: %w", err)
+		}
+		r = part
 	}
 	return follow[PutResult](ctx, c, "/v1/files", h, r, request.Size, progress)
 }

@@ -14,11 +14,15 @@ import (
 const (
 	TypeFile      = "file"
 	TypeDirectory = "dir"
+	TypeLink      = "link"    // a symbolic link, which nothing on the grid follows
 	TypeUnknown   = "unknown" // a kind of a later version
 )
 
-// TypeLink is the content type of a file that stands for a symbolic link: its bytes are where the link points.
-const TypeLink = "inode/symlink"
+// LinkContent is the content type of a file that stands for a symbolic link: its bytes are where the link points.
+const LinkContent = "inode/symlink"
+
+// MaxLink is the most bytes that such a file has. What is longer is a file, whatever its content type says.
+const MaxLink = 64 << 10
 
 // CheckName returns the name under which a directory keeps a name, or why it cannot.
 func CheckName(name string) (string, error) { return dir.CheckName(name) }
@@ -27,12 +31,14 @@ func CheckName(name string) (string, error) { return dir.CheckName(name) }
 type Entry struct {
 	Path string `json:"path"` // the target, without keys
 	Name string `json:"name"` // in its directory; empty for what the target names itself
-	Type string `json:"type"` // file, dir or unknown
+	Type string `json:"type"` // file, dir, link or unknown
 	Kind string `json:"kind"` // of the capability
 	// Mutable says that it can change, Writable that this capability changes it.
 	Mutable  bool  `json:"mutable"`
 	Writable bool  `json:"writable"`
 	Size     int64 `json:"size"` // bytes of a file; 0 for a directory; -1 where it is unknown
+	// Link is where a link points; empty where a listing was not asked for it, or it cannot be read.
+	Link string `json:"link,omitempty"`
 	// Modified is when the contents changed, Created and Changed when the entry was made and last changed.
 	Modified    time.Time         `json:"modified,omitzero"`
 	Created     time.Time         `json:"created,omitzero"`
@@ -65,12 +71,16 @@ type Metadata struct {
 type LookupRequest struct {
 	Target       string `json:"target"`
 	Capabilities bool   `json:"capabilities,omitempty"`
+	// Links tells where a link points, also where that has to be fetched.
+	Links bool `json:"links,omitempty"`
 }
 
 // A ListRequest asks for what is in a directory, in the order of names. A file lists as itself.
 type ListRequest struct {
 	Target       string `json:"target"`
 	Capabilities bool   `json:"capabilities,omitempty"`
+	// Links tells where links point, also where that has to be fetched.
+	Links bool `json:"links,omitempty"`
 	// Self begins with the directory itself.
 	Self bool `json:"self,omitempty"`
 	// Recursive goes on with what is in each directory, right behind it. Each directory is listed once.
@@ -113,6 +123,15 @@ type CopyResult struct {
 	Entry       Entry `json:"entry"`
 	Files       int   `json:"files"`       // linked or stored
 	Directories int   `json:"directories"` // made
+	Problems    int   `json:"problems"`    // entries passed over
+	// Skipped names those, the first of them if there are very many.
+	Skipped []Skipped `json:"skipped"`
+}
+
+// A Skipped is something that was passed over, by its path from what was copied on.
+type Skipped struct {
+	Path  string `json:"path"`
+	Error string `json:"error"`
 }
 
 // A MoveRequest gives something another name or another directory.

@@ -220,7 +220,6 @@ func (w *walk) entry(parent Entry, name string, depth int) error {
 	}
 	switch mode := info.Mode(); {
 	case mode.IsDir():
-		e.Kind = Folder
 		return w.folder(e, depth+1)
 	case mode.IsRegular():
 		if w.options.Larger > 0 && e.Size > w.options.Larger {
@@ -228,7 +227,6 @@ func (w *walk) entry(parent Entry, name string, depth int) error {
 		}
 		return w.visitor.Visit(e)
 	case mode&fs.ModeSymlink != 0:
-		e.Kind = Link
 		if e.Target, err = w.root.Readlink(at); err != nil {
 			w.visitor.Problem(Problem{at, cause(err)})
 			return nil
@@ -241,8 +239,11 @@ func (w *walk) entry(parent Entry, name string, depth int) error {
 
 func entryOf(at string, info fs.FileInfo) Entry {
 	e := Entry{Path: at, Size: info.Size(), Modified: info.ModTime(), Executable: info.Mode()&0o111 != 0, ID: idOf(info)}
-	if info.IsDir() {
+	switch {
+	case info.IsDir():
 		e.Kind, e.Size, e.Executable = Folder, 0, false
+	case info.Mode()&fs.ModeSymlink != 0:
+		e.Kind, e.Executable = Link, false // a link's permissions mean nothing
 	}
 	return e
 }

@@ -11,13 +11,13 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"cairn/node/localtree"
-	"cairn/share"
 	"cairn/share/capability"
 )
 
@@ -37,7 +37,7 @@ const listLimit = 1000
 // The reasons of Problems of a Down.
 var (
 	// ErrCycle says that a folder holds itself, directly or through others.
-	ErrCycle = errors.New("the folder is inside itself; its contents are there already")
+	ErrCycle = errors.New("the directory contains itself; it is copied once")
 	// ErrUnknown says that the capability is of a kind that this program does not know.
 	ErrUnknown = errors.New("of a kind that this version does not know")
 	// ErrForeignName says that a name cannot be written on this machine.
@@ -49,8 +49,11 @@ type DownOptions struct {
 	Source Source
 	// Root is the folder whose contents are wanted.
 	Root capability.Capability
-	// Target is the folder on disk that gets them; it is made if it is not there.
+	// Target is the folder on disk that gets them; it is made if it is not there, and may be a link to one.
 	Target string
+	// Name, if set, is that of a folder in Target which gets them instead. It is made if it is not there; a link that has the
+	// name is not followed.
+	Name string
 	// KeepExisting leaves files alone that are there already, whatever is in them.
 	KeepExisting bool
 	// Progress, if set, is called after each step, from one goroutine at a time.
@@ -58,16 +61,13 @@ type DownOptions struct {
 }
 
 // Down writes a folder of the grid to disk. A file appears under its name when it is complete, and with its time; one that is
-// there with the same size and time is not fetched again, so that an interrupted Down goes on where it was. Nothing is written outside
-// of the target, wherever links in it point. What cannot be read or written is a Problem; only when the folder at the top
+// there with the same size and time is not fetched again, so that an interrupted Down goes on where it was. No link below the
+// target is followed, and nothing is written outside of it, whoever moves things about meanwhile. What cannot be read or written is a Problem; only when the folder at the top
 // cannot, or the context ends, there is an error.
 func Down(ctx context.Context, o DownOptions) (Result, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if err := os.MkdirAll(o.Target, 0o755); err != nil {
-		return Result{}, err
-	}
-	root, err := os.OpenRoot(o.Target)
+	root, err := o.open()
 	if err != nil {
 		return Result{}, err
 	}
@@ -95,6 +95,44 @@ func Down(ctx context.Context, o DownOptions) (Result, error) {
 	return Result{Root: o.Root, Counts: d.counts, Problems: d.sorted()}, context.Cause(ctx)
 }
 
+// open opens the folder that gets what comes down.
+func (o DownOptions) open() (*os.Root, error) {
+	if err := os.MkdirAll(o.Target, 0o755); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(o.Target)
+	if err != nil || o.Name == "" {
+		return root, err
+	}
+	defer root.Close()
+	at := filepath.Join(o.Target, o.Name)
+	if err := checkLocal(o.Name); err != nil {
+		return nil, fmt.Errorf("%s: %w", at, err)
+	}
+	if err := makeFolder(root, o.Name); err != nil {
+		return nil, fmt.Errorf("%s: %w", at, cause(err))
+	}
+	return root.OpenRoot(o.Name)
+}
+
+// makeFolder makes a folder unless there is one. Anything else that has the name is in the way, a link to a folder too.
+func makeFolder(root *os.Root, name string) error {
+	err := root.Mkdir(name, 0o755)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	info, err := root.Lstat(name)
+	switch {
+	case err != nil:
+		return err
+	case info.Mode()&fs.ModeSymlink != 0:
+		return errors.New("there is a link of that name, which is not followed")
+	case !info.IsDir():
+		return errors.New("there is a file of that name")
+	}
+	return nil
+}
+
 // A down is one run of Down. The folders are walked in one goroutine.
 type down struct {
 	DownOptions
@@ -116,10 +154,10 @@ type wanted struct {
 	item Item
 }
 
-// folder writes what a folder holds; above are the folders it is in.
-func (d *down) folder(at string, c capability.Capability, above []capability.Capability) error {
+// folder writes what a folder holds; above are the things that it is in.
+func (d *down) folder(at string, c capability.Capability, above []string) error {
 	d.add(func(n *Counts) { n.Folders++ })
-	above = append(above[:len(above):len(above)], c)
+	above = append(above[:len(above):len(above)], thing(c))
 	for after := ""; ; {
 		items, err := d.Source.List(d.ctx, c, after, listLimit)
 		if err != nil && (at == "." || d.ctx.Err() != nil) {
@@ -141,7 +179,7 @@ func (d *down) folder(at string, c capability.Capability, above []capability.Cap
 	}
 }
 
-func (d *down) one(at string, item Item, above []capability.Capability) error {
+func (d *down) one(at string, item Item, above []string) error {
 	if err := d.ctx.Err(); err != nil {
 		return err
 	}
@@ -181,29 +219,29 @@ func checkLocal(name string) error {
 }
 
 // inner makes a folder and writes what it holds.
-func (d *down) inner(w wanted, above []capability.Capability) error {
-	for _, c := range above {
-		if c.Equal(w.item.Capability) {
-			d.problem(localtree.Problem{Path: w.path, Err: ErrCycle})
-			return nil
-		}
+func (d *down) inner(w wanted, above []string) error {
+	if slices.Contains(above, thing(w.item.Capability)) {
+		d.problem(localtree.Problem{Path: w.path, Err: ErrCycle})
+		return nil
 	}
-	err := d.root.Mkdir(w.path, 0o755)
-	if errors.Is(err, fs.ErrExist) {
-		var info fs.FileInfo
-		if info, err = d.root.Stat(w.path); err == nil && !info.IsDir() {
-			err = fmt.Errorf("a file is in the way: %w", share.ErrExists)
-		}
+	if len(above) > localtree.MaxDepth {
+		d.problem(localtree.Problem{Path: w.path, Err: localtree.ErrDepth})
+		return nil
 	}
-	if err == nil && len(above) > localtree.MaxDepth {
-		err = localtree.ErrDepth
-	}
-	if err != nil {
+	if err := makeFolder(d.root, w.path); err != nil {
 		d.problem(localtree.Problem{Path: w.path, Err: cause(err)})
 		return nil
 	}
 	d.folders = append(d.folders, w)
 	return d.folder(w.path, w.item.Capability, above)
+}
+
+// thing returns a text that is the same for all capabilities of one folder, whatever each allows.
+func thing(c capability.Capability) string {
+	if verify, err := c.Verify(); err == nil {
+		c = verify
+	}
+	return c.Text()
 }
 
 // same reports whether a file is there already.
@@ -216,10 +254,16 @@ func (d *down) same(w wanted) bool {
 		return true
 	}
 	if w.item.Kind == localtree.Link {
-		return false // as cheap to make as to compare
+		return w.item.Link != "" && d.pointsTo(w.path, w.item.Link)
 	}
 	return info.Mode().IsRegular() && info.Size() == w.item.Size && !w.item.Modified.IsZero() && sameTime(info.ModTime(), w.item.Modified) &&
 		(info.Mode()&0o100 != 0) == w.item.Executable
+}
+
+// pointsTo reports whether there is a link that points there.
+func (d *down) pointsTo(at, target string) bool {
+	points, err := d.root.Readlink(at)
+	return err == nil && points == target
 }
 
 // sameTime allows for file systems that keep microseconds only.
@@ -250,6 +294,10 @@ func (d *down) fetchBatches() {
 		for i, w := range batch {
 			if errs[i] != nil {
 				d.failed(w, errs[i])
+				continue
+			}
+			if w.item.Kind == localtree.Link && d.pointsTo(w.path, string(contents[i])) {
+				d.file(w.item.Size, false)
 				continue
 			}
 			d.wrote(w, d.write(w, func(f io.Writer) error { _, err := f.Write(contents[i]); return err }, contents[i]))

@@ -31,6 +31,8 @@ type Item struct {
 	Kind localtree.Kind
 	// Capability reads the file or folder. For a link, it reads a file that holds the link's target.
 	Capability capability.Capability
+	// Link is where a link points, if that is known without reading it.
+	Link       string
 	Size       int64
 	Modified   time.Time
 	Executable bool

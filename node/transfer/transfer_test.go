@@ -238,7 +238,7 @@ func TestThereAndBack(t *testing.T) {
 		t.Errorf("counts %+v", c)
 	}
 	target := filepath.Join(t.TempDir(), "new")
-	for _, again := range []int64{704, 1} { // the second time there is nothing to do but for the link
+	for _, again := range []int64{704, 0} { // the second time there is nothing to do
 		got, err := transfer.Down(t.Context(), transfer.DownOptions{Source: g, Root: result.Root, Target: target})
 		must(t, err)
 		if got.Counts.Moved != again || got.Counts.Files != 704 || len(got.Problems) > 0 {
@@ -320,6 +320,60 @@ func TestCycle(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "in", "file")); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCycleOfRights: a folder that holds itself with fewer rights holds itself.
+func TestCycleOfRights(t *testing.T) {
+	g := newGrid()
+	root := capability.Directory(keys.NewWriteKey())
+	read, err := root.Read()
+	must(t, err)
+	g.folders[root.Text()] = []transfer.Item{{Name: "self", Kind: localtree.Folder, Capability: read}}
+	g.folders[read.Text()] = g.folders[root.Text()]
+	result, err := transfer.Down(t.Context(), transfer.DownOptions{Source: g, Root: root, Target: t.TempDir()})
+	must(t, err)
+	if len(result.Problems) != 1 || result.Problems[0].Path != "self" || result.Counts.Folders != 1 {
+		t.Errorf("problems %v, counts %+v", result.Problems, result.Counts)
+	}
+}
+
+// TestLinksInTheWay: neither a link below the target nor one that has the name of the copy is followed.
+func TestLinksInTheWay(t *testing.T) {
+	g := newGrid()
+	file, err := g.put([]byte("data"))
+	must(t, err)
+	sub, root := g.capability(true), g.capability(true)
+	g.folders[sub.Text()] = []transfer.Item{{Name: "planted", Capability: file, Size: 4}}
+	g.folders[root.Text()] = []transfer.Item{{Name: "beside", Capability: file, Size: 4}, {Name: "sub", Kind: localtree.Folder, Capability: sub}}
+	outside, dir := t.TempDir(), t.TempDir()
+	write(t, dir, map[string]string{"inside/x": ""})
+	for _, to := range []string{outside, "inside", "nowhere"} {
+		o := transfer.DownOptions{Source: g, Root: root, Target: dir, Name: "copy"}
+		must(t, os.Symlink(to, filepath.Join(dir, "copy")))
+		if _, err := transfer.Down(t.Context(), o); err == nil {
+			t.Errorf("copy leads to %s, and was followed", to)
+		}
+		must(t, os.Remove(filepath.Join(dir, "copy")))
+		must(t, os.MkdirAll(filepath.Join(dir, "copy"), 0o755))
+		must(t, os.Symlink(to, filepath.Join(dir, "copy", "sub")))
+		result, err := transfer.Down(t.Context(), o)
+		must(t, err)
+		if len(result.Problems) != 1 || result.Problems[0].Path != "sub" || result.Counts.Files != 1 {
+			t.Errorf("copy/sub leads to %s: problems %v, counts %+v", to, result.Problems, result.Counts)
+		}
+		must(t, os.RemoveAll(filepath.Join(dir, "copy")))
+	}
+	if got := contents(t, outside); len(got) > 0 {
+		t.Errorf("written outside of the target: %v", got)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "inside", "planted")); err == nil {
+		t.Error("a link within the target was followed")
+	}
+	for _, name := range []string{"..", "a/b", "nul\x00"} {
+		if _, err := transfer.Down(t.Context(), transfer.DownOptions{Source: g, Root: root, Target: dir, Name: name}); !errors.Is(err, transfer.ErrForeignName) {
+			t.Errorf("%q: %v", name, err)
+		}
 	}
 }
 
