@@ -22,7 +22,8 @@ const (
 )
 
 // Patch overwrites a part of the newest version with what r yields, from an offset on, and writes the whole as the next
-// version. What lies between the old end and the offset is zeros.
+// version. What lies between the old end and the offset is zeros. Where r yields nothing, nothing is written, and the newest version
+// is returned.
 //
 // Every version is encrypted under keys of its own, because two texts under one key stream betray their difference, so a
 // patch costs as much as reading the old version and writing the new one, however little it changes. A short patch is applied again
@@ -34,6 +35,9 @@ func (m *Files) Patch(ctx context.Context, key keys.WriteKey, off int64, r io.Re
 	short, err := io.ReadAll(io.LimitReader(r, patchBuffer+1))
 	if err != nil {
 		return nil, fmt.Errorf("patch %s: read: %w", capability.NameOf(key), err)
+	}
+	if len(short) == 0 {
+		return m.Read(ctx, capability.Mutable(key))
 	}
 	for try := 1; ; try++ {
 		in := io.Reader(bytes.NewReader(short))
