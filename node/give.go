@@ -28,7 +28,7 @@ func (a api) Share(ctx context.Context, request control.ShareRequest) (control.S
 	}
 	s := a.n.sharing
 	if s == nil {
-		return control.Share{}, a.n.errOpen("share")
+		return control.Share{}, a.n.errOpen("")
 	}
 	m, err := a.n.member(request.To)
 	if err != nil {

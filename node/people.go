@@ -14,11 +14,14 @@ import (
 	"cairn/share"
 )
 
-// errOpen says that a grid has no members to speak of.
+// errOpen says that a grid has no members to speak of. The operation is empty where the command says it.
 func (n *Node) errOpen(operation string) error {
+	if operation != "" {
+		operation += ": "
+	}
 	return &control.Error{
 		Code:    control.CodeRefused,
-		Message: fmt.Sprintf("%s: grid %s is open: everybody may join who has its address, nobody is a member", operation, n.address.Grid),
+		Message: fmt.Sprintf("%sgrid %s is open: everybody may join who has its address, nobody is a member", operation, n.address.Grid),
 		Hint:    "\"cairn grid create NAME\" without --open founds a grid with members; \"cairn grid show\" prints the address of this one",
 	}
 }
@@ -200,7 +203,7 @@ func shownSettings(s introducer.Settings) control.Settings {
 func (a api) SetGridSettings(_ context.Context, s control.Settings) (control.Settings, error) {
 	n := a.n
 	if n.roster == nil {
-		return control.Settings{}, n.errOpen("set")
+		return control.Settings{}, n.errOpen("grid set")
 	}
 	kind, err := introducer.ParsePolicyKind(s.Policy)
 	if err != nil {

@@ -242,7 +242,7 @@ func (s *sharing) tell(a arrival) {
 func (a api) Shares(ctx context.Context) (control.Shares, error) {
 	s := a.n.sharing
 	if s == nil {
-		return control.Shares{}, a.n.errOpen("shares")
+		return control.Shares{}, a.n.errOpen("")
 	}
 	if self, _ := a.n.roster.Member(s.account.Key(), time.Now()); self.Card == "" && a.n.company().alone() == "" {
 		s.publishes(ctx) // who looks for shares need not wait until it is time
@@ -299,7 +299,7 @@ func (s *sharing) find(ctx context.Context, id string) (offer, error) {
 func (a api) AcceptShare(ctx context.Context, request control.AcceptRequest) (control.Share, error) {
 	s := a.n.sharing
 	if s == nil {
-		return control.Share{}, a.n.errOpen("shares")
+		return control.Share{}, a.n.errOpen("")
 	}
 	s.doing.Lock()
 	defer s.doing.Unlock()
@@ -413,7 +413,7 @@ func prints(text string) bool {
 func (a api) DeclineShare(ctx context.Context, id string) (control.Share, error) {
 	s := a.n.sharing
 	if s == nil {
-		return control.Share{}, a.n.errOpen("shares")
+		return control.Share{}, a.n.errOpen("")
 	}
 	s.doing.Lock()
 	defer s.doing.Unlock()

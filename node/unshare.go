@@ -24,7 +24,7 @@ import (
 func (a api) Unshare(ctx context.Context, request control.UnshareRequest, progress func(control.Progress)) (control.Unshared, error) {
 	s := a.n.sharing
 	if s == nil {
-		return control.Unshared{}, a.n.errOpen("unshare")
+		return control.Unshared{}, a.n.errOpen("")
 	}
 	s.doing.Lock()
 	defer s.doing.Unlock()
