@@ -191,7 +191,7 @@ func changingBackup(t *testing.T, grid *testGrid) {
 	if err := json.Unmarshal([]byte(stdout), &result); err != nil || status != statusFailed {
 		t.Fatalf("status %d, %v\n%s%s", status, err, stdout, stderr)
 	}
-	if !slices.Contains(result.Skipped, shownProblem{"large", "changed while it was read"}) {
+	if !slices.Contains(result.Skipped, control.Skipped{Path: "large", Error: "changed while it was read"}) {
 		t.Errorf("the large file is not named: %+v", result)
 	}
 	restored := filepath.Join(t.TempDir(), "restored")

@@ -13,6 +13,7 @@ import (
 	"cairn/node/control"
 	"cairn/node/localtree"
 	"cairn/node/transfer"
+	"cairn/share"
 	"cairn/share/capability"
 )
 
