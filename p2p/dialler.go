@@ -152,6 +152,7 @@ func (h *Host) parted(id peer.ID) {
 		return
 	}
 	h.host.ConnManager().Unprotect(id, keepTag)
+	h.host.ConnManager().Unprotect(id, inUseTag)
 	h.gater.strangers.gone(id)
 	wait := partedRetry
 	if h.host.ID() > id {

@@ -93,7 +93,15 @@ func (h *Host) attend(ctx context.Context, id peer.ID, asked <-chan struct{}) {
 			h.silent(id)
 			pause = silentRetry
 		}
-		sleep(ctx, pause, asked)
+		h.rest(ctx, id, pause, asked)
+	}
+}
+
+// rest waits until the peer has not been heard of for a while, or somebody asks: when it greets us meanwhile, both know all
+// that our hello would tell.
+func (h *Host) rest(ctx context.Context, id peer.ID, pause time.Duration, asked <-chan struct{}) {
+	for wait := pause; wait > 0 && sleep(ctx, wait, asked); {
+		wait = pause - time.Since(h.members.seen(id))
 	}
 }
 
@@ -108,14 +116,17 @@ func (h *Host) pause(id peer.ID, count int) time.Duration {
 	return every*3/4 + rand.N(every/2)
 }
 
-// sleep waits until the time is over, the context ends or somebody asks.
-func sleep(ctx context.Context, d time.Duration, asked <-chan struct{}) {
+// sleep waits until the time is over, the context ends or somebody asks, and reports whether it was the first.
+func sleep(ctx context.Context, d time.Duration, asked <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
+		return false
 	case <-timer.C:
+		return true
 	case <-asked:
+		return false
 	}
 }
 
@@ -155,13 +166,14 @@ func (h *Host) exchange(ctx context.Context, id peer.ID) error {
 		return err
 	}
 	begin := time.Now()
-	if err := writeHello(s, h.hello(id)); err != nil {
-		h.members.untell(id)
+	told, before := h.hello(id)
+	if err := writeHello(s, told); err != nil {
+		h.members.untell(id, before)
 		return Reason(err)
 	}
 	hello, err := readHello(s)
 	if err != nil {
-		h.members.untell(id)
+		h.members.untell(id, before)
 		return Reason(err)
 	}
 	conns := h.host.Network().ConnsToPeer(id)
@@ -182,32 +194,34 @@ func (h *Host) serveHello(s network.Stream) {
 		return
 	}
 	h.welcome(id)
-	if err := writeHello(s, h.hello(id)); err != nil {
-		h.members.untell(id)
+	told, before := h.hello(id)
+	if err := writeHello(s, told); err != nil {
+		h.members.untell(id, before)
 		s.Reset()
 		return
 	}
 	h.heard(id, hello, 0)
 }
 
-// hello is what we tell the peer.
-func (h *Host) hello(to peer.ID) []byte {
+// hello returns what we tell the peer, and what it had been told of the others before.
+func (h *Host) hello(to peer.ID) (data []byte, before uint64) {
 	hello := h.cfg.Self()
 	hello.Nickname = wire.CleanNickname(hello.Nickname)
 	hello.Peers = nil
-	if !h.cfg.NoGossip {
-		hello.Peers = h.members.tell(to, time.Now())
-	}
-	for {
+	for limit := wire.MaxHelloPeers; ; limit /= 2 {
+		if !h.cfg.NoGossip && limit > 0 {
+			hello.Peers, before = h.members.tell(to, limit, time.Now())
+		}
 		data, err := hello.Marshal()
 		if err == nil {
-			return data
+			return data, before
 		}
+		h.members.untell(to, before)
 		if len(hello.Peers) == 0 {
 			h.log.Error("this node cannot describe itself", "error", err)
 			hello = wire.Hello{}
 		}
-		hello.Peers = hello.Peers[:len(hello.Peers)/2]
+		hello.Peers = nil
 	}
 }
 

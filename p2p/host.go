@@ -133,7 +133,7 @@ func (h *Host) open() error {
 	h.recall()
 	h.start(h.keepConnected)
 	h.start(h.keepBook)
-	h.start(h.tidyPaths)
+	h.start(h.tidy)
 	h.start(h.watchClock)
 	h.start(h.reviveSilent)
 	return nil

@@ -63,6 +63,8 @@ const (
 	smoothLatency = 4
 	// patience is how long the greater of two ids waits for the other to connect.
 	patience = 300 * time.Millisecond
+	// seldom is the pause before a peer of the configuration is dialled again although enough others are connected.
+	seldom = 10 * time.Minute
 	// giveUpFor is how long a peer that was lost or not reached is left to the dialler and not tried on demand.
 	giveUpFor = 10 * time.Second
 )
@@ -91,13 +93,16 @@ type member struct {
 	tried    time.Time // when the last attempt failed or the connection ended
 	nextDial time.Time
 
-	// toldAt is the version of the table that the peer was last told.
-	toldAt uint64
+	// version is that of the table when there was last something to tell about this member; toldAt is the one up to which the
+	// peer itself was told about the others.
+	version, toldAt uint64
 	// leave ends the goroutine that attends to the connected peer, greet makes it say hello at once.
 	leave func()
 	greet chan struct{}
 	// active is when bytes last came from the peer, in nanoseconds of Unix time.
 	active atomic.Int64
+	// used is when something other than greetings was last carried to or from the peer, in the same unit.
+	used atomic.Int64
 }
 
 func newMember(id peer.ID) *member {

@@ -1,6 +1,7 @@
 package p2p
 
 import (
+	"cmp"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -22,6 +23,12 @@ type members struct {
 	byID map[peer.ID]*member
 	// version counts the changes worth telling the others about: a member met, its addresses changed.
 	version uint64
+}
+
+// changed notes that there is something to tell about a member. The lock is held.
+func (t *members) changed(m *member) {
+	t.version++
+	m.version = t.version
 }
 
 func newMembers(self peer.ID) *members {
@@ -105,6 +112,7 @@ func (t *members) restore(m *member) {
 	defer t.mu.Unlock()
 	if m.id != t.self && t.byID[m.id] == nil && len(t.byID) < maxMembers {
 		t.byID[m.id] = m
+		t.changed(m)
 	}
 }
 
@@ -166,8 +174,8 @@ func (t *members) heard(id peer.ID, hello wire.Hello, latency time.Duration, now
 	case !m.responsive:
 		change = Responsive
 	}
-	if !m.met || now.Sub(m.lastSeen) > freshFor {
-		t.version++
+	if !m.met || m.problem != "" || now.Sub(m.lastSeen) > freshFor {
+		t.changed(m)
 	}
 	m.hello, m.lastSeen, m.met, m.up, m.responsive, m.problem = hello, now, true, true, true, ""
 	m.failures, m.failure = 0, ""
@@ -194,7 +202,7 @@ func (t *members) addresses(id peer.ID, announced []multiaddr.Multiaddr, reached
 		m.reached(reached)
 	}
 	if changed {
-		t.version++
+		t.changed(m)
 	}
 	return changed
 }
@@ -305,7 +313,8 @@ func (t *members) retry(admit func(peer.ID) error, now time.Time) {
 }
 
 // due marks up to limit peers as being dialled and returns them, with the time at which the next one is due (zero when
-// none is). At most keep peers are connected to or dialled, those of the configuration apart.
+// none is). At most keep peers are connected to or dialled; those of the configuration beyond that, but seldom: in a large
+// grid everybody has the same few, which cannot stay connected to all.
 func (t *members) due(now time.Time, limit, keep int) (dial []peer.AddrInfo, next time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -319,13 +328,15 @@ func (t *members) due(now time.Time, limit, keep int) (dial []peer.AddrInfo, nex
 		}
 	}
 	for _, m := range t.byID {
-		if m.connected || m.dialling || m.source != bootstrap && busy >= keep {
-			continue
+		at := m.nextDial
+		if busy >= keep {
+			at = later(at, m.tried.Add(seldom))
 		}
 		switch {
-		case m.nextDial.After(now):
-			if next.IsZero() || m.nextDial.Before(next) {
-				next = m.nextDial
+		case m.connected || m.dialling || m.source != bootstrap && busy >= keep:
+		case at.After(now):
+			if next.IsZero() || at.Before(next) {
+				next = at
 			}
 		case dialling < limit:
 			m.dialling = true
@@ -358,33 +369,46 @@ func (t *members) dialled(id peer.ID, failure error, now time.Time, longest time
 	}
 }
 
-// tell returns what to tell a member about the others: nothing when it was told everything already.
-func (t *members) tell(to peer.ID, now time.Time) []wire.PeerAddresses {
+// tell returns what to tell a member about up to limit others, which is what has changed since it was told last, oldest
+// first, and for untell what it had been told before.
+func (t *members) tell(to peer.ID, limit int, now time.Time) (list []wire.PeerAddresses, before uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m := t.byID[to]
 	if m == nil || m.toldAt == t.version {
-		return nil
+		return nil, t.version
 	}
-	var list []wire.PeerAddresses
+	var news []*member
 	for id, other := range t.byID {
-		if id == to || !other.met || other.problem != "" || len(other.addresses) == 0 {
+		if id == to || other.version <= m.toldAt || !other.met || other.problem != "" || len(other.addresses) == 0 {
 			continue
 		}
-		if !other.connected && now.Sub(other.lastSeen) > freshFor {
-			continue
+		if other.connected || now.Sub(other.lastSeen) <= freshFor {
+			news = append(news, other)
 		}
-		if len(list) == wire.MaxHelloPeers {
-			return list // a random part; the rest follows next time
-		}
+	}
+	slices.SortFunc(news, func(a, b *member) int { return cmp.Compare(a.version, b.version) })
+	before, m.toldAt = m.toldAt, t.version
+	if len(news) > limit { // the rest follows next time
+		news = news[:limit]
+		m.toldAt = news[len(news)-1].version
+	}
+	for _, other := range news {
 		list = append(list, wire.PeerAddresses{ID: other.server, Addresses: slices.Clone(other.texts)})
 	}
-	m.toldAt = t.version
-	return list
+	return list, before
 }
 
 // untell makes the next hello repeat what an unanswered one told.
-func (t *members) untell(id peer.ID) { t.with(id, func(m *member) { m.toldAt = 0 }) }
+func (t *members) untell(id peer.ID, before uint64) {
+	t.with(id, func(m *member) { m.toldAt = min(m.toldAt, before) })
+}
+
+// seen returns when a peer last greeted or answered.
+func (t *members) seen(id peer.ID) (at time.Time) {
+	t.with(id, func(m *member) { at = m.lastSeen })
+	return at
+}
 
 func (t *members) met(id peer.ID) (met bool) {
 	t.with(id, func(m *member) { met = m.met && m.problem == "" })
@@ -450,4 +474,11 @@ func (t *members) changedSince(version uint64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.version != version
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"cairn/p2p/wire"
+	"cairn/share"
 )
 
 func newID(t testing.TB) peer.ID {
@@ -130,6 +131,33 @@ func TestTableIsBounded(t *testing.T) {
 	}
 }
 
+// TestSeldomBeyondKeep: who is connected to enough others does not press the peers of the configuration, which all have.
+func TestSeldomBeyondKeep(t *testing.T) {
+	now := time.Now()
+	table := newMembers("a self")
+	for i := range 5 {
+		meet(table, peer.ID(fmt.Sprint("peer", i)), now)
+	}
+	seed := peer.AddrInfo{ID: "seed", Addrs: []multiaddr.Multiaddr{address(1)}}
+	table.learn(seed, bootstrap, now)
+	if dial, _ := table.due(now, dialsAtOnce, 5); len(dial) != 1 {
+		t.Fatalf("a peer of the configuration is not dialled at first")
+	}
+	table.connect("seed", func() {})
+	table.dialled("seed", nil, now, time.Minute)
+	table.disconnect("seed", now, now.Add(partedRetry))
+	if dial, next := table.due(now.Add(time.Minute), dialsAtOnce, 5); len(dial) != 0 || !next.Equal(now.Add(seldom)) {
+		t.Errorf("a peer of the configuration that parted is dialled after a minute: %v, next %v", dial, next)
+	}
+	if dial, _ := table.due(now.Add(seldom), dialsAtOnce, 5); len(dial) != 1 {
+		t.Errorf("a peer of the configuration that parted is not dialled again")
+	}
+	table.disconnect("peer0", now, now.Add(partedRetry))
+	if dial, _ := table.due(now.Add(time.Minute), dialsAtOnce, 6); len(dial) != 1 {
+		t.Errorf("with few others connected %d are dialled, want one", len(dial))
+	}
+}
+
 func TestTellOnceAndWithinLimits(t *testing.T) {
 	now := time.Now()
 	table := newMembers("self")
@@ -137,22 +165,52 @@ func TestTellOnceAndWithinLimits(t *testing.T) {
 		meet(table, peer.ID(fmt.Sprint("peer", i)), now)
 	}
 	to := peer.ID("peer0")
-	first := table.tell(to, now)
+	first, before := table.tell(to, 64, now)
 	if len(first) != 29 {
 		t.Fatalf("a member is told of %d others, want 29", len(first))
 	}
-	if again := table.tell(to, now); len(again) != 0 {
+	if again, _ := table.tell(to, 64, now); len(again) != 0 {
 		t.Errorf("a member is told twice of %d others", len(again))
 	}
-	table.untell(to)
-	if again := table.tell(to, now); len(again) != 29 {
+	table.untell(to, before)
+	if again, _ := table.tell(to, 64, now); len(again) != 29 {
 		t.Errorf("after an unanswered hello a member is told of %d others, want 29", len(again))
 	}
 	for i := range 100 {
 		meet(table, peer.ID(fmt.Sprint("more", i)), now)
 	}
-	if many := table.tell(to, now); len(many) != wire.MaxHelloPeers {
-		t.Errorf("a member is told of %d others at once, want %d", len(many), wire.MaxHelloPeers)
+	heard := make(map[share.ServerID]bool)
+	for _, want := range []int{64, 36, 0} {
+		news, _ := table.tell(to, 64, now)
+		if len(news) != want {
+			t.Errorf("a member is told of %d others, want %d", len(news), want)
+		}
+		for _, p := range news {
+			heard[p.ID] = true
+		}
+	}
+	if len(heard) != 100 {
+		t.Errorf("a member was told of %d newcomers, want all 100 and nobody twice", len(heard))
+	}
+}
+
+// TestTellOnlyNews: one member's news do not have all others told again.
+func TestTellOnlyNews(t *testing.T) {
+	now := time.Now()
+	table := newMembers("self")
+	for i := range 30 {
+		meet(table, peer.ID(fmt.Sprint("peer", i)), now)
+	}
+	table.tell("peer0", 64, now)
+	table.addresses("peer7", []multiaddr.Multiaddr{address(2)}, nil)
+	news, _ := table.tell("peer0", 64, now)
+	if len(news) != 1 || news[0].ID != serverID("peer7") {
+		t.Errorf("one member moved, and told are %d: %v", len(news), news)
+	}
+	table.refuse("peer8", share.ErrDenied, now)
+	table.heard("peer8", wire.Hello{}, 0, now)
+	if news, _ = table.tell("peer0", 64, now); len(news) != 1 || news[0].ID != serverID("peer8") {
+		t.Errorf("one member is admitted again, and told are %d: %v", len(news), news)
 	}
 }
 

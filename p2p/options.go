@@ -9,7 +9,6 @@ import (
 	"github.com/libp2p/go-libp2p/gologshim"
 	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
 	"github.com/libp2p/go-libp2p/p2p/host/observedaddrs"
-	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	tls "github.com/libp2p/go-libp2p/p2p/security/tls"
@@ -36,7 +35,7 @@ func (h *Host) options() ([]libp2p.Option, error) {
 	if err != nil {
 		return nil, err
 	}
-	connections, err := connmgr.NewConnManager(h.cfg.Keep+56, h.cfg.Keep+184, connmgr.WithGracePeriod(time.Minute))
+	connections, err := newConnManager(h.cfg.Keep)
 	if err != nil {
 		return nil, err
 	}

@@ -37,8 +37,8 @@ type Finder interface {
 
 // Defaults of a Config.
 const (
-	// DefaultKeep is how many members a host stays connected to.
-	DefaultKeep = 200
+	// DefaultKeep is how many members a host stays connected to: all of a grid that is small enough to ask everybody.
+	DefaultKeep = 80
 	// DefaultHelloEvery is how often two members greet each other.
 	DefaultHelloEvery = 15 * time.Second
 	// DefaultAnswerWithin is how long a member may take to answer before it counts as unresponsive.
@@ -84,7 +84,8 @@ type Config struct {
 	// NoGossip keeps from members what this node knows of the others.
 	NoGossip bool
 
-	// Keep is how many members the host stays connected to; larger grids get a random subset.
+	// Keep is how many members the host stays connected to; larger grids get a random subset. Half as many more, but at least
+	// 16, may be connected for longer than they are of use.
 	Keep         int
 	HelloEvery   time.Duration
 	AnswerWithin time.Duration

@@ -13,8 +13,8 @@ import (
 const (
 	// punchWindow bounds how long after its start a hole punch can still give a connection.
 	punchWindow = 30 * time.Second
-	// tidyEvery is how often relayed connections are looked at that a direct one has replaced; idleRelayed is how long
-	// nothing may have gone over one before it is closed.
+	// tidyEvery is how often connections are looked at that may not be needed any more; idleRelayed is how long nothing may
+	// have gone over a relayed one that a direct one has replaced before it is closed.
 	tidyEvery   = 15 * time.Second
 	idleRelayed = time.Minute
 )
@@ -184,8 +184,9 @@ func (h *Host) pathMoved(id peer.ID) {
 	}
 }
 
-// tidyPaths closes relayed connections that a direct one has replaced, once nobody uses them any more.
-func (h *Host) tidyPaths() {
+// tidy closes relayed connections that a direct one has replaced, once nobody uses them any more, and gives up those to
+// peers that nobody uses.
+func (h *Host) tidy() {
 	tick := time.NewTicker(tidyEvery)
 	defer tick.Stop()
 	for {
@@ -194,6 +195,7 @@ func (h *Host) tidyPaths() {
 			return
 		case <-tick.C:
 		}
+		h.releaseIdle(time.Now())
 		for _, c := range h.paths.idle(time.Now()) {
 			if path, _ := h.pathTo(c.RemotePeer()); path == Direct || path == Punched {
 				c.Close()

@@ -17,6 +17,9 @@ const (
 	// reviveWithin is what a peer that is alive gets to answer on a connection on which it was silent.
 	reviveWithin = time.Second
 	reviveEvery  = 10 * time.Second
+	// reviveAtOnce bounds how many peers are tried at a time: to a machine that is overloaded everybody seems silent, and a
+	// handshake with each of them would not help it.
+	reviveAtOnce = 8
 )
 
 // A dialer finds the transport for an address; swarm.Swarm is one.
@@ -30,6 +33,7 @@ type dialer interface {
 func (h *Host) reviveSilent() {
 	changes, cancel := h.events.subscribe()
 	defer cancel()
+	slots := make(chan struct{}, reviveAtOnce)
 	for {
 		select {
 		case <-h.ctx.Done():
@@ -41,7 +45,9 @@ func (h *Host) reviveSilent() {
 			if id, err := peer.Decode(string(e.Peer.ID)); err == nil && e.Change == Unresponsive {
 				h.start(func() {
 					for h.members.mute(id) {
+						slots <- struct{}{}
 						h.revive(id)
+						<-slots
 						sleep(h.ctx, reviveEvery, nil)
 					}
 				})

@@ -74,12 +74,13 @@ func (h *Host) openStream(ctx context.Context, id share.ServerID, name string) (
 }
 
 // A watchedStream notes when bytes come from the peer, so that one that is busy sending is not taken for hung, and when
-// bytes go over a relayed connection.
+// bytes go either way, so that the connection is kept.
 type watchedStream struct {
 	network.Stream
 	host    *Host
 	active  *atomic.Int64
-	relayed *relayedConn // nil on a direct connection
+	carried *atomic.Int64 // nil where that does not matter
+	relayed *relayedConn  // nil on a direct connection
 }
 
 func (h *Host) watched(s network.Stream) network.Stream {
@@ -88,7 +89,7 @@ func (h *Host) watched(s network.Stream) network.Stream {
 	if active == nil {
 		return s
 	}
-	return &watchedStream{Stream: s, host: h, active: active, relayed: h.paths.use(s.Conn())}
+	return &watchedStream{Stream: s, host: h, active: active, carried: h.inUse(s), relayed: h.paths.use(s.Conn())}
 }
 
 func (w *watchedStream) Read(p []byte) (int, error) {
@@ -101,7 +102,7 @@ func (w *watchedStream) Read(p []byte) (int, error) {
 
 func (w *watchedStream) Write(p []byte) (int, error) {
 	n, err := w.Stream.Write(p)
-	if w.relayed != nil && n > 0 {
+	if n > 0 {
 		w.used()
 	}
 	return n, err
@@ -123,6 +124,9 @@ func (s honestStream) Read(p []byte) (int, error) {
 // used notes and returns the present.
 func (w *watchedStream) used() int64 {
 	now := time.Now().UnixNano()
+	if w.carried != nil {
+		w.carried.Store(now)
+	}
 	if w.relayed != nil {
 		w.relayed.used.Store(now)
 	}

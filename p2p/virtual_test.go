@@ -27,6 +27,7 @@ type virtualNet struct {
 	t     *testing.T
 	net   *simnet.Simnet
 	nodes []*virtualNode
+	few   int // how many members each node stays connected to; the default if 0
 }
 
 // A virtualNode is a host of a virtualNet, with a way to stop it as if its process had been stopped.
@@ -64,7 +65,7 @@ func (n *virtualNet) add(bootstrap ...string) *virtualNode {
 	v := &virtualNode{address: net.UDPAddr{IP: simnet.IntToPublicIPv4(len(n.nodes)), Port: 8000}}
 	v.cfg = p2p.Config{
 		Key: newKey(n.t), Grid: "test", Self: nickname(fmt.Sprint("node", len(n.nodes))), Bootstrap: bootstrap, NoTraversal: true,
-		Book: n.t.TempDir() + "/peers",
+		Keep: n.few, Book: n.t.TempDir() + "/peers",
 	}
 	n.nodes = append(n.nodes, v)
 	n.start(v)

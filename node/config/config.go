@@ -97,7 +97,7 @@ func Default() Config {
 		Network: Network{
 			Listen: []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1", "/ip6/::/tcp/0", "/ip6/::/udp/0/quic-v1"},
 			MDNS:   true,
-			Keep:   200,
+			Keep:   80,
 			AskAll: 64,
 		},
 		Control: Control{Address: "127.0.0.1:0"},

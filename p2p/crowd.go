@@ -1,0 +1,57 @@
+package p2p
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/connmgr"
+	"github.com/libp2p/go-libp2p/core/network"
+	libconnmgr "github.com/libp2p/go-libp2p/p2p/net/connmgr"
+)
+
+const (
+	// inUseTag protects connections over which something was carried within the last usedFor.
+	inUseTag = "cairn-in-use"
+	usedFor  = time.Minute
+	// newFor is how long a connection stays whether it is of use or not.
+	newFor = 30 * time.Second
+)
+
+// spare is how many connections stay beyond those that a host keeps: of members that keep this one, and that lookups met.
+func spare(keep int) int { return max(8, keep/4) }
+
+// newConnManager returns the manager that parts with members that nothing is carried to, when there are many more than
+// the host keeps. It leaves alone and does not count what is protected.
+func newConnManager(keep int) (*libconnmgr.BasicConnMgr, error) {
+	return libconnmgr.NewConnManager(spare(keep), keep+2*spare(keep), libconnmgr.WithGracePeriod(newFor))
+}
+
+// ConnManager keeps others, the DHT above all, from protecting connections by the dozen: whom to stay connected to is for
+// the host to say.
+func (g *gatedHost) ConnManager() connmgr.ConnManager { return connmgr.NullConnMgr{} }
+
+// inUse keeps the connection to a peer to which a stream is opened, and returns where to note that something is carried
+// over it; nil where that is no reason to keep it, since greetings go over all of them, and for an unknown peer.
+func (h *Host) inUse(s network.Stream) (used *atomic.Int64) {
+	if s.Protocol() == h.protocol(helloName) || s.Protocol() == h.protocol(clockName) {
+		return nil
+	}
+	id := s.Conn().RemotePeer()
+	h.members.with(id, func(m *member) {
+		m.used.Store(time.Now().UnixNano())
+		used = &m.used
+		h.host.ConnManager().Protect(id, inUseTag)
+	})
+	return used
+}
+
+// releaseIdle gives up the connections that were used once and are not any more.
+func (h *Host) releaseIdle(now time.Time) {
+	for _, id := range h.host.Network().Peers() {
+		h.members.with(id, func(m *member) {
+			if now.Sub(time.Unix(0, m.used.Load())) > usedFor {
+				h.host.ConnManager().Unprotect(id, inUseTag)
+			}
+		})
+	}
+}

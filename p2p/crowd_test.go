@@ -1,0 +1,71 @@
+package p2p_test
+
+import (
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+)
+
+// TestCrowd: a host to which everybody connects parts with those that it carries nothing for, and they find others. A
+// connection in use stays.
+func TestCrowd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const keep, most = 4, 4 + 2*8
+		n := newVirtualNet(t)
+		defer n.close()
+		n.few = keep
+		hub := n.add()
+		for range 2 * most {
+			n.add(hub.Addresses()...)
+		}
+		within(t, time.Minute, "all met the hub", func() bool { return len(hub.Peers()) == 2*most })
+		var streams []network.Stream
+		for _, v := range n.nodes[1:] {
+			within(t, time.Minute, "all are connected to the hub", func() bool { return connectedTo(v, hub) })
+			for range 2 { // who has more streams is parted with later, so that the one in use would be the first
+				streams = append(streams, echoed(t, v, hub))
+			}
+		}
+		streams[len(streams)-1].Reset()
+		used := streams[len(streams)-2]
+		begin := time.Now()
+		for time.Since(begin) < 5*time.Minute {
+			if _, err := used.Write([]byte("x")); err != nil {
+				t.Fatalf("a stream in use broke after %v: %v", time.Since(begin), err)
+			}
+			if _, err := io.ReadFull(used, make([]byte, 1)); err != nil {
+				t.Fatalf("a stream in use broke after %v: %v", time.Since(begin), err)
+			}
+			time.Sleep(20 * time.Second)
+		}
+		for i, v := range n.nodes {
+			if c := len(v.Libp2p().Network().Conns()); c > most || c < keep {
+				t.Errorf("node %d has %d connections, want %d to %d", i, c, keep, most)
+			}
+		}
+	})
+}
+
+// echoed opens a stream from one host to another that has carried something.
+func echoed(t *testing.T, from, to *virtualNode) network.Stream {
+	t.Helper()
+	s, err := from.Stream(t.Context(), to.ID(), "echo/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(s, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func connectedTo(a, b *virtualNode) bool {
+	p, _ := a.Peer(b.ID())
+	return p.Path != ""
+}
