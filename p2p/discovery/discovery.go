@@ -167,6 +167,7 @@ func (d *Discovery) options() []dht.Option {
 		dht.BootstrapPeersFunc(func() []peer.AddrInfo { return d.host.Contacts(bootstrapContacts) }),
 		dht.QueryFilter(func(_ any, info peer.AddrInfo) bool { return d.worthAsking(info.ID) }),
 		dht.RoutingTableFilter(func(_ any, id peer.ID) bool { return d.host.Admit(id) == nil }),
+		dht.DisableAutoRefresh(), // see walk
 		dht.RoutingTableRefreshQueryTimeout(d.cfg.Within),
 		dht.RoutingTableRefreshPeriod(refreshWalks * d.cfg.WalkEvery),
 	}

@@ -17,14 +17,16 @@ const settle = 2 * time.Second
 // enough is the size of a routing table that needs no further walks beyond the regular ones.
 const enough = 20
 
-// walk looks through the DHT for members nobody told of: soon after others came up, and every now and then.
+// walk looks through the DHT for members nobody told of: soon after others came up, and every now and then. A node that
+// starts looks for its neighbours and in one more place: that, and whom it is connected to, is a routing table that finds
+// everybody, while a lookup for each of its parts would have a whole grid that starts connect everybody to everybody.
 func (d *Discovery) walk(ctx context.Context) {
 	events, cancel := d.host.Subscribe()
 	defer cancel()
 	timer := time.NewTimer(settle)
 	defer timer.Stop()
 	next := time.Now().Add(settle)
-	for {
+	for count := 1; ; {
 		select {
 		case <-ctx.Done():
 			return
@@ -37,7 +39,14 @@ func (d *Discovery) walk(ctx context.Context) {
 				timer.Reset(settle)
 			}
 		case <-timer.C:
+			switch {
+			case count%refreshWalks == 0:
+				d.refresh(ctx)
+			case d.Known() < enough:
+				d.meet(ctx, string(d.dht.PeerID()))
+			}
 			d.Walk(ctx)
+			count++
 			pause := d.cfg.WalkEvery*3/4 + mathrand.N(d.cfg.WalkEvery/2)
 			next = time.Now().Add(pause)
 			timer.Reset(pause)
@@ -47,11 +56,27 @@ func (d *Discovery) walk(ctx context.Context) {
 
 // Walk goes to a random place in the DHT once, tells the host whom it found there, and returns how many that were.
 func (d *Discovery) Walk(ctx context.Context) int {
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.Within)
-	defer cancel()
 	key := make([]byte, 32)
 	rand.Read(key)
-	found, err := d.dht.GetClosestPeers(ctx, string(key))
+	return d.meet(ctx, string(key))
+}
+
+// refresh looks through every part of the routing table that no lookup came to for long, and drops members that are gone.
+func (d *Discovery) refresh(ctx context.Context) {
+	select {
+	case err := <-d.dht.RefreshRoutingTable():
+		if err != nil {
+			d.log.Debug("look through the routing table", "error", err)
+		}
+	case <-ctx.Done():
+	}
+}
+
+// meet tells the host who is close to a key, and returns how many that are.
+func (d *Discovery) meet(ctx context.Context, key string) int {
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.Within)
+	defer cancel()
+	found, err := d.dht.GetClosestPeers(ctx, key)
 	if err != nil {
 		d.log.Debug("walk through the DHT", "error", err)
 	}
