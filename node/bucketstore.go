@@ -111,7 +111,8 @@ func (n *Node) tryBucket(ctx context.Context) error {
 		x.late.Set(opened)
 		return nil
 	}
-	if ctx.Err() == nil && (x.failed == nil || x.failed.Error() != err.Error()) {
+	first := x.failed == nil && !s3.Temporary(err) // the start ends with it
+	if ctx.Err() == nil && !first && (x.failed == nil || x.failed.Error() != err.Error()) {
 		n.log.Warn("the bucket cannot be opened, what is in it is not served", "part", "bucket", "bucket", x.where.URL(), "error", err)
 		n.history.add(control.Event{Kind: control.KindBucketFailed, Text: "the bucket " + x.where.URL() + " cannot be opened", Reason: s3.Explain(err)})
 	}

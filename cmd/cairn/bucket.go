@@ -70,16 +70,19 @@ func (o *bucketOptions) named() []string {
 func (o *initOptions) configure(c *config.Storage) (err error) {
 	flags := o.bucket.named()
 	switch {
-	case o.noStorage && o.storage != "":
-		return usagef("--storage and --no-storage contradict each other: a gateway keeps no shares")
 	case !strings.HasPrefix(o.storage, bucketScheme):
 		if len(flags) > 0 {
 			return withHint(usagef("%s: only for shares that are kept in a bucket", strings.Join(flags, ", ")), "name it with --storage s3://BUCKET/PREFIX")
+		}
+		if strings.Contains(o.storage, "://") {
+			return usagef("--storage %.80q: want a folder, or a bucket as s3://BUCKET/PREFIX", o.storage)
 		}
 		if o.storage != "" {
 			c.Path, err = filepath.Abs(o.storage)
 		}
 		return err
+	case o.noStorage:
+		return usagef("--storage and --no-storage contradict each other: a gateway keeps no shares")
 	case o.reserve != "":
 		return usagef("--reserve is for disks: nobody can tell how much of a bucket is free; --offer bounds what goes there")
 	case o.offer == "0":
@@ -109,7 +112,7 @@ func (o *keyOptions) read(a *app) (node.BucketKeys, error) {
 	}
 	secret, err := o.readSecret(a)
 	if err == nil && secret == "" {
-		err = errors.New("it is empty")
+		err = withHint(errors.New("it is empty"), "name a file whose first line is the secret key")
 	}
 	return node.BucketKeys{AccessKey: o.access, SecretKey: secret}, about(err, "secret key")
 }
@@ -163,14 +166,15 @@ func (a *app) explainOwnBucket(err error, c config.Config) error {
 		a.command("config set storage..."), a.command("storage keys"), a.command("storage test")))
 }
 
-// A bucketError is an error of a bucket in plain words.
+// A bucketError is an error around an *s3.Error, in plain words.
 type bucketError struct {
 	url string
 	err error
 }
 
 func (e *bucketError) Error() string {
-	return fmt.Sprintf("the bucket %s cannot be used: %s", e.url, s3.Explain(e.err))
+	answer, _ := errors.AsType[*s3.Error](e.err)
+	return strings.ReplaceAll(e.err.Error(), answer.Error(), "the bucket "+e.url+" cannot be used: "+answer.Words)
 }
 
 func (e *bucketError) Unwrap() error { return e.err }

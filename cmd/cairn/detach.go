@@ -70,7 +70,7 @@ func runDetached(ctx context.Context, a *app, o *upOptions, c config.Config) err
 	}()
 	if err := awaitDetached(ctx, a, child.Process, ended); err != nil {
 		if errors.Is(err, errEnded) {
-			return complaint(a.logPath(c.Log), log.size)
+			return &endedError{complaint(a.logPath(c.Log), log.size), child.ProcessState.ExitCode()}
 		}
 		return err
 	}
@@ -99,6 +99,14 @@ func startDetached(args []string, passphrase string, output *os.File) (*exec.Cmd
 
 // errEnded says that the process ended instead of serving.
 var errEnded = errors.New("the node ended")
+
+// An endedError says why the process ended, and with which status; -1 where it was killed.
+type endedError struct {
+	error
+	status int
+}
+
+func (e *endedError) Unwrap() error { return e.error }
 
 // awaitDetached returns nil once the process serves the node's local API. When somebody interrupts, it ends the process.
 func awaitDetached(ctx context.Context, a *app, child *os.Process, ended <-chan struct{}) error {

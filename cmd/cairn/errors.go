@@ -90,6 +90,9 @@ func statusOf(err error) int {
 	if e, ok := errors.AsType[*control.Error](err); ok {
 		return statusOfCode[e.Code]
 	}
+	if e, ok := errors.AsType[*endedError](err); ok && e.status > 0 {
+		return e.status
+	}
 	_, wrong := errors.AsType[*usageError](err)
 	_, kind := errors.AsType[*capability.KindError](err)
 	_, unhappy := errors.AsType[*share.UnhappyError](err)
