@@ -8,12 +8,16 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"runtime"
 	"strings"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"cairn/internal/s3test"
+	"cairn/node"
 )
 
 // scriptStub starts something that is no S3 server, or one that misbehaves, and puts its address into a variable: s3-stub VARIABLE KIND.
@@ -99,4 +103,28 @@ func scriptPutObject(ts *testscript.TestScript, _ bool, args []string) {
 	text := "not a share"
 	_, err := ts.Value(serverKey{}).(*s3test.Server).Client().PutObject(context.Background(), s3test.Bucket, args[0], strings.NewReader(text), int64(len(text)), minio.PutObjectOptions{})
 	ts.Check(err)
+}
+
+// scriptKill ends a node as a power cut would: kill9 DIR.
+func scriptKill(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: kill9 DIR")
+	}
+	dir := ts.MkAbs(args[0])
+	pid, running, err := node.Running(dir)
+	ts.Check(err)
+	if !running || pid == 0 {
+		ts.Fatalf("no node runs on %s", dir)
+	}
+	process, err := os.FindProcess(pid)
+	ts.Check(err)
+	ts.Check(process.Kill())
+	for deadline := time.Now().Add(10 * time.Second); running && time.Now().Before(deadline); {
+		runtime.Gosched()
+		_, running, err = node.Running(dir)
+		ts.Check(err)
+	}
+	if running {
+		ts.Fatalf("process %d does not end", pid)
+	}
 }

@@ -29,7 +29,8 @@ func TestSpillScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": scriptExits, "mode": scriptMode, "capture": scriptCapture, "random": scriptRandom, "cleanup": scriptCleanup,
-			"s3-kill":    func(ts *testscript.TestScript, _ bool, _ []string) { server(ts).Kill() },
+			"s3-kill":      func(ts *testscript.TestScript, _ bool, _ []string) { server(ts).Kill() },
+			"capture-json": scriptCaptureJSON, "phrasefile": scriptPhraseFile, "met": scriptMet, "kill9": scriptKill,
 			"s3-stub":    scriptStub,
 			"s3-put":     scriptPutObject,
 			"s3-restart": func(ts *testscript.TestScript, _ bool, _ []string) { server(ts).Restart() },

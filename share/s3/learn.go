@@ -45,6 +45,9 @@ func (s *Store) learn(ctx context.Context, complete bool) error {
 	if err := s.learnNames(ctx); err != nil {
 		return err
 	}
+	if held := s.index.held(); held.objects > 0 {
+		s.log.Info("computed the index from the bucket", "bucket", s.config.URL(), "objects", held.objects, "bytes", held.stored)
+	}
 	return s.index.update(func(c *change) error { return c.tx.Bucket(metaBucket).Put(completeKey, []byte{1}) }, nil)
 }
 
