@@ -25,7 +25,11 @@ var (
 	metaBucket    = []byte("meta")
 	completeKey   = []byte("complete") // set once the index has all that the bucket holds
 	prefixKey     = []byte("prefix")   // the id in the marker of the prefix
+	lastKey       = []byte("last")     // the process that used the index last, as the lock names it
+	nextKey       = []byte("next")     // the one that was about to take the lock, and may have it
 )
+
+const indexName = "index.db"
 
 // An index says what the bucket holds. It is a file of this machine, and lost without harm.
 type index struct {
@@ -52,7 +56,7 @@ func openIndex(folder, id string) (x *index, complete bool, err error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, false, fmt.Errorf("index: %w", err)
 	}
-	path := filepath.Join(folder, "index.db")
+	path := filepath.Join(folder, indexName)
 	for try := 0; ; try++ {
 		x, complete, err = loadIndex(path, id)
 		switch {
@@ -61,10 +65,17 @@ func openIndex(folder, id string) (x *index, complete bool, err error) {
 		case err == nil || try > 0 || !errors.Is(err, boltfile.ErrDamaged) && !errors.Is(err, share.ErrCorrupt) && !errors.Is(err, errOther):
 			return x, complete, err
 		}
-		if err := os.Rename(path, path+time.Now().UTC().Format(".aside-20060102T150405")); err != nil {
-			return nil, false, fmt.Errorf("index: %w", err)
+		if err := setAside(path); err != nil {
+			return nil, false, err
 		}
 	}
+}
+
+func setAside(path string) error {
+	if err := os.Rename(path, path+time.Now().UTC().Format(".aside-20060102T150405")); err != nil {
+		return fmt.Errorf("index: %w", err)
+	}
+	return nil
 }
 
 func loadIndex(path, id string) (*index, bool, error) {
@@ -148,6 +159,24 @@ func (t *totals) addName(n *nameRecord, times int64) {
 }
 
 func (x *index) close() error { return x.file.Close() }
+
+// usedBy reports whether a process used the index last, as far as the index tells.
+func (x *index) usedBy(process string) (used bool, err error) {
+	err = x.file.View(func(tx *bolt.Tx) error {
+		meta := tx.Bucket(metaBucket)
+		used = process != "" && (process == string(meta.Get(lastKey)) || process == string(meta.Get(nextKey)))
+		return nil
+	})
+	return used, err
+}
+
+// note writes down which process used the index last, and which is about to.
+func (x *index) note(last, next string) error {
+	return x.file.Update(func(tx *bolt.Tx) error {
+		meta := tx.Bucket(metaBucket)
+		return errors.Join(meta.Put(lastKey, []byte(last)), meta.Put(nextKey, []byte(next)))
+	})
+}
 
 // get reads the record of a key and reports whether there is one.
 func get(tx *bolt.Tx, bucket, key []byte, record any) (bool, error) {

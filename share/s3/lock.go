@@ -153,19 +153,21 @@ func (s *Store) owner() (string, error) {
 	return made, wholefile.Write(path, []byte(made+"\n"), 0o600)
 }
 
-// acquire takes the lock: one that nobody has, one that this node had before, or any when it is told to.
-func (s *Store) acquire(ctx context.Context) error {
+// acquire takes the lock for a process: one that nobody has, one that this node had before, or any when it is told to. Before it does, it tells
+// which process had it last, empty where none had.
+func (s *Store) acquire(ctx context.Context, process string, before func(process string) error) error {
 	owner, err := s.owner()
 	if err != nil {
 		return fmt.Errorf("index: %w", err)
 	}
 	now := time.Now().UTC().Truncate(time.Second)
-	l := &lock{bucket: s.bucket, gate: newGate(), text: lockText{Owner: owner, Name: s.config.Name, Since: now, Process: randomText(8)}}
+	l := &lock{bucket: s.bucket, gate: newGate(), text: lockText{Owner: owner, Name: s.config.Name, Since: now, Process: process}}
 	data, tag, err := s.bucket.getAll(ctx, lockName, markerLimit)
-	c := condition{absent: true}
+	c, last := condition{absent: true}, ""
 	if err == nil {
 		c = condition{tag: tag}
 		held := readLock(data)
+		last = held.Process
 		switch {
 		case held.Owner == owner && !held.Since.IsZero():
 			l.text.Since = held.Since
@@ -173,6 +175,9 @@ func (s *Store) acquire(ctx context.Context) error {
 			return fmt.Errorf("bucket %s: %w", s.config.URL(), held.refusal())
 		}
 	} else if !errors.Is(err, errNoKey) {
+		return err
+	}
+	if err := before(last); err != nil {
 		return err
 	}
 	err = l.put(ctx, c)
@@ -249,7 +254,7 @@ func Claim(ctx context.Context, c Config) error {
 	if _, err := s.checkMarker(ctx); err != nil {
 		return err
 	}
-	if err := s.acquire(ctx); err != nil {
+	if err := s.acquire(ctx, randomText(8), func(string) error { return nil }); err != nil {
 		return err
 	}
 	return s.refused()

@@ -95,15 +95,12 @@ func (s *Store) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	x, complete, err := openIndex(s.config.Index, id)
+	complete, err := s.take(ctx, id)
 	if err != nil {
 		return err
 	}
-	s.index = x
+	x := s.index
 	s.space = &space{mu: &x.mu, held: &x.totals, offer: cmp.Or(s.config.Offer, defaultOffer), owners: map[string]int64{}}
-	if err := s.acquire(ctx); err != nil {
-		return err
-	}
 	if err := s.learn(ctx, complete); err != nil {
 		return fmt.Errorf("compute the index from the bucket: %w", err)
 	}
@@ -119,6 +116,42 @@ func (s *Store) open(ctx context.Context) error {
 	s.running.Go(s.packer.run)
 	s.running.Go(s.refreshLock)
 	return nil
+}
+
+// take opens the index and takes the lock, and reports whether the index is one of all that the bucket holds.
+func (s *Store) take(ctx context.Context, id string) (complete bool, err error) {
+	s.index, complete, err = openIndex(s.config.Index, id)
+	if err != nil {
+		return false, err
+	}
+	process := randomText(8)
+	err = s.acquire(ctx, process, func(last string) error {
+		used, err := s.index.usedBy(last)
+		if err == nil && complete && !used {
+			complete, err = false, s.another(id)
+		}
+		if err != nil {
+			return err
+		}
+		return s.index.note(last, process)
+	})
+	return complete, err
+}
+
+// another begins another index, where the process that had the lock last did not use this one: the prefix was taken over meanwhile, or the
+// index comes from a backup. What it tells of may be gone from the bucket.
+func (s *Store) another(id string) error {
+	s.log.Warn("somebody else had the bucket since this index was used last; it is computed again", "bucket", s.config.URL())
+	err := s.index.close()
+	s.index = nil
+	if err == nil {
+		err = setAside(filepath.Join(s.config.Index, indexName))
+	}
+	if err != nil {
+		return err
+	}
+	s.index, _, err = openIndex(s.config.Index, id)
+	return err
 }
 
 func (s *Store) refused() error {
