@@ -41,7 +41,7 @@ func Codec(ctx context.Context, params share.Params, size int64) (Result, error)
 	if err != nil {
 		return Result{}, err
 	}
-	options := encoding.Options{Code: code, BlockSize: encoding.BlockSizeFor(params.Total), Size: size, Buffers: 4}
+	options := encoding.Options{Code: code, BlockSize: encoding.BlockSizeFor(params.Total), Size: size, Buffers: 8}
 	return measure(size, func() error {
 		_, err := encoding.Encode(ctx, Pattern(size), keys.NewReadKey().File(nil), options, func(s *encoding.Segment) error {
 			s.Release()

@@ -7,10 +7,9 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"cairn/share"
 	"cairn/share/erasure"
@@ -42,7 +41,6 @@ type Segment struct {
 	blocks [][]byte
 	refs   atomic.Int32
 	free   chan<- *Segment
-	done   chan error
 }
 
 // Block returns the block for one share. It must not be changed, nor used after Release.
@@ -93,41 +91,47 @@ type encoder struct {
 // readDelay is how long a Read in progress may hold up an encoder that has no more use for it.
 const readDelay = time.Second
 
-// run connects three stages: one goroutine reads, a bounded number transforms, the caller's emits in order.
+// run connects the stages: one goroutine reads, one gathers, a bounded number transforms, the caller's emits in order.
 func (e *encoder) run(ctx context.Context, r io.Reader, emit func(*Segment) error) (int64, share.Digest, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	ordered := make(chan *Segment, runtime.GOMAXPROCS(0))
+	filled := make(chan *Segment)
+	ordered := make(chan *group, max(1, runtime.GOMAXPROCS(0)-1))
 	read := make(chan error, 1)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		defer close(ordered)
-		read <- e.read(ctx, r, ordered)
+		defer close(filled)
+		read <- e.read(ctx, r, filled)
 	}()
+	var gathering sync.WaitGroup
+	gathering.Go(func() { e.gather(ctx, filled, ordered) })
 	defer func() {
 		cancel()
+		gathering.Wait()
 		waitFor(ended, readDelay)
 	}()
 
 	var tree tree
 	var size int64
 	for {
-		var s *Segment
+		var g *group
 		select {
-		case s = <-ordered:
+		case g = <-ordered:
 		case <-ctx.Done():
 			return 0, share.Digest{}, ctx.Err()
 		}
-		if s == nil {
+		if g == nil {
 			break
 		}
-		if err := <-s.done; err != nil {
+		if err := <-g.done; err != nil {
 			return 0, share.Digest{}, err
 		}
-		tree.add(sha256.Sum256(SegmentNode(s.Digests)))
-		size += int64(s.Bytes)
-		if err := emit(s); err != nil {
-			return 0, share.Digest{}, err
+		for _, s := range g.segments {
+			tree.add(sha256.Sum256(SegmentNode(s.Digests)))
+			size += int64(s.Bytes)
+			if err := emit(s); err != nil {
+				return 0, share.Digest{}, err
+			}
 		}
 	}
 	if err := <-read; err != nil {
@@ -146,11 +150,8 @@ func waitFor(done <-chan struct{}, limit time.Duration) {
 	}
 }
 
-// read cuts r into segments, starts the work on each and queues them in order.
-func (e *encoder) read(ctx context.Context, r io.Reader, ordered chan<- *Segment) error {
-	var work errgroup.Group
-	defer work.Wait()
-	work.SetLimit(runtime.GOMAXPROCS(0))
+// read cuts r into segments and passes them on.
+func (e *encoder) read(ctx context.Context, r io.Reader, filled chan<- *Segment) error {
 	free := make(chan *Segment, max(e.Buffers, 2))
 	allocated := 0
 	for index, total := int64(0), int64(0); ; index++ {
@@ -171,16 +172,11 @@ func (e *encoder) read(ctx context.Context, r io.Reader, ordered chan<- *Segment
 		total += int64(n)
 		s.Index, s.Bytes = index, n
 		s.refs.Store(1)
-		s.done = make(chan error, 1)
 		select {
-		case ordered <- s:
+		case filled <- s:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		work.Go(func() error {
-			s.done <- e.transform(s)
-			return nil
-		})
 		if last {
 			return nil
 		}
@@ -273,23 +269,4 @@ func (e *encoder) expectEnd(r io.Reader) error {
 	default:
 		return fmt.Errorf("read at offset %d: %w", e.Size, err)
 	}
-}
-
-// transform encrypts a segment in place, adds parity and hashes every block.
-func (e *encoder) transform(s *Segment) error {
-	k := e.layout.Needed
-	blockLen := (s.Bytes + k - 1) / k
-	data := s.buf[:k*blockLen]
-	e.file.XORKeyStream(data, data[:s.Bytes], s.Index*e.layout.SegmentSize())
-	clear(data[s.Bytes:])
-	for j := range s.blocks {
-		s.blocks[j] = s.buf[j*blockLen : (j+1)*blockLen : (j+1)*blockLen]
-	}
-	if err := e.Code.Encode(s.blocks); err != nil {
-		return fmt.Errorf("segment %d: %w", s.Index, err)
-	}
-	for j, block := range s.blocks {
-		s.Digests[j] = sha256.Sum256(block)
-	}
-	return nil
 }

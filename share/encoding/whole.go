@@ -49,7 +49,7 @@ func (e *encoder) whole(data []byte, blocks [][]byte) ([]byte, share.Digest, err
 	for i := range l.Segments() {
 		s.Index, s.Bytes = i, l.SegmentLen(i)
 		copy(s.buf, data[i*l.SegmentSize():][:s.Bytes])
-		if err := e.transform(s); err != nil {
+		if err := e.transform([]*Segment{s}); err != nil {
 			return nil, share.Digest{}, err
 		}
 		for j, block := range s.blocks {
