@@ -2,9 +2,11 @@
 package s3test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -175,4 +177,40 @@ func (s *Server) Unfinished() int {
 		n++
 	}
 	return n
+}
+
+// File returns where the bytes of an object are, which a test may change as the owner of the server can.
+func (s *Server) File(key string) string {
+	return filepath.Join(s.Dir, Bucket, filepath.FromSlash(key))
+}
+
+// Remove deletes an object.
+func (s *Server) Remove(key string) {
+	s.t.Helper()
+	if err := s.Client().RemoveObject(s.t.Context(), Bucket, key, minio.RemoveObjectOptions{}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Get returns an object's bytes.
+func (s *Server) Get(key string) []byte {
+	s.t.Helper()
+	o, err := s.Client().GetObject(s.t.Context(), Bucket, key, minio.GetObjectOptions{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer o.Close()
+	data, err := io.ReadAll(o)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return data
+}
+
+// Put stores an object.
+func (s *Server) Put(key string, data []byte) {
+	s.t.Helper()
+	if _, err := s.Client().PutObject(s.t.Context(), Bucket, key, bytes.NewReader(data), int64(len(data)), minio.PutObjectOptions{}); err != nil {
+		s.t.Fatal(err)
+	}
 }

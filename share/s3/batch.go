@@ -181,7 +181,7 @@ func (s *Store) fetchNear(ctx context.Context, near []wanted, end int64) error {
 	first := near[0].held.Offset
 	data := make([]byte, end-first)
 	err := s.bucket.get(ctx, near[0].held.Key, data, first)
-	if err != nil && !errors.Is(err, errNoKey) {
+	if err != nil && !errors.Is(err, errNoKey) && !errors.Is(err, share.ErrCorrupt) {
 		return err
 	}
 	for _, w := range near {

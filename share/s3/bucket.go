@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -241,17 +242,30 @@ func (b *bucket) get(ctx context.Context, key string, p []byte, off int64) error
 		if err := o.SetRange(off, off+int64(len(p))-1); err != nil {
 			return err
 		}
-		body, info, _, err := b.core.GetObject(ctx, b.name, b.prefix+key, o)
+		body, info, header, err := b.core.GetObject(ctx, b.name, b.prefix+key, o)
 		if err != nil {
 			return err
 		}
 		defer body.Close()
 		if info.Size != int64(len(p)) && info.Size >= 0 {
+			if info.Size < int64(len(p)) && sizeIn(header.Get("Content-Range")) == off+info.Size {
+				return errShort
+			}
 			return fmt.Errorf("%w: %d bytes instead of %d", errNotS3, info.Size, len(p))
 		}
 		_, err = io.ReadFull(body, p)
 		return err
 	})
+}
+
+// sizeIn returns the size of an object of which an answer has a range, -1 where the header does not tell.
+func sizeIn(contentRange string) int64 {
+	_, text, _ := strings.Cut(contentRange, "/")
+	size, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return -1
+	}
+	return size
 }
 
 // getAll returns an object of at most so many bytes, and its tag.
@@ -300,6 +314,7 @@ func (b *bucket) remove(ctx context.Context, key string) error {
 type object struct {
 	key  string
 	size int64
+	tag  string
 }
 
 // list calls a function for each object whose key starts so and comes after another, in order.
@@ -344,7 +359,7 @@ func (b *bucket) page(ctx context.Context, prefix, after string, limit int) (pag
 		if !ok || !strings.HasPrefix(key, prefix) || key <= last || found.Size < 0 {
 			return nil, fmt.Errorf("%w: a listing that is out of order", errNotS3)
 		}
-		page, last = append(page, object{key, found.Size}), key
+		page, last = append(page, object{key, found.Size, found.ETag}), key
 		if len(page) == limit {
 			return page, nil
 		}

@@ -134,7 +134,7 @@ func (s *Store) collectName(ctx context.Context, of share.Name, now time.Time, r
 	}
 	if err := s.putName(ctx, &n); err != nil {
 		if errors.Is(err, errTaken) || errors.Is(err, errNoKey) {
-			_, err = s.adoptName(ctx, of, false) // and another time
+			_, _, err = s.reconcile(ctx, of) // and another time
 		}
 		return err
 	}
@@ -204,7 +204,12 @@ func (s *Store) collectPacks(ctx context.Context, _ time.Time, report *CollectRe
 		}
 		after = last
 		for _, k := range keys {
-			if err := s.rewrite(ctx, string(k), report); err != nil {
+			err := s.rewrite(ctx, string(k), report)
+			if errors.Is(err, errNoKey) || errors.Is(err, share.ErrCorrupt) {
+				s.log.Warn("an object in the bucket cannot be written anew: a scrub will tell", "key", string(k), "reason", err)
+				continue
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -217,7 +222,7 @@ func (s *Store) rewrite(ctx context.Context, key string, report *CollectReport) 
 	if err != nil {
 		return err
 	}
-	members, _, err := s.directory(ctx, object{key, size})
+	members, _, err := s.directory(ctx, object{key: key, size: size})
 	if err != nil {
 		return err
 	}
@@ -228,6 +233,9 @@ func (s *Store) rewrite(ctx context.Context, key string, report *CollectReport) 
 	var b packBuilder
 	for _, it := range items {
 		b.add(it)
+	}
+	if len(items) == 0 {
+		return nil
 	}
 	data := b.finish()
 	to := s.keys.next(packPrefix)
@@ -251,8 +259,8 @@ func (s *Store) needed(ctx context.Context, key string, members []member) ([]ite
 			continue
 		}
 		data, err := s.readWhole(ctx, m.Index, held)
-		if errors.Is(err, share.ErrCorrupt) {
-			continue // it stays where it is
+		if errors.Is(err, share.ErrCorrupt) || errors.Is(err, share.ErrNotFound) {
+			continue // it stays where it is, for a scrub to tell
 		}
 		if err != nil {
 			return nil, err

@@ -71,6 +71,8 @@ type Config struct {
 	Grace time.Duration
 	// Timeout bounds one request with all its repetitions, beside the time that its bytes need on a slow line; 0 means two minutes.
 	Timeout time.Duration
+	// OnBad is told what is found to be wrong in the bucket; nil for nobody. It returns at once.
+	OnBad func(Bad)
 	// Logger receives warnings; nil discards them.
 	Logger *slog.Logger
 

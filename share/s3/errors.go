@@ -97,6 +97,7 @@ var meanings = map[string]meaning{
 	"ServiceUnavailable":             {share.ErrUnavailable, "the server is not available"},
 	"InternalError":                  {share.ErrUnavailable, "the server reports an internal error"},
 	"RequestTimeout":                 {share.ErrUnavailable, "the server waited too long for data: the connection is too slow"},
+	"InvalidRange":                   {share.ErrCorrupt, "the object is shorter than what was stored"},
 	"BadDigest":                      {share.ErrCorrupt, "what arrived at the server is not what was sent"},
 	"XAmzContentSHA256Mismatch":      {share.ErrCorrupt, "what arrived at the server is not what was sent"},
 	"XAmzContentChecksumMismatch":    {share.ErrCorrupt, "what arrived at the server is not what was sent"},
@@ -134,13 +135,13 @@ func explain(ctx context.Context, doing string, h *hint, err error) error {
 // passes reports whether a request that failed so may succeed when it is sent once more.
 func passes(e *Error, h *hint) bool {
 	switch e.Code {
-	case "NoSuchBucket", "InvalidBucketName", "PermanentRedirect", "AuthorizationHeaderMalformed", "MovedPermanently":
+	case "InvalidRange", "NoSuchBucket", "InvalidBucketName", "PermanentRedirect", "AuthorizationHeaderMalformed", "MovedPermanently":
 		return false
 	}
 	var authority x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var record tls.RecordHeaderError
-	if errors.As(e.Cause, &authority) || errors.As(e.Cause, &host) || errors.As(e.Cause, &record) || malformed(e.Cause) ||
+	if errors.Is(e.Cause, errShort) || errors.As(e.Cause, &authority) || errors.As(e.Cause, &host) || errors.As(e.Cause, &record) || malformed(e.Cause) ||
 		h.status != 0 && h.status < http.StatusInternalServerError && !h.s3() {
 		return false
 	}
@@ -167,6 +168,8 @@ func unknown(h *hint, err error) meaning {
 		system    *net.OpError
 	)
 	switch {
+	case errors.Is(err, errShort):
+		return meaning{share.ErrCorrupt, "the object is shorter than what was stored"}
 	case errors.Is(err, errNoCredentials):
 		return meaning{share.ErrDenied, "there are no credentials: set an access key and a secret key, or the environment's (" +
 			strings.TrimPrefix(err.Error(), errNoCredentials.Error()+": ") + ")"}
@@ -203,6 +206,7 @@ func unknown(h *hint, err error) meaning {
 }
 
 var (
+	errShort         = errors.New("the object ends before what was asked for")
 	errNotS3         = errors.New("not an answer of S3")
 	errNoCredentials = errors.New("no credentials")
 )

@@ -4,6 +4,9 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"cairn/share"
+	"cairn/share/column"
 )
 
 // WithPack returns settings with which only shares up to a size are packed.
@@ -51,4 +54,17 @@ func Remove(ctx context.Context, c Config, key string) error {
 		return err
 	}
 	return b.remove(ctx, key)
+}
+
+// ScrubAt is Scrub at another time.
+func (s *Store) ScrubAt(ctx context.Context, o ScrubOptions, now time.Time) (ScrubReport, error) {
+	return s.scrub(ctx, o, now)
+}
+
+// ForgePack returns an object with a share that claims to be of another file.
+func ForgePack(claimed share.StorageIndex, whole share.WholeShare) []byte {
+	root := column.WholeRoot(whole.Index, whole.Data)
+	var b packBuilder
+	b.add(item{index: claimed, number: whole.Number, data: whole.Data, root: len(root), lease: leaseRecord{Owner: "mallory", Expires: 1 << 40}})
+	return b.finish()
 }

@@ -178,21 +178,8 @@ func (s *Store) putHeadShares(ctx context.Context, u share.HeadUpdate) error {
 // setHead replaces the object of a name and then its record in the index.
 func (s *Store) setHead(ctx context.Context, n nameRecord, u share.HeadUpdate, parsed head.Head, now time.Time) error {
 	next, released := n.next(u, parsed, now)
-	if err := s.putName(ctx, &next); err != nil {
-		if !errors.Is(err, errTaken) && !errors.Is(err, errNoKey) {
-			return fmt.Errorf("head: %w", err)
-		}
-		// An earlier attempt has put it, or somebody else has put another one.
-		there, err := s.adoptName(ctx, u.Name, false)
-		switch {
-		case err != nil:
-			return fmt.Errorf("head: %w", err)
-		case len(there.Versions) == 0:
-			return &share.ConflictError{Name: u.Name}
-		case !bytes.Equal(there.Versions[0].Record, u.Record):
-			return &share.ConflictError{Name: u.Name, Record: there.Versions[0].Record}
-		}
-		next.Tag = there.Tag
+	if err := s.putNext(ctx, &n, &next); err != nil {
+		return fmt.Errorf("head: %w", err)
 	}
 	err := s.index.update(func(c *change) error {
 		if err := c.want(u.Name, u.Adds, recordLease(u.Lease)); err != nil {
@@ -204,6 +191,29 @@ func (s *Store) setHead(ctx context.Context, n nameRecord, u share.HeadUpdate, p
 		return fmt.Errorf("head: %w", err)
 	}
 	return nil
+}
+
+// putNext replaces the object of a name by its next version.
+func (s *Store) putNext(ctx context.Context, n, next *nameRecord) error {
+	for try := 0; ; try++ {
+		err := s.putName(ctx, next)
+		if try > 1 || !errors.Is(err, errTaken) && !errors.Is(err, errNoKey) {
+			return err
+		}
+		// An earlier attempt has put it, somebody else has put another one, or the owner of the bucket has changed what there was.
+		there, _, err := s.reconcile(ctx, next.Name)
+		if err != nil {
+			return err
+		}
+		next.Tag = there.Tag
+		switch {
+		case len(there.Versions) == 0: // nothing, or nothing that makes sense
+		case bytes.Equal(there.Versions[0].Record, next.Versions[0].Record):
+			return nil
+		case len(n.Versions) == 0 || !bytes.Equal(there.Versions[0].Record, n.Versions[0].Record):
+			return &share.ConflictError{Name: next.Name, Record: there.Versions[0].Record}
+		}
+	}
 }
 
 // putName replaces the object of a name, if it is the one that the record's tag tells of.
@@ -302,44 +312,116 @@ func (c *change) setName(next nameRecord, released []releasing) error {
 	return nil
 }
 
-// adoptName takes from the bucket what it has of a name. After a loss of the index all leases run on for some time.
-func (s *Store) adoptName(ctx context.Context, of share.Name, loss bool) (nameRecord, error) {
+// readName reads what the bucket has of a name, and the object's tag, which is told of a damaged object too.
+func (s *Store) readName(ctx context.Context, of share.Name) (n nameRecord, tag string, err error) {
 	data, tag, err := s.bucket.getAll(ctx, headKey(of), maxNameObject)
-	if errors.Is(err, errNoKey) {
-		err = s.index.update(func(c *change) error {
-			n, err := c.name(of)
-			*n = nameRecord{}
-			return err
-		}, nil)
-		return nameRecord{}, err
+	if err != nil {
+		return nameRecord{}, "", err
 	}
+	if err := unseal(data, &n); err != nil {
+		return nameRecord{}, tag, err
+	}
+	if err := n.check(of); err != nil {
+		return nameRecord{}, tag, err
+	}
+	n.Tag = tag
+	return n, tag, nil
+}
+
+// check returns an error that wraps share.ErrCorrupt unless the record can be one of a name: each version has a signature that verifies.
+func (n *nameRecord) check(of share.Name) error {
+	if n.Name != of || len(n.Versions) == 0 || len(n.Versions) > share.MaxHistory {
+		return fmt.Errorf("%w: the object is of another name", share.ErrCorrupt)
+	}
+	if n.Lease.Owner == "" || len(n.Lease.Owner) > column.MaxOwner {
+		return fmt.Errorf("%w: the owner of a head", share.ErrCorrupt)
+	}
+	var after uint64
+	for i := range n.Versions {
+		v := &n.Versions[i]
+		parsed, err := head.Parse(of, v.Record)
+		if err != nil {
+			return err
+		}
+		if parsed.Sequence != v.Sequence || parsed.Root != v.Root || i > 0 && parsed.Sequence >= after ||
+			len(v.Owner) > column.MaxOwner || len(v.Adds) > share.MaxHeadIndexes || len(v.Drops) > share.MaxHeadIndexes {
+			return fmt.Errorf("%w: version %d of a name is not what its signature says", share.ErrCorrupt, parsed.Sequence)
+		}
+		after = parsed.Sequence
+	}
+	return nil
+}
+
+// adoptName takes what the bucket has of a name into an index that was lost. All leases run on for some time.
+func (s *Store) adoptName(ctx context.Context, of share.Name) (nameRecord, error) {
+	n, _, err := s.readName(ctx, of)
 	if err != nil {
 		return nameRecord{}, err
 	}
-	var n nameRecord
-	if err := unseal(data, &n); err != nil {
-		return nameRecord{}, err
-	}
-	if n.Name != of || len(n.Versions) == 0 {
-		return nameRecord{}, fmt.Errorf("%w: the object is of another name", share.ErrCorrupt)
-	}
-	for i := range n.Versions {
-		if _, err := head.Parse(of, n.Versions[i].Record); err != nil {
-			return nameRecord{}, err
-		}
-	}
-	n.Tag = tag
-	err = s.index.update(func(c *change) error {
-		if loss {
-			n.Lease.Expires = max(n.Lease.Expires, c.now.Add(keptAfterLoss).Unix())
-		}
+	return n, s.takeName(n, keptAfterLoss)
+}
+
+// takeName puts what the bucket has of a name into the index. Its lease runs for so long at least.
+func (s *Store) takeName(n nameRecord, kept time.Duration) error {
+	return s.index.update(func(c *change) error {
+		n.Lease.Expires = max(n.Lease.Expires, c.now.Add(kept).Unix())
 		for i := range slices.Backward(n.Versions) {
 			lease := leaseRecord{Owner: n.Versions[i].Owner, Expires: n.Lease.Expires}
-			if err := c.want(of, n.Versions[i].Adds, lease); err != nil {
+			if err := c.want(n.Name, n.Versions[i].Adds, lease); err != nil {
 				return err
 			}
 		}
 		return c.setName(n, nil)
 	}, nil)
-	return n, err
+}
+
+// reconcile makes the bucket and the index agree on a name, and returns what both have then. What the bucket has is taken when it is newer.
+// When it is older, damaged or gone, it is put right and told: whoever owns the bucket can do that, and no writer does. The name is locked.
+func (s *Store) reconcile(ctx context.Context, of share.Name) (now nameRecord, mended bool, err error) {
+	here, err := s.index.name(of)
+	if err != nil {
+		return nameRecord{}, false, err
+	}
+	there, tag, err := s.readName(ctx, of)
+	if err != nil && !errors.Is(err, errNoKey) && !errors.Is(err, share.ErrCorrupt) {
+		return nameRecord{}, false, err
+	}
+	known := len(here.Versions) > 0
+	switch {
+	case err != nil && !known:
+		here.Tag = tag
+		return here, false, nil // nothing is known of it, here or there
+	case err == nil && (!known || there.Versions[0].Sequence > here.Versions[0].Sequence):
+		return there, false, s.takeName(there, 0)
+	}
+	here.Tag = ""
+	same := err == nil && bytes.Equal(seal(here), seal(there.untagged()))
+	here.Tag = tag
+	if !same {
+		if err := s.putName(ctx, &here); err != nil {
+			return nameRecord{}, false, err
+		}
+		why := err
+		switch {
+		case errors.Is(err, errNoKey):
+			why = fmt.Errorf("%w: the head is gone from the bucket", share.ErrNotFound)
+		case err == nil:
+			why = &share.RollbackError{Name: of, Found: there.Versions[0].Sequence, Seen: here.Versions[0].Sequence}
+		}
+		s.log.Error("a head in the bucket was not what was stored last, and is put right", "name", of, "reason", why)
+		s.tell(Bad{Key: headKey(of), Name: of, Err: why})
+	}
+	return here, !same, s.index.update(func(c *change) error {
+		n, err := c.name(of)
+		if err == nil && len(n.Versions) > 0 {
+			n.Tag = here.Tag
+		}
+		return err
+	}, nil)
+}
+
+func (n *nameRecord) untagged() nameRecord {
+	plain := *n
+	plain.Tag = ""
+	return plain
 }

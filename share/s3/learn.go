@@ -103,7 +103,10 @@ func (s *Store) learnObjects(ctx context.Context, prefix, after string, complete
 		s.keys.see(o.key)
 		known, err := s.knows(o.key)
 		if err == nil && !known {
-			group.Go(func() error { return s.adopt(ctx, o, complete) })
+			group.Go(func() error {
+				_, err := s.adopt(ctx, o, complete)
+				return err
+			})
 		}
 		return err
 	})
@@ -118,17 +121,17 @@ func (s *Store) knows(key string) (known bool, err error) {
 	return known, err
 }
 
-// adopt puts into the index what an object has. One that is damaged is left as it is.
-func (s *Store) adopt(ctx context.Context, o object, complete bool) error {
+// adopt puts into the index what an object has, and reports whether it did. One that is damaged is left as it is.
+func (s *Store) adopt(ctx context.Context, o object, complete bool) (taken bool, err error) {
 	members, roots, err := s.inspect(ctx, o)
 	if errors.Is(err, share.ErrCorrupt) || errors.Is(err, errNoKey) {
 		s.log.Warn("an object in the bucket is not used", "key", o.key, "reason", err)
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
-	return s.index.update(func(c *change) error {
+	return true, s.index.update(func(c *change) error {
 		for i := range members {
 			if !complete {
 				members[i].Lease.Expires = max(members[i].Lease.Expires, c.now.Add(keptAfterLoss).Unix())
@@ -195,7 +198,7 @@ func (s *Store) learnNames(ctx context.Context) error {
 		group.Go(func() error {
 			of, err := share.ParseName(o.key[len(headPrefix):])
 			if err == nil {
-				_, err = s.adoptName(ctx, of, true)
+				_, err = s.adoptName(ctx, of)
 			}
 			if err == nil || ctx.Err() != nil {
 				return ctx.Err()

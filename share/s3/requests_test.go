@@ -238,8 +238,11 @@ func TestRepetitions(t *testing.T) {
 		"for ever": {[]answer{slow, slow, slow, slow, slow, slow, slow, slow}, []time.Duration{
 			0, 50 * time.Millisecond, 150 * time.Millisecond, 350 * time.Millisecond, 750 * time.Millisecond, 1550 * time.Millisecond, 3150 * time.Millisecond,
 		}, share.ErrBusy},
-		"longer than there is time": {[]answer{{http.StatusServiceUnavailable, "SlowDown", "50"}, {http.StatusServiceUnavailable, "SlowDown", "600"}},
-			[]time.Duration{0, 50 * time.Second}, share.ErrBusy},
+		"longer than there is time": {
+			[]answer{{http.StatusServiceUnavailable, "SlowDown", "50"}, {http.StatusServiceUnavailable, "SlowDown", "600"}},
+			[]time.Duration{0, 50 * time.Second},
+			share.ErrBusy,
+		},
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -42,6 +42,7 @@ type Store struct {
 
 	naming     nameGates // held while a head changes
 	collecting gate
+	scrubbing  gate
 }
 
 var (
@@ -85,7 +86,7 @@ func unopened(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", c.URL(), err)
 	}
-	s := &Store{config: c, bucket: b, log: c.Logger, collecting: newGate()}
+	s := &Store{config: c, bucket: b, log: c.Logger, collecting: newGate(), scrubbing: newGate()}
 	s.life, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	return s, nil
 }
