@@ -29,12 +29,12 @@ func (a api) Status(ctx context.Context) (control.Status, error) {
 	s := control.Status{
 		Node: n.ID(), Nickname: n.config.Nickname, Version: n.options.Version,
 		Grid:    control.GridName{Name: n.GridName(), ID: n.address.Grid.ID()},
-		Storage: control.Storage{Enabled: n.store != nil, Space: n.space(ctx), Bucket: n.bucketStatus()},
+		Storage: control.Storage{Enabled: n.lends(), Space: n.space(ctx), Bucket: n.bucketStatus()},
 		Usage:   n.usage(ctx),
 		Uptime:  time.Since(n.started).Seconds(), Started: n.started, Addresses: n.host.Addresses(), PID: n.endpoint.PID,
 		Alone: n.company().alone(),
 	}
-	if n.store != nil {
+	if n.lends() {
 		owners, err := n.owners(ctx)
 		if err != nil {
 			return control.Status{}, err

@@ -77,8 +77,11 @@ func (n *Node) told(ctx context.Context, c company, result control.PutResult, er
 
 // ownStore says where the node keeps shares.
 func (n *Node) ownStore() string {
-	if n.own != nil {
+	switch {
+	case n.own != nil, n.spill != nil && n.disk == nil:
 		return "in the bucket of this node"
+	case n.spill != nil:
+		return "on the disk or in the bucket of this node"
 	}
 	return "on the disk of this node"
 }

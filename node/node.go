@@ -185,7 +185,7 @@ func (n *Node) openHost(ctx context.Context) (err error) {
 // openDiscovery starts the DHT. It is closed after the host, so that no query is still being answered.
 func (n *Node) openDiscovery(context.Context) (err error) {
 	n.discovery, err = discovery.New(n.host, discovery.Config{
-		Serve: n.store != nil, Providers: true, AskAllUpTo: n.config.Network.AskAll, Values: n.values(), Logger: n.log.With("part", "discovery"),
+		Serve: n.lends(), Providers: true, AskAllUpTo: n.config.Network.AskAll, Values: n.values(), Logger: n.log.With("part", "discovery"),
 	})
 	if err != nil {
 		return err
@@ -197,7 +197,7 @@ func (n *Node) openDiscovery(context.Context) (err error) {
 
 // openStorage serves the own store to the other members and prepares to use theirs.
 func (n *Node) openStorage(context.Context) error {
-	n.servers = newServers(n.host, n.local, n.config.Network.AskAll)
+	n.servers = newServers(n.host, n.local, n.localHeads, n.config.Network.AskAll)
 	n.opened(n.servers)
 	n.accounts = n.newAccounts()
 	if n.store == nil {
@@ -213,7 +213,7 @@ func (n *Node) openStorage(context.Context) error {
 
 func (n *Node) openGrid(context.Context) error {
 	n.grid = grid.New(grid.Config{
-		Servers: n.servers.all, Locate: n.locate, Terms: n.terms, Secret: n.dir.secret, Owner: string(n.dir.id), Memory: n.state,
+		Servers: n.servers.all, HeadServers: n.servers.headServers, Locate: n.locate, Terms: n.terms, Secret: n.dir.secret, Owner: string(n.dir.id), Memory: n.state,
 		Logger: n.log.With("part", "grid"),
 	})
 	n.opened(n.grid)

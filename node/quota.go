@@ -28,6 +28,7 @@ type quota struct {
 	space    func(context.Context) share.Space // of the own disk
 	peers    func() []p2p.Peer
 	params   func() share.Params // zero: by the number of servers
+	nobody   bool                // the node lends nothing
 	deny     []string
 	limits   []config.Limit
 
@@ -49,7 +50,7 @@ var _ storage.Quota = (*quota)(nil)
 func (n *Node) newQuota(of accounts) *quota {
 	return &quota{
 		self: n.dir.id, store: n.store, accounts: of, space: n.space, peers: n.host.Peers, params: func() share.Params { return n.terms().Params },
-		deny: n.config.Storage.Deny, limits: n.config.Storage.MemberLimits(),
+		nobody: !n.lends(), deny: n.config.Storage.Deny, limits: n.config.Storage.MemberLimits(),
 	}
 }
 
@@ -90,6 +91,9 @@ func (q *quota) limit(ctx context.Context, a person) (int64, error) {
 	own, ok := q.accounts.account(q.self)
 	if ok && own.key == a.key {
 		return share.NoLimit, nil // its owner's disk
+	}
+	if q.nobody {
+		return 0, fmt.Errorf("%w: this node stores nothing for others", share.ErrDenied)
 	}
 	if slices.ContainsFunc(q.deny, a.is) {
 		return 0, fmt.Errorf("%w: this node stores nothing for %s", share.ErrDenied, a)

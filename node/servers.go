@@ -12,10 +12,11 @@ import (
 	"cairn/share"
 )
 
-// servers are the places where shares of files can go: the own disk, and a client for each member that stores.
+// servers are the places where shares of files can go: the own disk, the bucket behind it, and a client for each member that stores.
 type servers struct {
 	host   *p2p.Host
-	local  func(context.Context) (share.Server, bool)
+	local  func(context.Context) []share.Server // for files
+	heads  func(context.Context) []share.Server // for heads
 	askAll int
 	large  atomic.Bool // more than askAll members store
 
@@ -24,30 +25,35 @@ type servers struct {
 	closed  bool
 }
 
-func newServers(host *p2p.Host, local func(context.Context) (share.Server, bool), askAll int) *servers {
-	return &servers{host: host, local: local, askAll: askAll, clients: map[share.ServerID]*storage.Client{}}
+func newServers(host *p2p.Host, local, heads func(context.Context) []share.Server, askAll int) *servers {
+	return &servers{host: host, local: local, heads: heads, askAll: askAll, clients: map[share.ServerID]*storage.Client{}}
 }
 
 // all returns every server that is known. Members that do not answer are marked: whether they hold anything is
 // unknown, which is not the same as no. In a large grid only the members that this node is connected to are returned,
 // and the others that hold shares of a file are to be found.
-func (s *servers) all(ctx context.Context) []share.Server {
-	peers := slices.DeleteFunc(s.host.Peers(), func(p p2p.Peer) bool { return !p.Storage || p.Problem != "" })
+func (s *servers) all(ctx context.Context) []share.Server { return s.with(s.local(ctx)) }
+
+// headServers returns the servers that keep heads. Members that store nothing for others take no heads either.
+func (s *servers) headServers(ctx context.Context) []share.Server {
+	return slices.DeleteFunc(s.with(s.heads(ctx)), func(server share.Server) bool { return server.Last && !server.Local })
+}
+
+// with returns the own servers and those of the members.
+func (s *servers) with(own []share.Server) []share.Server {
+	peers := slices.DeleteFunc(s.host.Peers(), func(p p2p.Peer) bool { return !p.Storage && !p.Serves || p.Problem != "" })
 	large := len(peers) > s.askAll
 	s.large.Store(large)
 	if large {
 		peers = slices.DeleteFunc(peers, func(p p2p.Peer) bool { return p.Path == "" })
 	}
-	var all []share.Server
-	if own, ok := s.local(ctx); ok {
-		all = append(all, own)
-	}
+	all := own
 	for _, p := range peers {
 		client := s.client(p.ID)
 		if client == nil {
 			return nil // the node is stopping
 		}
-		all = append(all, share.Server{ID: p.ID, Nickname: p.Nickname, Store: client, Free: p.Space.Free, Down: !p.Responsive})
+		all = append(all, share.Server{ID: p.ID, Nickname: p.Nickname, Store: client, Free: p.Space.Free, Down: !p.Responsive, Last: !p.Storage})
 	}
 	return all
 }

@@ -13,6 +13,7 @@ import (
 	"cairn/node/control"
 	"cairn/node/doctor"
 	"cairn/share"
+	"cairn/share/memory"
 	"cairn/share/s3"
 	"cairn/share/spill"
 )
@@ -42,12 +43,13 @@ func (d *Dir) Bucket(c config.Config) (s3.Config, bool, error) {
 	return b, true, nil
 }
 
-// A spilling is the bucket behind the disk.
+// A spilling is the bucket behind the disk, or of a node without one.
 type spilling struct {
 	store *spill.Store
 	late  *spill.Late
 	where s3.Config
 	rate  int64
+	gauge gauge // of the disk up to its mark
 
 	mu      sync.Mutex // guards what follows
 	bucket  *s3.Store  // nil until it is open
@@ -56,16 +58,20 @@ type spilling struct {
 	drained time.Time // when the last pass ended
 }
 
-// openSpill puts a bucket behind the disk. One that cannot be opened now is tried again and again while the node runs.
+// openSpill puts a bucket behind the disk, or, in a node that lends nothing, in the place of one. One that cannot be opened now is tried again and again while the node runs.
 func (n *Node) openSpill(ctx context.Context) error {
 	where, set, err := n.dir.Bucket(n.config)
-	if err != nil || !set || n.disk == nil {
+	if err != nil || !set || n.own != nil {
 		return err
 	}
 	where.Logger = n.log.With("part", "bucket")
 	c := n.config.Spill
 	x := &spilling{late: &spill.Late{}, where: where, rate: int64(c.Rate)}
-	x.store = spill.New(n.disk, x.late, spill.Options{
+	near := spill.Part(n.disk)
+	if n.disk == nil {
+		near = memory.New(memory.Options{Offer: 1}) // which takes nothing
+	}
+	x.store = spill.New(near, x.late, spill.Options{
 		High: float64(c.High) / 100, Low: max(float64(c.Low)/100, 1e-9), Limit: int64(c.Offer), Logger: n.log.With("part", "spill"),
 	})
 	n.spill, n.store = x, x.store

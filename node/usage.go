@@ -178,7 +178,7 @@ func (n *Node) entitled(ctx context.Context, a person) int64 {
 // fair returns what each account may use, as far as this node knows who lends what.
 func (n *Node) fair(ctx context.Context) *fairuse.Table {
 	lenders := lendersOf(n.host.Peers())
-	if n.store != nil {
+	if n.lends() {
 		lenders = append(lenders, lender{n.dir.id, n.space(ctx).Offered})
 	}
 	return fairTable(n.accounts, n.terms().Params, lenders)

@@ -42,6 +42,7 @@ type bookEntry struct {
 	ID        string    `json:"id"`
 	Nickname  string    `json:"nickname,omitempty"`
 	Storage   bool      `json:"storage,omitempty"`
+	Serves    bool      `json:"serves,omitempty"`
 	Addresses []string  `json:"addresses"`
 	LastSeen  time.Time `json:"last_seen"`
 }
@@ -103,7 +104,7 @@ func (e bookEntry) member() (*member, error) {
 	}
 	m := newMember(id)
 	m.met, m.lastSeen = true, e.LastSeen
-	m.hello.Nickname, m.hello.Storage = wire.CleanNickname(e.Nickname), e.Storage
+	m.hello.Nickname, m.hello.Storage, m.hello.Serves = wire.CleanNickname(e.Nickname), e.Storage, e.Serves
 	for _, text := range e.Addresses {
 		a, err := multiaddr.NewMultiaddr(text)
 		if err != nil {
@@ -116,7 +117,7 @@ func (e bookEntry) member() (*member, error) {
 
 func entryOf(m *member) bookEntry {
 	return bookEntry{
-		ID: string(m.server), Nickname: m.hello.Nickname, Storage: m.hello.Storage,
+		ID: string(m.server), Nickname: m.hello.Nickname, Storage: m.hello.Storage, Serves: m.hello.Serves,
 		Addresses: append([]string{}, m.texts...), LastSeen: m.lastSeen.UTC().Truncate(time.Second),
 	}
 }

@@ -31,6 +31,7 @@ type Peer struct {
 	Latency   time.Duration  `json:"latency"`   // smoothed round trip of a hello, 0 when unknown
 	Space     share.Space    `json:"space"`     // as it last said
 	Storage   bool           `json:"storage"`   // it stores shares for others
+	Serves    bool           `json:"serves"`    // it stores none for others, but gives them shares of its own
 	LastSeen  time.Time      `json:"last_seen"` // when it last greeted or answered
 	// Responsive is true while the peer is connected and answers in time. A stopped or overloaded peer stays connected
 	// for a while without.
@@ -174,7 +175,7 @@ func (m *member) info() peer.AddrInfo {
 func (m *member) peer() Peer {
 	p := Peer{
 		ID: m.server, Nickname: m.hello.Nickname, Version: m.hello.Version, Latency: m.latency,
-		Space: m.hello.Space, Storage: m.hello.Storage, LastSeen: m.lastSeen,
+		Space: m.hello.Space, Storage: m.hello.Storage, Serves: m.hello.Serves, LastSeen: m.lastSeen,
 		Responsive: m.connected && m.responsive, Problem: m.problem,
 		Denies: m.problem != "" && m.denies,
 	}

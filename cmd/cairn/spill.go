@@ -82,9 +82,6 @@ func runSpillSet(a *app, cmd *cobra.Command, bucket string, f spillFlags) error 
 		return withHint(fmt.Errorf("%w: %s is set already, and shares may be in it", share.ErrDenied, c.Spill.Bucket), "bring them back first: \"%s\", then \"%s\"",
 			a.command("spill drain"), a.command("spill off"))
 	}
-	if !c.Storage.Enabled {
-		return fmt.Errorf("%w: this node lends nothing (storage.enabled is false)", share.ErrDenied)
-	}
 	keys, err := f.keys.read(a)
 	if err == nil && keys != (node.BucketKeys{}) {
 		err = dir.SetBucketKeys(keys)

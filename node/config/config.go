@@ -136,7 +136,7 @@ func (c Config) Validate() error {
 	}
 	problems = append(problems, c.Storage.problems()...)
 	problems = append(problems, c.Storage.bucketProblems(c.Spill)...)
-	problems = append(problems, c.Spill.problems(c.Storage)...)
+	problems = append(problems, c.Spill.problems()...)
 	problems = append(problems, c.Network.problems()...)
 	if err := loopback(c.Control.Address); err != nil {
 		problem("control.address", "%w", err)

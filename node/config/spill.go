@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-func (s Spill) problems(storage Storage) []error {
+func (s Spill) problems() []error {
 	var problems []error
 	problem := func(key, format string, args ...any) {
 		problems = append(problems, fmt.Errorf("spill.%s: %w", key, fmt.Errorf(format, args...)))
@@ -18,9 +18,6 @@ func (s Spill) problems(storage Storage) []error {
 	} else {
 		if !strings.HasPrefix(s.Bucket, "s3://") || strings.Contains(s.Bucket, "@") {
 			problems = append(problems, errors.New("spill.bucket: want s3://BUCKET/PREFIX, without keys"))
-		}
-		if !storage.Enabled {
-			problem("bucket", "is set on a node that lends nothing (storage.enabled is false)")
 		}
 	}
 	if strings.Contains(s.Endpoint, "@") {

@@ -40,6 +40,8 @@ type Hello struct {
 	// Storage says that the peer stores shares for others, Space how much it offers and has left.
 	Storage bool
 	Space   share.Space
+	// Serves says of a peer that stores nothing for others that it has shares of its own which it gives to them.
+	Serves bool
 	// Peers are members that the sender has met, with the addresses at which it reached them.
 	Peers []PeerAddresses
 }
@@ -58,6 +60,7 @@ type helloMessage struct {
 	Used     int64         `cbor:"5,keyasint"`
 	Free     int64         `cbor:"6,keyasint"`
 	Peers    []peerMessage `cbor:"7,keyasint"`
+	Serves   bool          `cbor:"8,keyasint,omitempty"`
 }
 
 type peerMessage struct {
@@ -90,7 +93,7 @@ func (h Hello) Marshal() ([]byte, error) {
 	m := helloMessage{
 		Nickname: h.Nickname, Version: h.Version, Storage: h.Storage,
 		Offered: h.Space.Offered, Used: h.Space.Used, Free: h.Space.Free,
-		Peers: make([]peerMessage, 0, len(h.Peers)),
+		Peers: make([]peerMessage, 0, len(h.Peers)), Serves: h.Serves,
 	}
 	for _, p := range h.Peers {
 		addresses := append(make([]string, 0, len(p.Addresses)), p.Addresses...)
@@ -117,7 +120,7 @@ func ParseHello(data []byte) (Hello, error) {
 		return Hello{}, fmt.Errorf("hello: %w: %v", share.ErrCorrupt, err)
 	}
 	h := Hello{
-		Nickname: m.Nickname, Version: m.Version, Storage: m.Storage,
+		Nickname: m.Nickname, Version: m.Version, Storage: m.Storage, Serves: m.Serves,
 		Space: share.Space{Offered: m.Offered, Used: m.Used, Free: m.Free},
 	}
 	for _, p := range m.Peers {
