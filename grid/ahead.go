@@ -38,7 +38,10 @@ type wholeID struct {
 // askAhead asks all servers about objects, and fetches small shares of theirs if that is wanted. The servers that it
 // returns are for looking only.
 func (g *Grid) askAhead(ctx context.Context, indexes []share.StorageIndex, shares bool) map[share.ServerID]share.Server {
-	servers := g.Servers(ctx)
+	return g.askTheseAhead(ctx, g.Servers(ctx), indexes, shares)
+}
+
+func (g *Grid) askTheseAhead(ctx context.Context, servers []share.Server, indexes []share.StorageIndex, shares bool) map[share.ServerID]share.Server {
 	stores := make([]*ahead, len(servers))
 	var asking sync.WaitGroup
 	for i, server := range servers {

@@ -3,11 +3,8 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
-
-	"github.com/dustin/go-humanize"
 
 	"cairn/node/config"
 	"cairn/node/control"
@@ -49,13 +46,13 @@ type spilling struct {
 	late  *spill.Late
 	where s3.Config
 	rate  int64
-	gauge gauge // of the disk up to its mark
+	gauge gauge         // of the disk up to its mark
+	turn  chan struct{} // has one element while a pass goes on
 
 	mu      sync.Mutex // guards what follows
 	bucket  *s3.Store  // nil until it is open
 	problem error      // why it is not
-	last    spill.DrainReport
-	drained time.Time // when the last pass ended
+	passes
 }
 
 // openSpill puts a bucket behind the disk, or, in a node that lends nothing, in the place of one. One that cannot be opened now is tried again and again while the node runs.
@@ -66,7 +63,7 @@ func (n *Node) openSpill(ctx context.Context) error {
 	}
 	where.Logger = n.log.With("part", "bucket")
 	c := n.config.Spill
-	x := &spilling{late: &spill.Late{}, where: where, rate: int64(c.Rate)}
+	x := &spilling{late: &spill.Late{}, where: where, rate: int64(c.Rate), turn: make(chan struct{}, 1)}
 	near := spill.Part(n.disk)
 	if n.disk == nil {
 		near = memory.New(memory.Options{Offer: 1}) // which takes nothing
@@ -114,43 +111,6 @@ func (n *Node) openBucket(ctx context.Context) bool {
 	return true
 }
 
-// keepSpilling opens the bucket and brings shares back, until the context ends.
-func (n *Node) keepSpilling(ctx context.Context) {
-	collected := time.Now().Add(collectAfter - collectEvery)
-	wait := openBucketAgain
-	for pause(ctx, wait) {
-		opening, cancel := context.WithTimeout(ctx, openBucketWithin)
-		open := n.openBucket(opening)
-		cancel()
-		if !open {
-			continue
-		}
-		wait = drainEvery
-		if _, err := n.drain(ctx, spill.DrainOptions{Rate: n.spill.rate}); err != nil && ctx.Err() == nil {
-			n.log.Warn("shares could not be brought back from the bucket", "part", "spill", "error", err)
-		}
-		if time.Since(collected) > collectEvery {
-			collected = time.Now()
-			if _, err := n.spill.bucket.CollectDue(ctx); err != nil && ctx.Err() == nil {
-				n.log.Warn("shares without a lease could not be removed from the bucket", "part", "spill", "error", err)
-			}
-		}
-	}
-}
-
-// drain makes one pass over what is in the bucket.
-func (n *Node) drain(ctx context.Context, o spill.DrainOptions) (spill.DrainReport, error) {
-	report, err := n.spill.store.Drain(ctx, o)
-	n.spill.mu.Lock()
-	n.spill.last, n.spill.drained = report, time.Now()
-	n.spill.mu.Unlock()
-	if report.Shares > 0 {
-		n.history.add(control.Event{Kind: control.KindDrained, Text: fmt.Sprintf("brought %d shares (%s) back from the bucket, %d are left there",
-			report.Shares, humanize.Bytes(uint64(max(0, report.Bytes))), report.Left)})
-	}
-	return report, err
-}
-
 // diagnoseSpill says whether what is in the bucket is served.
 func (n *Node) diagnoseSpill() []doctor.Check {
 	if n.spill == nil {
@@ -175,7 +135,11 @@ func (a api) Spill(ctx context.Context) (control.Spill, error) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	s := control.Spill{Bucket: x.where.URL(), Endpoint: x.where.Endpoint, Drained: x.drained, Left: x.last.Left, Full: x.last.Full, Damaged: len(x.last.Damaged)}
+	s := control.Spill{Bucket: x.where.URL(), Endpoint: x.where.Endpoint, NoDisk: a.n.disk == nil, Drained: x.ended, DrainResult: x.last.result()}
+	if x.now != nil {
+		now := x.now.result()
+		s.Draining = &now
+	}
 	if x.problem != nil {
 		s.Problem = s3.Explain(x.problem)
 	}
@@ -227,17 +191,4 @@ func (a api) Spilled(ctx context.Context) ([]control.Spilled, error) {
 		all = append(all, f)
 	}
 	return all, nil
-}
-
-// DrainSpill brings back now what there is room for.
-func (a api) DrainSpill(ctx context.Context, request control.DrainRequest, _ func(control.Progress)) (control.DrainResult, error) {
-	if a.n.spill == nil {
-		return control.DrainResult{}, errNoBucket
-	}
-	report, err := a.n.drain(ctx, spill.DrainOptions{Rate: request.Rate, All: request.All})
-	result := control.DrainResult{Shares: report.Shares, Bytes: report.Bytes, Left: report.Left, Full: report.Full}
-	for _, d := range report.Damaged {
-		result.Damaged = append(result.Damaged, fmt.Sprintf("share %d of %s: %v", d.Number, d.Index, d.Err))
-	}
-	return result, err
 }

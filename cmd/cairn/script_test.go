@@ -43,8 +43,8 @@ type testGrid struct {
 	nodes   []*localgrid.Process
 }
 
-// startGrid founds a grid with n nodes and waits until all know each other.
-func startGrid(t *testing.T, n int) *testGrid {
+// emptyGrid is a grid without nodes.
+func emptyGrid(t *testing.T) *testGrid {
 	t.Helper()
 	program, err := exec.LookPath("cairn")
 	if err != nil {
@@ -54,6 +54,13 @@ func startGrid(t *testing.T, n int) *testGrid {
 		Dir: t.TempDir(), Program: program, Env: []string{"CAIRN_NETWORK_MDNS=false", "CAIRN_STORAGE_RESERVE=0", noExitSleep},
 	})}
 	t.Cleanup(func() { g.Close() })
+	return g
+}
+
+// startGrid founds a grid with n nodes and waits until all know each other.
+func startGrid(t *testing.T, n int) *testGrid {
+	t.Helper()
+	g := emptyGrid(t)
 	for i := range n {
 		name := fmt.Sprintf("node%d", i+1)
 		dir := g.Dir(name)

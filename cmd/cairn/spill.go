@@ -228,17 +228,49 @@ func printSpill(w io.Writer, s control.Spill) {
 	}
 	fmt.Fprintf(w, "holds     %s of shares, %d objects of %s\n", sizeText(s.Used), s.Objects, sizeText(s.Stored))
 	fmt.Fprintf(w, "requests  %d, %s sent, %s received since the node started\n", s.Requests, sizeText(s.Sent), sizeText(s.Received))
+	if s.Draining != nil {
+		fmt.Fprintf(w, "draining  %s so far in the pass that goes on\n", movedText(*s.Draining))
+	}
 	if s.Drained.IsZero() {
 		return
 	}
-	fmt.Fprintf(w, "drained   %s, %d shares left", s.Drained.Local().Format(time.DateTime), s.Left)
-	if s.Full {
-		fmt.Fprint(w, ", the disk has no room below its low mark")
+	fmt.Fprintf(w, "drained   %s: %s\n", s.Drained.Local().Format(time.DateTime), movedText(s.DrainResult))
+	for _, line := range leftLines(s.DrainResult) {
+		fmt.Fprintf(w, "          %s\n", line)
 	}
-	if s.Damaged > 0 {
-		fmt.Fprintf(w, ", %d of them damaged", s.Damaged)
+}
+
+// movedText says what left the bucket.
+func movedText(r control.DrainResult) string {
+	text := fmt.Sprintf("%d shares (%s) came back", r.Shares+r.Spread, sizeText(r.Bytes+r.SpreadBytes))
+	if r.Spread > 0 {
+		text += fmt.Sprintf(", %d of them to servers that had none of the file", r.Spread)
 	}
-	fmt.Fprintln(w)
+	if r.Names > 0 {
+		text += fmt.Sprintf(", and the heads of %d names", r.Names)
+	}
+	return text
+}
+
+// leftLines say what is left in the bucket, and why.
+func leftLines(r control.DrainResult) []string {
+	lines := []string{fmt.Sprintf("%d shares are left in the bucket", r.Left)}
+	if r.Waiting > 0 {
+		lines = append(lines, fmt.Sprintf("%d of them wait for servers with room that have no share of the same file", r.Waiting))
+	}
+	if r.Full {
+		lines = append(lines, "the disk has no room for more below its low mark")
+	}
+	if r.NamesLeft > 0 {
+		lines = append(lines, fmt.Sprintf("the heads of %d names are left there", r.NamesLeft))
+	}
+	if r.Kept > 0 {
+		lines = append(lines, fmt.Sprintf("%d shares of copies stay there", r.Kept))
+	}
+	if len(r.Damaged) > 0 {
+		lines = append(lines, fmt.Sprintf("%d of them are damaged: repair the files (cairn repair)", len(r.Damaged)))
+	}
+	return lines
 }
 
 func newSpillDrainCommand(a *app) *cobra.Command {
@@ -247,8 +279,10 @@ func newSpillDrainCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "drain",
 		Short: "bring shares back from the bucket now",
-		Long: help(`Brings shares back to the disk, as many as it has room for. Each is verified on the disk before it leaves the
-bucket. A running node does so by itself, once a minute and up to the low mark. It can be interrupted and run again.`, statusNotEnough),
+		Long: help(`Empties the bucket as far as there is room elsewhere. Shares of this node's files go to servers that have none of the
+same file, this node's disk among them; those stored for others come back to the disk. Each is read back and verified
+there before it leaves the bucket. A running node does so by itself, once a minute. It can be interrupted and run
+again. --all brings to the disk what no other server takes, although other servers would be safer.`, statusNotEnough),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var size config.Size
@@ -256,25 +290,36 @@ bucket. A running node does so by itself, once a minute and up to the low mark. 
 				return &usageError{err: about(err, "--rate")}
 			}
 			return a.running("spill drain", func(client *control.Client) error {
-				r, err := client.DrainSpill(cmd.Context(), control.DrainRequest{Rate: int64(size), All: all}, func(control.Progress) {})
+				bar := a.progress()
+				defer bar.done()
+				r, err := client.DrainSpill(cmd.Context(), control.DrainRequest{Rate: int64(size), All: all}, bar.show)
+				bar.done()
 				if err != nil {
 					return err
 				}
-				return a.result(r, func(w io.Writer) {
-					fmt.Fprintf(w, "%d shares (%s) came back, %d are left in the bucket\n", r.Shares, sizeText(r.Bytes), r.Left)
-					if r.Full {
-						fmt.Fprintln(w, "the disk has no room for the rest: lend more (storage.offer), or use --all")
-					}
-					for _, d := range r.Damaged {
-						fmt.Fprintf(w, "damaged: %s\n", d)
-					}
-				})
+				return a.result(r, func(w io.Writer) { printDrained(w, r, all) })
 			})
 		},
 	}
-	cmd.Flags().StringVar(&rate, "rate", "0", "how much is brought back each second; 0: as fast as it goes")
-	cmd.Flags().BoolVar(&all, "all", false, "use all that the disk lends, and not only up to the low mark")
+	cmd.Flags().StringVar(&rate, "rate", "0", "how much is moved each second; 0: as fast as it goes")
+	cmd.Flags().BoolVar(&all, "all", false, "use all that the disk lends, also for shares that are better elsewhere")
 	return cmd
+}
+
+func printDrained(w io.Writer, r control.DrainResult, all bool) {
+	fmt.Fprintln(w, movedText(r))
+	for _, line := range leftLines(r) {
+		fmt.Fprintln(w, line)
+	}
+	switch {
+	case r.Full && all:
+		fmt.Fprintln(w, "for the rest lend more (storage.offer), or start or invite more nodes")
+	case r.Left > 0 && !all:
+		fmt.Fprintln(w, "for the rest start or invite more nodes, lend more (storage.offer), or use --all")
+	}
+	for _, d := range r.Damaged {
+		fmt.Fprintf(w, "damaged: %s\n", d)
+	}
 }
 
 func newSpillOffCommand(a *app) *cobra.Command {

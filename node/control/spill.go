@@ -18,12 +18,12 @@ type Spill struct {
 	Requests int64 `json:"requests"`
 	Sent     int64 `json:"sent"`
 	Received int64 `json:"received"`
-	// Drained is when the last pass ended that brings shares back, Left how many it left, Full whether for want of room on the disk,
-	// Damaged how many of them because they do not verify.
+	NoDisk   bool  `json:"no_disk,omitempty"` // the bucket is all that the node has
+	// Drained is when the last pass ended that brings shares back, and DrainResult what it did and left.
 	Drained time.Time `json:"drained"`
-	Left    int64     `json:"left"`
-	Full    bool      `json:"full"`
-	Damaged int       `json:"damaged"`
+	DrainResult
+	// Draining is what the pass has done that goes on now.
+	Draining *DrainResult `json:"draining,omitempty"`
 }
 
 // Bucket says how it stands with the bucket in which a node keeps its shares.
@@ -50,15 +50,22 @@ type Spilled struct {
 // A DrainRequest asks for shares to be brought back.
 type DrainRequest struct {
 	Rate int64 `json:"rate"` // bytes a second, 0 for as fast as it goes
-	All  bool  `json:"all"`  // to the limit of what the disk lends, and not only to its low mark
+	All  bool  `json:"all"`  // to the limit of what the disk lends, and also shares that are better on another server
 }
 
-// A DrainResult says what came back.
+// A DrainResult says what left the bucket, and what is there still.
 type DrainResult struct {
-	Shares  int64    `json:"shares"`
-	Bytes   int64    `json:"bytes"`
-	Left    int64    `json:"left"`
-	Full    bool     `json:"full"`
+	Shares      int64 `json:"shares"` // that came back to the disk
+	Bytes       int64 `json:"bytes"`
+	Spread      int64 `json:"spread"` // shares that went to servers which had none of the same file
+	SpreadBytes int64 `json:"spread_bytes"`
+	Names       int64 `json:"names"`   // whose heads came back to the disk
+	Left        int64 `json:"left"`    // shares that are left, but for copies that are to stay
+	Waiting     int64 `json:"waiting"` // of these, shares for which every other server has one of the same file, or no room
+	Kept        int64 `json:"kept"`    // shares of copies that are to stay
+	NamesLeft   int64 `json:"names_left"`
+	Full        bool  `json:"full"` // the disk has no room for more
+	// Damaged are the first of the shares that do not verify.
 	Damaged []string `json:"damaged,omitempty"`
 }
 

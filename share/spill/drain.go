@@ -50,6 +50,7 @@ type drain struct {
 	limiter *rate.Limiter
 	all     bool
 	pass    func([]share.Lease) bool
+	tell    func(DrainReport)
 	report  DrainReport
 }
 
@@ -61,6 +62,8 @@ type DrainOptions struct {
 	All bool
 	// Pass, if set, says by the leases on a file whether its shares are not to come near.
 	Pass func([]share.Lease) bool
+	// Progress, if set, is called with what the pass has done so far, after each share that came back.
+	Progress func(DrainReport)
 }
 
 // Drain brings shares back from the far store, as long as the near one has room below its low mark: each is stored in the near store,
@@ -71,7 +74,7 @@ type DrainOptions struct {
 func (s *Store) Drain(ctx context.Context, o DrainOptions) (DrainReport, error) {
 	s.draining.Lock()
 	defer s.draining.Unlock()
-	d := &drain{Store: s, limiter: rate.NewLimiter(rate.Inf, drainBurst), all: o.All, pass: o.Pass}
+	d := &drain{Store: s, limiter: rate.NewLimiter(rate.Inf, drainBurst), all: o.All, pass: o.Pass, tell: o.Progress}
 	if o.Rate > 0 {
 		d.limiter.SetLimit(rate.Limit(o.Rate))
 	}
@@ -182,6 +185,9 @@ func (d *drain) share(ctx context.Context, index share.StorageIndex, n share.Num
 	}
 	d.report.Shares++
 	d.report.Bytes += size
+	if d.tell != nil {
+		d.tell(d.report)
+	}
 	return nil
 }
 

@@ -1,0 +1,108 @@
+package health_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"cairn/grid/health"
+	"cairn/share"
+	"cairn/share/storetest"
+)
+
+// spread spreads what server 0 holds.
+func spread(t *testing.T, g *grid, f *storetest.File) ([]share.Number, error) {
+	t.Helper()
+	made, _, err := health.Spread(t.Context(), g.peers[0], g.servers[1:], f.Index, health.Options{Lease: owner()})
+	var numbers []share.Number
+	for _, m := range made {
+		numbers = append(numbers, m.Number)
+	}
+	return numbers, err
+}
+
+// TestSpread gives one share to each server that has none, and tells which are elsewhere.
+func TestSpread(t *testing.T) {
+	f := storetest.NewFile(t, 1, 2, 6, blockSize, 9*blockSize+17)
+	g := newGrid(5)
+	g.put(t, f, 0, 0, 1, 2, 3, 5)
+	g.put(t, f, 1, 4)
+	g.put(t, f, 2, 5) // is elsewhere already
+	moved, err := spread(t, g, f)
+	if err != nil || len(moved) != 3 || !slices.Contains(moved, 5) {
+		t.Fatalf("moved %v, %v; want 5 and two more", moved, err)
+	}
+	if again, err := spread(t, g, f); err != nil || !slices.Equal(again, moved) {
+		t.Errorf("again: %v, %v", again, err)
+	}
+	for i, p := range g.peers[1:] {
+		held, err := p.Numbers(t.Context(), []share.StorageIndex{f.Index})
+		if err != nil || len(held[0].Numbers) != 1 {
+			t.Errorf("server %d holds %v, %v; want one share", i+1, held[0].Numbers, err)
+		}
+	}
+	if err := g.peers[0].Drop(t.Context(), f.Index, moved); err != nil {
+		t.Fatal(err)
+	}
+	report, err := health.Verify(t.Context(), g.servers, f.Index, nil)
+	if err != nil || !report.Healthy || report.Happiness != 5 {
+		t.Errorf("afterwards: %+v, %v", report, err)
+	}
+}
+
+// TestSpreadBelievesNobody does not let go of a share that cannot be read back from where it is said to be.
+func TestSpreadBelievesNobody(t *testing.T) {
+	for name, lie := range map[string]func(*peer){
+		"forgets": func(p *peer) {
+			p.open = func(context.Context, share.Number, share.Reader, error) (share.Reader, error) {
+				return nil, share.ErrNotFound
+			}
+		},
+		"corrupts": func(p *peer) { p.flip(2*blockSize + 5) },
+		"claims": func(p *peer) {
+			p.numbers = func(_ context.Context, held []share.Held) ([]share.Held, error) {
+				held[0].Numbers = []share.Number{0}
+				return held, nil
+			}
+		},
+		"refuses": func(p *peer) {
+			p.create = func(_ context.Context, w share.Writer, err error) (share.Writer, error) {
+				return nil, errors.Join(share.ErrNoSpace, w.Close())
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := storetest.NewFile(t, 1, 1, 2, blockSize, 5*blockSize)
+			g := newGrid(2)
+			g.put(t, f, 0, 0)
+			lie(g.peers[1])
+			if moved, err := spread(t, g, f); len(moved) > 0 || err == nil {
+				t.Errorf("moved %v, %v", moved, err)
+			}
+		})
+	}
+}
+
+// TestSpreadLeavesDamage does not spread a share that does not verify.
+func TestSpreadLeavesDamage(t *testing.T) {
+	f := storetest.NewFile(t, 1, 1, 2, blockSize, 5*blockSize)
+	g := newGrid(3)
+	g.put(t, f, 0, 1)
+	g.peers[0].flip(2*blockSize+5, 1)
+	if moved, err := spread(t, g, f); len(moved) > 0 || !errors.Is(err, share.ErrCorrupt) {
+		t.Errorf("moved %v, %v", moved, err)
+	}
+}
+
+// TestSpreadWithoutPlace leaves what nobody has room for.
+func TestSpreadWithoutPlace(t *testing.T) {
+	f := storetest.NewFile(t, 1, 1, 3, blockSize, 5*blockSize)
+	g := newGrid(3)
+	g.put(t, f, 0, 0, 1)
+	g.put(t, f, 1, 2)
+	g.servers[2].Free = 100
+	if moved, err := spread(t, g, f); len(moved) > 0 || err != nil {
+		t.Errorf("moved %v, %v", moved, err)
+	}
+}
