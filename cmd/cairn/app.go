@@ -32,6 +32,7 @@ type app struct {
 	unread int
 	// passphraseFile holds the passphrase of locked keys, passphrase is it once it was given.
 	passphraseFile, passphrase string
+	keyring                    int // keyringUnasked and so on
 }
 
 // verbs returns every verb. A new one is added here.

@@ -23,9 +23,22 @@ const (
 	maxPassphrase        = 4 << 10
 )
 
+// What the system's keyring was good for.
+const (
+	keyringUnasked = iota
+	keyringUsed
+	keyringOutdated // it has a passphrase that opens nothing
+)
+
 // openDir opens the node's directory, with the passphrase where it is locked.
 func (a *app) openDir() (*node.Dir, error) {
 	dir, err := node.OpenDirWith(a.dir, a.unlock)
+	if errors.Is(err, account.ErrPassphrase) && a.keyring == keyringUsed {
+		// It was changed where this keyring was not, or the program died before it told the keyring.
+		a.note("The passphrase in the system's keyring is not the one of these keys; \"%s\" replaces it.", a.command("account change-passphrase --keyring"))
+		a.keyring, a.passphrase = keyringOutdated, ""
+		dir, err = node.OpenDirWith(a.dir, a.unlock)
+	}
 	return dir, a.passphraseHint(err)
 }
 
@@ -49,12 +62,14 @@ func (a *app) unlock(s node.Sealed) (string, error) {
 		return a.passphrase, nil
 	}
 	passphrase, err := a.givenPassphrase()
-	if err == nil && passphrase == "" && s.Keyring {
+	if err == nil && passphrase == "" && s.Keyring && a.keyring != keyringOutdated {
 		var found bool
 		if passphrase, found, err = account.FromKeyring(s.Node); err != nil {
 			a.note("The passphrase is not taken from the system's keyring: %v", err)
 		} else if !found {
 			a.note("The system's keyring does not have the passphrase of this node.")
+		} else {
+			a.keyring = keyringUsed
 		}
 		err = nil
 	}
