@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -19,6 +21,8 @@ const (
 	closeFiles = 10 * time.Second
 	// reviveEvery is how often a node that was started anew tries to store what is left of before.
 	reviveEvery = time.Minute
+	// infoSpool makes of the root directory's key, which is sealed where the keys are locked, that of the spool.
+	infoSpool = "cairn/v1/spool"
 )
 
 // A fileSystem is the person's tree as files, opened when somebody first asks for it.
@@ -78,8 +82,12 @@ func (f *fileSystem) open(ctx context.Context) (*vfs.FS, error) {
 	if err := f.n.home.make(ctx); err != nil {
 		return nil, err
 	}
+	key, err := hkdf.Key(sha256.New, f.n.home.key[:], nil, infoSpool, 32)
+	if err != nil {
+		return nil, err
+	}
 	fs, err := vfs.New(vfs.Config{
-		Dirs: f.n.grid.Dirs(), Root: f.n.home.capability(), Spool: f.n.dir.file(spoolFolder), Logger: f.n.log.With("part", "files"),
+		Dirs: f.n.grid.Dirs(), Root: f.n.home.capability(), Spool: f.n.dir.file(spoolFolder), SpoolKey: [32]byte(key), Logger: f.n.log.With("part", "files"),
 		Files: gridFiles{grid: f.n.grid, may: func() error { return f.n.mayStore(f.n.company()) }}, Failed: f.n.notStored,
 	})
 	if err != nil {

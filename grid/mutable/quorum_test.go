@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -437,5 +438,48 @@ func TestUnhappy(t *testing.T) {
 	g.setDown(0, 1, 2, 3)
 	if _, err = newFiles(t, g).Write(t.Context(), key, nil, bytes.NewReader(nil), mutable.WriteOptions{}); !errors.As(err, &unhappy) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestReadOvertaken has every server answer a reader before a write, and the answers arrive after it: the reader was not lied to.
+func TestReadOvertaken(t *testing.T) {
+	g := newGrid(10)
+	key := keys.NewWriteKey()
+	m := newFiles(t, g)
+	v := write(t, m, key, nil, "one")
+	var answered sync.WaitGroup
+	release := make(chan struct{})
+	for _, s := range g.stores {
+		answered.Add(1)
+		once := sync.OnceFunc(answered.Done)
+		s.mu.Lock()
+		s.after = func(string, []share.HeldHead, error) error {
+			once()
+			<-release
+			return nil
+		}
+		s.mu.Unlock()
+	}
+	done := make(chan error)
+	go func() {
+		v, err := m.Read(t.Context(), capability.Mutable(key))
+		if err == nil && v.Head.Sequence != 1 {
+			err = fmt.Errorf("version %d", v.Head.Sequence)
+		}
+		done <- err
+	}()
+	answered.Wait()
+	for _, s := range g.stores {
+		s.mu.Lock()
+		s.after = nil
+		s.mu.Unlock()
+	}
+	write(t, m, key, v, "two")
+	close(release)
+	if err := <-done; err != nil {
+		t.Errorf("the reader that began before the write: %v", err)
+	}
+	if _, got := read(t, m, capability.Mutable(key)); got != "two" {
+		t.Errorf("a reader that began after it has %q", got)
 	}
 }

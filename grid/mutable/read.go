@@ -20,16 +20,17 @@ import (
 //
 // A head whose version was never acknowledged and cannot be read, because its writer died half way, is passed over with a
 // warning. Read returns ErrNotFound when no server holds a head, a *share.NotEnoughSharesError when the newest version is
-// out of reach, and a *share.RollbackError when only an older version is found than was seen before: then the older
-// version comes with the error.
+// out of reach, and a *share.RollbackError when only an older version is found than was seen before it was called: then
+// the older version comes with the error.
 func (m *Files) Read(ctx context.Context, c capability.Capability) (*Version, error) {
 	name, key, err := subject(c)
 	if err != nil {
 		return nil, err
 	}
+	seen, _ := m.env.Memory.Seen(name) // what becomes known meanwhile is no reason to doubt who answered before
 	s := m.newSurvey(ctx, name, true)
 	defer s.close()
-	v, err := m.newest(ctx, s, key)
+	v, err := m.newest(ctx, s, key, seen)
 	if err != nil {
 		return v, fmt.Errorf("read %s: %w", name, err)
 	}
@@ -61,8 +62,8 @@ func (m *Files) Newest(ctx context.Context, name share.Name) (head.Head, error) 
 	return candidates[0].head, nil
 }
 
-// newest returns the newest version that can be read, asking as many servers as it takes.
-func (m *Files) newest(ctx context.Context, s *survey, key keys.ReadKey) (*Version, error) {
+// newest returns the newest version that can be read, and that is not older than what was seen before, asking as many servers as it takes.
+func (m *Files) newest(ctx context.Context, s *survey, key keys.ReadKey, seen head.Head) (*Version, error) {
 	if err := s.most(ctx); err != nil {
 		return nil, err
 	}
@@ -73,7 +74,6 @@ func (m *Files) newest(ctx context.Context, s *survey, key keys.ReadKey) (*Versi
 		}
 	}
 	v, err := m.choose(ctx, s, key)
-	seen, _ := m.env.Memory.Seen(s.name)
 	if (err != nil || v.Head.Sequence < seen.Sequence) && !s.complete() && ctx.Err() == nil {
 		if err := s.all(ctx); err != nil {
 			return nil, err

@@ -47,6 +47,7 @@ var Arrows = []Arrow{
 	{"node/state", []string{"internal/boltfile", "share", "share/head"}, "what a node remembers is data; it asks nobody"},
 	{"node/backup", []string{"internal/boltfile", "node/localtree", "node/transfer", "share", "share/capability"}, "a backup is a transfer with a memory; the grid is told to it through interfaces"},
 	{"node/vfs", []string{"grid/...", "share/...", "internal/wholefile"}, "the file system is built on the grid's facade, not on peers"},
+	{"node/vfs/vfstest", []string{"node/vfs", "share/..."}, "the conformance suite sees a file system, nothing else"},
 	{"node/gateway", []string{"node/vfs", "share"}, "a gateway translates one protocol over vfs, nothing else"},
 
 	{"cmd", []string{"cmd/...", "node/...", "introducer/...", "share/...", "internal/localgrid", "internal/baseline"}, "the command line talks to a node; grid and p2p are behind it"},

@@ -191,6 +191,10 @@ func (n *inode) writeAt(ctx context.Context, p []byte, off int64, end bool) (int
 		n.fs.spool.release(reserved)
 		return 0, errAgain
 	}
+	if err := n.changeable(n.over.size); err != nil {
+		n.fs.spool.release(reserved)
+		return 0, err
+	}
 	if end {
 		off = n.over.size
 	}
@@ -210,9 +214,24 @@ func (n *inode) truncate(ctx context.Context, size int64) error {
 	if n.over == nil {
 		return errAgain
 	}
+	if err := n.changeable(size); err != nil {
+		return err
+	}
 	err := n.over.truncate(size)
 	n.touched()
 	return err
+}
+
+// changeable prepares the overlay for a change after which at most size bytes of it still count. The lock is held.
+func (n *inode) changeable(size int64) error {
+	o, err := n.over.changeable(size)
+	if o != nil {
+		n.over = o
+	}
+	if err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	return nil
 }
 
 // touched notes a change.
@@ -232,7 +251,7 @@ var errAgain = fmt.Errorf("the file was stored meanwhile: %w", share.ErrBusy)
 func (n *inode) record() record {
 	r := record{
 		id: n.over.id, Parent: n.parent.Text(), Name: n.at.name, BaseLen: n.over.baseLen, Size: n.over.size, Written: n.over.written,
-		Modified: n.entry.Modified, Executable: n.entry.Executable,
+		Modified: n.entry.Modified, Executable: n.entry.Executable, parent: n.parent,
 	}
 	if !n.entry.Capability.IsZero() {
 		r.Base = n.entry.Capability.Text()

@@ -321,6 +321,10 @@ func (f *FS) unname(n *inode) {
 	n.gone = true
 	if n.handles == 0 {
 		f.letGo(n)
+	} else if n.over != nil {
+		if err := n.over.forget(); err != nil {
+			f.Logger.Warn("a file that was removed would come back after a crash", "path", n.path, "error", err)
+		}
 	}
 }
 
@@ -362,7 +366,14 @@ func (f *FS) attribute(ctx context.Context, path string, change func(*dir.Entry)
 		change(&n.entry)
 		n.gen++
 		stored = !n.entry.Capability.IsZero()
+		var failed error
+		if n.dirty() && n.over.recorded {
+			failed = n.over.save(n.record())
+		}
 		n.mu.Unlock()
+		if failed != nil {
+			return s.wrong("change", failed)
+		}
 	}
 	if !stored {
 		return nil // it gets there with the contents

@@ -147,7 +147,7 @@ func (f *FS) leave(n *inode, writer bool) error {
 	if writer {
 		n.writers--
 		if n.writers == 0 && n.dirty() {
-			err = f.spool.write(n.record())
+			err = n.over.save(n.record())
 			n.due = time.Now().Add(f.WriteAfter)
 			f.poke()
 		}
@@ -343,8 +343,8 @@ func (f *FS) rekey(n *inode, to spot) {
 	n.at, n.parent, n.path, n.entry.Name = to.at, to.parent, "/"+to.path, to.at.name
 	n.gen++
 	f.inodes[n.at] = n
-	if n.dirty() && n.writers == 0 {
-		if err := f.spool.write(n.record()); err != nil {
+	if n.dirty() {
+		if err := n.over.renamed(n.record()); err != nil {
 			f.Logger.Warn("a renamed file that is not stored yet would get its former name back after a crash", "path", n.path, "error", err)
 		}
 	}

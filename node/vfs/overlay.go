@@ -3,7 +3,7 @@ package vfs
 import (
 	"errors"
 	"io"
-	"os"
+	"slices"
 )
 
 // An overlay is what was written to a file since it was stored: bytes in the spool that lie over those of the grid. It is
@@ -11,10 +11,13 @@ import (
 type overlay struct {
 	spool   *spool
 	id      string
-	file    *os.File
+	file    *sectors
 	size    int64   // of the file as a whole
 	baseLen int64   // how far the bytes of the grid still count
 	written extents // what is in the spool
+	// recorded says that a record on disk speaks of it, replaces that of another, which holds until this one has its own.
+	recorded bool
+	replaces string
 }
 
 func (s *spool) overlay(size int64) (*overlay, error) {
@@ -27,17 +30,72 @@ func (s *spool) overlay(size int64) (*overlay, error) {
 
 // reopen returns the overlay of a record.
 func (s *spool) reopen(r record) (*overlay, error) {
-	f, err := s.open(r.id)
+	f, err := s.open(r.id, 0)
 	if err != nil {
 		return nil, err
 	}
-	return &overlay{spool: s, id: r.id, file: f, size: r.Size, baseLen: r.BaseLen, written: r.Written}, nil
+	return &overlay{spool: s, id: r.id, file: f, size: r.Size, baseLen: r.BaseLen, written: r.Written, recorded: true}, nil
+}
+
+// changeable returns the overlay to be changed. One of which a record speaks stays as it is, for the case that the program ends
+// before there is another record: it is copied as far as size.
+func (o *overlay) changeable(size int64) (*overlay, error) {
+	if !o.recorded {
+		return o, nil
+	}
+	id, f, err := o.spool.create()
+	if err != nil {
+		return nil, err
+	}
+	c := &overlay{spool: o.spool, id: id, file: f, size: o.size, baseLen: o.baseLen, written: slices.Clone(o.written), replaces: o.id}
+	for _, x := range slices.Clone(o.written).cut(size) {
+		if err := f.copyFrom(o.file, x); err != nil {
+			return nil, errors.Join(err, f.Close(), o.spool.remove(id))
+		}
+	}
+	return c, o.file.Close()
+}
+
+// save gives the overlay a record, and removes what it replaces.
+func (o *overlay) save(r record) error {
+	r.Replaces = o.replaces
+	if err := o.spool.write(r); err != nil {
+		return err
+	}
+	o.recorded = true
+	return o.dropReplaced()
+}
+
+func (o *overlay) dropReplaced() error {
+	if o.replaces == "" {
+		return nil
+	}
+	id := o.replaces
+	o.replaces = ""
+	return o.spool.remove(id)
+}
+
+// renamed has the record of a file that is being written to say its new name. A file that never had one has none now.
+func (o *overlay) renamed(r record) error {
+	switch {
+	case o.recorded:
+		return o.save(r)
+	case o.replaces != "":
+		return o.spool.rename(o.replaces, r.parent, r.Name)
+	}
+	return nil
+}
+
+// forget removes the records of a file that lost its name, so that it does not come back.
+func (o *overlay) forget() error {
+	o.recorded = false
+	return errors.Join(o.dropReplaced(), o.spool.forget(o.id))
 }
 
 // drop removes the overlay from the spool.
 func (o *overlay) drop() error {
 	o.spool.release(o.written.bytes())
-	return errors.Join(o.file.Close(), o.spool.remove(o.id))
+	return errors.Join(o.dropReplaced(), o.file.Close(), o.spool.remove(o.id))
 }
 
 // write puts bytes into the spool, for which room has been reserved; what of it was not needed is given back.
@@ -57,10 +115,8 @@ func (o *overlay) truncate(size int64) error {
 		o.written = o.written.cut(size)
 		o.spool.release(before - o.written.bytes())
 		o.baseLen = min(o.baseLen, size)
-		if info, err := o.file.Stat(); err == nil && info.Size() > size {
-			if err := o.file.Truncate(size); err != nil {
-				return err
-			}
+		if err := o.file.cut(size); err != nil {
+			return err
 		}
 	}
 	o.size = size

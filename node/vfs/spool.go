@@ -2,13 +2,16 @@ package vfs
 
 import (
 	"context"
+	"crypto/cipher"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,17 +23,20 @@ import (
 
 const (
 	dataSuffix   = ".data"
-	recordSuffix = ".json"
+	recordSuffix = ".record"
 	maxRecord    = 64 << 20
 	// fullWait is how long a writer waits for room in the spool.
 	fullWait = 30 * time.Second
 )
 
 // A spool is the folder of what was written and is not stored yet: for each file its bytes, at the offsets where they belong,
-// and from when it is closed a record that says what they are part of. Both are readable by their owner only.
+// and from when it is closed a record that says what they are part of. Both are encrypted. What a record says stays true until
+// another takes its place: bytes that it speaks of are not written over.
 type spool struct {
 	folder string
 	max    int64
+	key    [32]byte
+	seal   cipher.AEAD // of records
 
 	mu     sync.Mutex // guards what follows
 	used   int64
@@ -39,7 +45,10 @@ type spool struct {
 
 // A record says what a file in the spool is.
 type record struct {
-	id string
+	id     string
+	parent capability.Capability // what Parent says, where it was not read from the disk
+	// Replaces is the id of a file of the spool that this one takes the place of.
+	Replaces string `json:"replaces,omitempty"`
 	// Parent and Base are capabilities: of the directory the file belongs in, and of what its bytes lie over.
 	Parent     string    `json:"parent"`
 	Name       string    `json:"name"`
@@ -51,17 +60,22 @@ type record struct {
 	Executable bool      `json:"executable,omitempty"`
 }
 
-// openSpool returns the spool with the records in it. Bytes without a record were never closed; they are removed.
-func openSpool(folder string, max int64) (*spool, []record, error) {
+// openSpool returns the spool with the records in it. Bytes without a record were never closed; they are removed, and so is what
+// was replaced.
+func openSpool(folder string, max int64, key [32]byte) (*spool, []record, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, nil, err
+	}
+	seal, err := recordSeal(key)
+	if err != nil {
 		return nil, nil, err
 	}
 	names, err := filepath.Glob(filepath.Join(folder, "*"+dataSuffix))
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &spool{folder: folder, max: max, change: make(chan struct{})}
-	var records []record
+	s := &spool{folder: folder, max: max, key: key, seal: seal, change: make(chan struct{})}
+	records := map[string]record{}
 	for _, name := range names {
 		id := strings.TrimSuffix(filepath.Base(name), dataSuffix)
 		r, err := s.read(id)
@@ -74,10 +88,20 @@ func openSpool(folder string, max int64) (*spool, []record, error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w; move it and its %s file away to start without it", s.path(id, recordSuffix), err, dataSuffix)
 		}
-		s.used += r.Written.bytes()
-		records = append(records, r)
+		records[id] = r
 	}
-	return s, records, nil
+	for _, r := range records {
+		if _, there := records[r.Replaces]; there {
+			delete(records, r.Replaces)
+			if err := s.remove(r.Replaces); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	for _, r := range records {
+		s.used += r.Written.bytes()
+	}
+	return s, slices.Collect(maps.Values(records)), nil
 }
 
 func (s *spool) path(id, suffix string) string { return filepath.Join(s.folder, id+suffix) }
@@ -95,6 +119,9 @@ func (s *spool) read(id string) (record, error) {
 	if err != nil {
 		return r, err
 	}
+	if data, err = s.seal.Open(nil, nil, data, []byte(id)); err != nil {
+		return r, fmt.Errorf("%w: it was not sealed with the keys of this node", share.ErrCorrupt)
+	}
 	if err := json.Unmarshal(data, &r); err != nil {
 		return r, fmt.Errorf("%w: %w", share.ErrCorrupt, err)
 	}
@@ -107,27 +134,46 @@ func (s *spool) write(r record) error {
 	if err != nil {
 		return err
 	}
-	return wholefile.Write(s.path(r.id, recordSuffix), data, 0o600)
+	return wholefile.Write(s.path(r.id, recordSuffix), s.seal.Seal(nil, nil, data, []byte(r.id)), 0o600)
 }
 
-// remove removes a file from the spool. Its record goes first: bytes without one count for nothing.
-func (s *spool) remove(id string) error {
+// rename changes of a record where the file belongs.
+func (s *spool) rename(id string, parent capability.Capability, name string) error {
+	r, err := s.read(id)
+	if err != nil {
+		return err
+	}
+	r.Parent, r.Name = parent.Text(), name
+	return s.write(r)
+}
+
+// forget removes a record, if there is one: its bytes count for nothing then.
+func (s *spool) forget(id string) error {
 	err := os.Remove(s.path(id, recordSuffix))
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	return errors.Join(err, os.Remove(s.path(id, dataSuffix)))
+	return err
+}
+
+// remove removes a file from the spool.
+func (s *spool) remove(id string) error {
+	return errors.Join(s.forget(id), os.Remove(s.path(id, dataSuffix)))
 }
 
 // create returns an empty file of the spool.
-func (s *spool) create() (id string, f *os.File, err error) {
+func (s *spool) create() (id string, f *sectors, err error) {
 	id = rand.Text()
-	f, err = os.OpenFile(s.path(id, dataSuffix), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err = s.open(id, os.O_CREATE|os.O_EXCL)
 	return id, f, err
 }
 
-func (s *spool) open(id string) (*os.File, error) {
-	return os.OpenFile(s.path(id, dataSuffix), os.O_RDWR, 0o600)
+func (s *spool) open(id string, flag int) (*sectors, error) {
+	f, err := os.OpenFile(s.path(id, dataSuffix), os.O_RDWR|flag, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return newSectors(f, s.key, id)
 }
 
 // reserve waits until there is room for n more bytes. It returns ErrNoSpace when there is none after a while.

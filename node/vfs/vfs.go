@@ -7,9 +7,12 @@
 //
 //   - A write, truncation or rename is seen at once by everybody who uses the same FS.
 //   - Sync returns nil when the file's contents and its name are on stable storage in the grid.
-//   - Close returns before that. What was closed survives the end of the program, killed or not, and is stored after the next start.
-//     It does not survive the loss of this machine, nor a power cut within the moments that the system keeps files in memory.
-//   - What was written and neither closed nor synced is lost with the program. The name keeps its former contents.
+//   - Close returns before that, when it has closed the last handle that writes. What was closed survives the end of the program, killed
+//     or not, and is stored after the next start. It does not survive the loss of this machine, nor a power cut within the moments that
+//     the system keeps files in memory.
+//   - What was written and neither closed nor synced is lost with the program. The name keeps its former contents, stored or closed. To
+//     that end a file that was closed and is not stored yet is copied within the spool when it is written to again.
+//   - The spool is encrypted with a key that the owner of the FS keeps: who copies the disk reads neither names nor contents.
 //   - Making, renaming and removing directories, and removing or renaming files, goes to the grid before the call returns.
 //
 // Others who use the same directories through other nodes see a change when it is stored, and theirs are seen here
@@ -70,6 +73,8 @@ type Config struct {
 	Root capability.Capability
 	// Spool is a folder of this FS alone, for what was written and is not stored yet.
 	Spool string
+	// SpoolKey encrypts what is in the spool. Another FS on the same spool needs the same.
+	SpoolKey [32]byte
 	// MaxDirty bounds the bytes in the spool: who writes more waits. 0 is DefaultMaxDirty.
 	MaxDirty int64
 	// CacheBytes bounds the memory of the cache of what was read. 0 is DefaultCacheBytes.
@@ -128,7 +133,7 @@ type FS struct {
 // caller closes it.
 func New(c Config) (*FS, error) {
 	c.fill()
-	s, records, err := openSpool(c.Spool, c.MaxDirty)
+	s, records, err := openSpool(c.Spool, c.MaxDirty, c.SpoolKey)
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
