@@ -28,42 +28,42 @@ func (a api) GetBatch(ctx context.Context, caps []capability.Capability) ([]cont
 }
 
 // Fill puts items into a directory.
-func (a api) Fill(ctx context.Context, request control.FillRequest) (control.Entry, error) {
+func (a api) Fill(ctx context.Context, request control.FillRequest) (control.Filled, error) {
 	ctx = dir.Once(ctx)
 	var now time.Time // what never changes has no times of its own, so that the same tree is the same directory
-	if request.Target != "" {
+	if request.Target != "" || request.Detached {
 		now = time.Now()
 	}
 	entries, err := entriesOf(request.Items, now)
 	if err != nil {
-		return control.Entry{}, err
+		return control.Filled{}, err
 	}
 	if request.Target == "" {
-		c, err := a.n.grid.Dirs().CreateImmutable(ctx, each(entries))
-		if err != nil {
-			return control.Entry{}, err
+		create := a.n.grid.Dirs().CreateImmutable
+		if request.Detached {
+			create = a.n.grid.Dirs().Create
 		}
-		return place{root: c}.entry(tree.Node{Entry: dir.Entry{Capability: c}}, true), nil
+		c, err := create(ctx, each(entries))
+		if err != nil {
+			return control.Filled{}, err
+		}
+		return control.Filled{Entry: place{root: c}.entry(tree.Node{Entry: dir.Entry{Capability: c}}, true)}, nil
 	}
 	p, err := a.n.writable(ctx, request.Target)
 	if err != nil {
-		return control.Entry{}, err
+		return control.Filled{}, err
 	}
-	n, err := a.fill(ctx, p, request, entries)
+	n, skipped, err := a.fill(ctx, p, request, entries)
 	if err != nil {
-		return control.Entry{}, p.explain(a.n, err)
+		return control.Filled{}, p.explain(a.n, err)
 	}
-	return p.entry(n, true), nil
+	return control.Filled{Entry: p.entry(n, true), Skipped: skipped}, nil
 }
 
-func (a api) fill(ctx context.Context, p place, request control.FillRequest, entries []dir.Entry) (tree.Node, error) {
+func (a api) fill(ctx context.Context, p place, request control.FillRequest, entries []dir.Entry) (tree.Node, []control.Skipped, error) {
 	names := a.n.names()
 	n, err := names.Resolve(ctx, p.root, p.target.Path)
 	switch {
-	case errors.Is(err, share.ErrNotFound) && request.Detached:
-		n = tree.Node{}
-		n.Entry.Capability, err = a.n.grid.Dirs().Create(ctx, each(entries))
-		return n, err
 	case errors.Is(err, share.ErrNotFound):
 		n, err = names.MkdirAll(ctx, p.root, p.target.Path)
 	case err == nil && !n.Directory():
@@ -73,18 +73,28 @@ func (a api) fill(ctx context.Context, p place, request control.FillRequest, ent
 		err = tree.Writable(n.Entry.Capability)
 	}
 	if err != nil || len(entries) == 0 {
-		return n, err
+		return n, nil, err
 	}
+	var skipped []control.Skipped
 	_, err = a.n.grid.Dirs().Update(ctx, n.Entry.Capability, func(e *dir.Editor) error {
+		skipped = nil // of an attempt that collided
 		for _, entry := range entries {
-			if err := fillOne(e, entry, request.Keep); err != nil {
+			err := fillOne(e, entry, request.Keep)
+			if taken, ok := errors.AsType[takenError](err); ok {
+				skipped = append(skipped, control.Skipped{Path: entry.Name, Error: taken.Error()})
+			} else if err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	return n, err
+	return n, skipped, err
 }
+
+// A takenError says that a name is taken by what is not replaced.
+type takenError string
+
+func (e takenError) Error() string { return string(e) }
 
 // fillOne puts one entry into a directory. One that is the same but for the time of its change is left alone, so that filling a
 // directory again with what it holds writes nothing.
@@ -95,8 +105,12 @@ func fillOne(e *dir.Editor, entry dir.Entry, keep bool) error {
 		return e.Set(entry)
 	case err != nil || keep:
 		return err
-	case tree.IsDirectory(was.Capability) != tree.IsDirectory(entry.Capability):
-		return &tree.PathError{Path: entry.Name, Err: fmt.Errorf("%w: a directory and a file cannot take each other's place", share.ErrExists)}
+	case tree.IsDirectory(was.Capability) && !tree.IsDirectory(entry.Capability):
+		return takenError("there is a directory of that name, which a file does not replace")
+	case !tree.IsDirectory(was.Capability) && tree.IsDirectory(entry.Capability):
+		return takenError("there is a file of that name, which a directory does not replace")
+	case was.Capability.Kind() == capability.KindDir && tree.ID(was.Capability) != tree.ID(entry.Capability):
+		return takenError("somebody has made a directory of that name meanwhile; the same command again copies into it")
 	}
 	entry.Created, entry.User = was.Created, was.User
 	same := entry

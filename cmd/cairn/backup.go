@@ -169,12 +169,20 @@ func (a *app) keep(ctx context.Context, client *control.Client, r treeResult, be
 	item := control.Item{Name: backup.Free(earlier, began), Capability: r.Capability}
 	item.Modified = began
 	name := item.Name
-	if _, err := client.Fill(ctx, control.FillRequest{Target: below(r.Target, backup.Archives), Items: []control.Item{item}}); err != nil {
+	if err := putInto(ctx, client, below(r.Target, backup.Archives), item); err != nil {
 		return "", err
 	}
 	item.Name = backup.Latest
-	_, err = client.Fill(ctx, control.FillRequest{Target: r.Target, Items: []control.Item{item}})
-	return name, err
+	return name, putInto(ctx, client, r.Target, item)
+}
+
+// putInto puts one item into a directory.
+func putInto(ctx context.Context, client *control.Client, target string, item control.Item) error {
+	done, err := client.Fill(ctx, control.FillRequest{Target: target, Items: []control.Item{item}})
+	if err == nil && len(done.Skipped) > 0 {
+		err = fmt.Errorf("%s: %s", below(shownTarget(target), item.Name), done.Skipped[0].Error)
+	}
+	return err
 }
 
 // unread is a memory that is written and not read.

@@ -208,7 +208,7 @@ func (n *namesBench) directory(ctx context.Context, count int) error {
 	err := n.keep(n.once(ctx, benchOp{What: opFill, Count: count}, func() error {
 		made, err := n.client.Fill(ctx, control.FillRequest{Target: d.target, Items: items})
 		if err == nil {
-			d.open, err = capability.Parse(made.Capability)
+			d.open, err = capability.Parse(made.Entry.Capability)
 		}
 		return err
 	}))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"cairn/node/backup"
 	"cairn/node/control"
@@ -16,6 +17,9 @@ import (
 	"cairn/share"
 	"cairn/share/capability"
 )
+
+// placeEvery is how often what was copied gets its name while a large folder is being copied.
+const placeEvery = 30 * time.Second
 
 // copyTreeUp copies a folder of this machine to the grid: under its own name into a directory that exists, and otherwise as
 // the target.
@@ -46,10 +50,10 @@ func (a *app) copyTreeUp(ctx context.Context, o *cpOptions, source, target strin
 	case !errors.Is(err, backup.ErrInUse):
 		return err
 	}
-	grid := treeGrid{client: client, target: target, keep: o.keep}
+	grid := treeGrid{client: client, places: newPlaces(client, target), keep: o.keep}
 	bar := a.progress()
 	result, err := transfer.Up(ctx, transfer.UpOptions{
-		Tree: tree, Store: grid, Folders: grid, Memory: known, Name: control.CheckName, Progress: bar.tree,
+		Tree: tree, Store: grid, Folders: grid, Memory: known, Name: control.CheckName, Every: placeEvery, Progress: bar.tree,
 	})
 	bar.done()
 	if err != nil {

@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"cairn/node/control"
+	"cairn/node/localtree"
 )
 
 // cpOptions say how to copy.
@@ -31,11 +34,12 @@ not. Files keep their times, and may be executed if they could be.
 
 With -r folders and directories are copied with what is in them: under their own name into a TARGET that exists, and
 otherwise as TARGET. What has not changed since it was copied last is not sent again, and a copy that was
-interrupted goes on where it stopped. What cannot be read or changes meanwhile is passed over and named, and so is a
-directory inside itself; the exit status is then 1.
+interrupted goes on where it stopped; what it has stored is in TARGET, but for its last half minute. What cannot be
+read or changes meanwhile is passed over and named, and so is what is in the way and a directory inside itself; the
+exit status is then 1.
 
-A symbolic link is copied as a link, with or without -r, and nothing on the grid follows it. On disk only a SOURCE or
-TARGET that is itself a link is followed: nothing is written through links that are found in TARGET.
+Symbolic links are copied as links, except that without -r a SOURCE on disk is followed, and so is one with a slash
+behind it. On the grid nothing follows them; on disk nothing is written through links that are found in TARGET.
 
 On the grid nothing is sent: a copy of an immutable file is another name for it. A copy of a mutable file or, with
 -r, of a directory is a new one, which changes independently.
@@ -56,8 +60,10 @@ On the grid nothing is sent: a copy of an immutable file is another name for it.
 				if err != nil {
 					return err
 				}
-			} else if info, err := os.Stat(target); len(sources) > 1 && (err != nil || !info.IsDir()) {
-				return usagef("cp: %s is not a folder, and there are several files to copy", target)
+			} else if info, err := os.Stat(target); len(sources) > 1 && err != nil {
+				return about(err, "cp")
+			} else if len(sources) > 1 && !info.IsDir() {
+				return fmt.Errorf("cp: %s is not a folder, and there are several files to copy", target)
 			}
 			return forEach(a, "cp", sources, func(source string) error { return a.cp(cmd.Context(), o, source, target) })
 		},
@@ -98,11 +104,20 @@ func (a *app) copyWithin(ctx context.Context, o *cpOptions, source, target strin
 
 // copyUp copies a file of this machine to the grid.
 func (a *app) copyUp(ctx context.Context, o *cpOptions, source, target string) error {
-	if isFolder(source) && !o.recursive {
-		return withHint(fmt.Errorf("cp: %s is a folder", source), copyRecursive)
+	info, err := os.Lstat(source)
+	if isLink := err == nil && info.Mode()&fs.ModeSymlink != 0; isLink && o.recursive {
+		return about(a.copyLinkUp(ctx, o, source, target, info), "cp")
+	} else if isLink {
+		info, err = os.Stat(source)
 	}
-	if isFolder(source) {
+	switch {
+	case source == "-" || err != nil: // put says what is wrong
+	case info.IsDir() && !o.recursive:
+		return withHint(fmt.Errorf("cp: %s is a folder", source), copyRecursive)
+	case info.IsDir():
 		return about(a.copyTreeUp(ctx, o, source, target), "cp")
+	case !info.Mode().IsRegular() && o.recursive:
+		return withHint(fmt.Errorf("cp: %s: %w", source, localtree.ErrKind), "without -r, what it yields is stored")
 	}
 	put := &putOptions{keep: o.keep, verb: "cp"}
 	quiet := *a
@@ -112,6 +127,32 @@ func (a *app) copyUp(ctx context.Context, o *cpOptions, source, target string) e
 	}
 	quiet.quiet = true
 	return runPut(ctx, &quiet, put, source, target)
+}
+
+// copyLinkUp copies a symbolic link of this machine to the grid, as what it is.
+func (a *app) copyLinkUp(ctx context.Context, o *cpOptions, source, target string, info fs.FileInfo) error {
+	points, err := os.Readlink(source)
+	if err != nil {
+		return err
+	}
+	request := control.PutRequest{Size: int64(len(points)), Target: target, Name: filepath.Base(source), Keep: o.keep}
+	request.Metadata.ContentType, request.Metadata.Modified = control.LinkContent, info.ModTime()
+	if err := announceHash(ctx, strings.NewReader(points), &request, a.progress()); err != nil {
+		return err
+	}
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	result, err := client.Put(ctx, strings.NewReader(points), request, nil)
+	if err != nil {
+		return err
+	}
+	if isFolder(source) {
+		a.note("%s is a symbolic link and was copied as one; %s/ is the folder that it leads to", source, source)
+	}
+	return a.result(result, func(io.Writer) {})
 }
 
 // copyDown copies a file of the grid to this machine.

@@ -142,13 +142,13 @@ func runPut(ctx context.Context, a *app, o *putOptions, name, target string) err
 	if request.BlockSize, err = blockSize(o.blockSize); err != nil {
 		return err
 	}
-	source, label, err := a.openSource(name)
+	verb := cmp.Or(o.verb, "put")
+	source, label, err := a.openSource(verb, name)
 	if err != nil {
 		return err
 	}
 	defer source.Close()
 	describeFile(source, &request)
-	verb := cmp.Or(o.verb, "put")
 	client, err := a.client()
 	if err != nil {
 		return about(err, "%s %s", verb, label)
@@ -219,7 +219,7 @@ func changedSince(source *os.File, before os.FileInfo) bool {
 }
 
 // openSource opens what is to be stored, and returns what to call it.
-func (a *app) openSource(name string) (*os.File, string, error) {
+func (a *app) openSource(verb, name string) (*os.File, string, error) {
 	if name == "" && term.IsTerminal(int(a.in.Fd())) {
 		return nil, "", usagef("put: name a file, or - for standard input")
 	}
@@ -228,14 +228,14 @@ func (a *app) openSource(name string) (*os.File, string, error) {
 	}
 	info, err := os.Stat(name)
 	if err != nil {
-		return nil, "", about(err, "put")
+		return nil, "", about(err, "%s", verb)
 	}
 	if info.IsDir() {
 		return nil, "", withHint(usagef("put %s: it is a directory, and put stores one file", name),
 			"pack it: tar c %s | %s", name, a.command("put -"))
 	}
 	source, err := os.Open(name)
-	return source, name, about(err, "put")
+	return source, name, about(err, "%s", verb)
 }
 
 // announce tells the node the size and the digest of a regular file, so that its key depends on the contents and an

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"path"
 	"path/filepath"
 	"time"
 
@@ -27,9 +28,8 @@ const relied = 90 * 24 * time.Hour
 // A treeGrid is the grid as trees of files are moved to it and from it.
 type treeGrid struct {
 	client *control.Client
-	// target is the directory that a copy goes to; empty for one that never changes.
-	target string
-	keep   bool // what has a name already
+	places *places // where a copy goes; nil for directories that never change
+	keep   bool    // what has a name already
 }
 
 var (
@@ -61,25 +61,33 @@ func (g treeGrid) Put(ctx context.Context, file io.ReadSeeker, size int64) (capa
 }
 
 // Folder makes a directory, or puts into the one that is there what is not in it.
-func (g treeGrid) Folder(ctx context.Context, folder localtree.Entry, items []transfer.Item) (capability.Capability, error) {
-	target, detached := g.target, false
-	if folder.Path != "." {
-		target, detached = below(g.target, filepath.ToSlash(folder.Path)), true
+func (g treeGrid) Folder(ctx context.Context, folder localtree.Entry, items []transfer.Item) (none capability.Capability, _ []localtree.Problem, _ error) {
+	at, err := g.places.find(ctx, folder.Path)
+	if err != nil {
+		return none, nil, err
 	}
-	return g.fill(ctx, control.FillRequest{Target: target, Detached: detached, Items: itemsOf(items), Keep: g.keep})
+	made, err := g.client.Fill(ctx, control.FillRequest{Target: at.target, Detached: at.target == "", Items: itemsOf(items), Keep: g.keep})
+	if err != nil {
+		return none, nil, err
+	}
+	var skipped []localtree.Problem
+	for _, s := range made.Skipped {
+		skipped = append(skipped, localtree.Problem{Path: path.Join(folder.Path, s.Path), Err: errors.New(s.Error)})
+	}
+	c, err := capability.Parse(made.Entry.Capability)
+	if err == nil {
+		g.places.set(folder.Path, destination{target: c.Text(), there: true})
+	}
+	return c, skipped, err
 }
 
 // MakeImmutable makes a directory that never changes.
 func (g treeGrid) MakeImmutable(ctx context.Context, items []transfer.Item) (capability.Capability, error) {
-	return g.fill(ctx, control.FillRequest{Items: itemsOf(items)})
-}
-
-func (g treeGrid) fill(ctx context.Context, request control.FillRequest) (capability.Capability, error) {
-	made, err := g.client.Fill(ctx, request)
+	made, err := g.client.Fill(ctx, control.FillRequest{Items: itemsOf(items)})
 	if err != nil {
 		return capability.Capability{}, err
 	}
-	return capability.Parse(made.Capability)
+	return capability.Parse(made.Entry.Capability)
 }
 
 func itemsOf(items []transfer.Item) []control.Item {

@@ -100,16 +100,16 @@ type Folders struct {
 }
 
 // Folder makes one directory.
-func (f Folders) Folder(ctx context.Context, _ localtree.Entry, items []transfer.Item) (capability.Capability, error) {
+func (f Folders) Folder(ctx context.Context, _ localtree.Entry, items []transfer.Item) (capability.Capability, []localtree.Problem, error) {
 	contents := digest(items)
 	if c, ok := f.Files.Folder(contents); ok {
-		return c, nil
+		return c, nil, nil
 	}
 	c, err := f.Maker.MakeImmutable(ctx, items)
 	if err != nil {
-		return capability.Capability{}, err
+		return capability.Capability{}, nil, err
 	}
-	return c, f.Files.RememberFolder(contents, c)
+	return c, nil, f.Files.RememberFolder(contents, c)
 }
 
 // digest identifies what a directory holds, to the last attribute.

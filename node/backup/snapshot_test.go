@@ -77,7 +77,7 @@ func TestFoldersAreMadeOnce(t *testing.T) {
 	f := backup.Folders{Maker: m, Files: memory.For("/", time.Hour)}
 	items := []transfer.Item{{Name: "a", Capability: newCapability(), Size: 3}, {Name: "b", Capability: newCapability()}}
 	make := func() capability.Capability {
-		c, err := f.Folder(t.Context(), localtree.Entry{}, items)
+		c, _, err := f.Folder(t.Context(), localtree.Entry{}, items)
 		must(t, err)
 		must(t, memory.Flush())
 		return c

@@ -34,14 +34,20 @@ type Item struct {
 
 // A FillRequest puts items into a directory.
 type FillRequest struct {
-	// Target is the directory. Empty makes one that never changes.
+	// Target is the directory. It is made if it is not there, with those above. Empty makes one that never changes.
 	Target string `json:"target,omitempty"`
 	Items  []Item `json:"items"`
-	// Detached makes the directory without a name if there is none at Target: who asks gives it one in the directory above,
-	// when that is filled. Otherwise the directories above are made too.
+	// Detached makes, where Target is empty, one that can change: who asks gives it a name, when the directory above is filled.
 	Detached bool `json:"detached,omitempty"`
 	// Keep leaves what has a name already.
 	Keep bool `json:"keep,omitempty"`
+}
+
+// A Filled says what Fill did.
+type Filled struct {
+	Entry Entry `json:"entry"` // the directory, with its capability
+	// Skipped are items whose names are taken by what they do not replace: directories by files, and files by directories.
+	Skipped []Skipped `json:"skipped,omitempty"`
 }
 
 // A Fetched is one small file, or why it cannot be read.
@@ -58,7 +64,7 @@ type Batches interface {
 	GetBatch(ctx context.Context, caps []capability.Capability) ([]Fetched, error)
 	// Fill puts items into a directory in one step, in place of what has their names, and leaves what else is in it. It returns
 	// the directory with its capability.
-	Fill(ctx context.Context, request FillRequest) (Entry, error)
+	Fill(ctx context.Context, request FillRequest) (Filled, error)
 }
 
 func (s *Server) batches(mux *http.ServeMux) {
@@ -233,7 +239,7 @@ func (s *Server) fill(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	answer(func(ctx context.Context) (Entry, error) { return s.node.Fill(ctx, request) })(w, r)
+	answer(func(ctx context.Context) (Filled, error) { return s.node.Fill(ctx, request) })(w, r)
 }
 
 // readUpTo decodes a request in JSON of at most so many bytes, and answers for itself where that fails.
@@ -248,6 +254,6 @@ func readUpTo[Request any](w http.ResponseWriter, r *http.Request, limit int64) 
 }
 
 // Fill puts items into a directory.
-func (c *Client) Fill(ctx context.Context, request FillRequest) (Entry, error) {
-	return order[Entry](ctx, c, "/v1/tree/fill", request)
+func (c *Client) Fill(ctx context.Context, request FillRequest) (Filled, error) {
+	return order[Filled](ctx, c, "/v1/tree/fill", request)
 }

@@ -3,6 +3,7 @@
 package localtree
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 )
 
 // MaxDepth is how many folders deep a walk goes. What lies deeper is a Problem.
-const MaxDepth = 1000
+const MaxDepth = 4000
 
 // The reasons of a Problem that are not the system's.
 var (
@@ -63,6 +64,9 @@ type ID struct {
 	Device, Inode uint64
 	Changed       int64 // nanoseconds since 1970
 }
+
+// sameFile reports whether two IDs are of one file or folder, whether it was changed or not.
+func (id ID) sameFile(other ID) bool { return id.Device == other.Device && id.Inode == other.Inode }
 
 // Same reports whether the entry is very likely the same file with the same contents as another that was seen earlier:
 // size, time of modification and ID agree.
@@ -148,7 +152,7 @@ func (t *Tree) Walk(ctx context.Context, v Visitor) error {
 	if err != nil {
 		return Problem{t.name, cause(err)}
 	}
-	w := walk{Tree: t, visitor: v, ctx: ctx}
+	w := walk{Tree: t, visitor: v, ctx: ctx, near: base{t.root, ""}}
 	return w.folder(entryOf(".", info), 0)
 }
 
@@ -156,9 +160,43 @@ type walk struct {
 	*Tree
 	visitor Visitor
 	ctx     context.Context
+	near    base
+}
+
+// A base is an open folder above what the walk is at. Opening by a path costs a step for each folder in it, and in deep trees these
+// steps would be most of the work.
+type base struct {
+	root *os.Root
+	at   string // with a slash behind it, empty for the top
+}
+
+// baseEvery is how many folders lie between one base and the next.
+const baseEvery = 32
+
+// rel returns a path from the base on.
+func (b base) rel(at string) string {
+	if at+"/" == b.at {
+		return "."
+	}
+	return strings.TrimPrefix(at, b.at)
 }
 
 func (w *walk) folder(e Entry, depth int) error {
+	if depth == 0 || depth%baseEvery != 0 {
+		return w.visit(e, depth)
+	}
+	root, err := w.near.root.OpenRoot(w.near.rel(e.Path))
+	if err != nil {
+		return w.visit(e, depth) // which meets the same error, and tells it
+	}
+	defer root.Close()
+	above := w.near
+	defer func() { w.near = above }()
+	w.near = base{root, e.Path + "/"}
+	return w.visit(e, depth)
+}
+
+func (w *walk) visit(e Entry, depth int) error {
 	if err := w.visitor.Enter(e); errors.Is(err, ErrSkip) {
 		return nil
 	} else if err != nil {
@@ -187,11 +225,15 @@ func (w *walk) names(e Entry, depth int) ([]string, error) {
 	if w.options.OneFileSystem && e.ID.Device != w.device {
 		return nil, nil
 	}
-	dir, err := w.root.Open(e.Path)
+	// Whatever was put in the folder's place since must not block: a pipe would.
+	dir, err := w.near.root.OpenFile(w.near.rel(e.Path), os.O_RDONLY|nonBlocking, 0)
 	if err != nil {
 		return nil, cause(err)
 	}
 	defer dir.Close()
+	if info, err := dir.Stat(); err != nil || !info.IsDir() || !e.ID.sameFile(idOf(info)) {
+		return nil, cmp.Or(cause(err), ErrChanged)
+	}
 	names, err := dir.Readdirnames(-1)
 	slices.Sort(names)
 	if w.options.Caches && slices.Contains(names, cacheTag) && w.isCache(e) {
@@ -206,7 +248,7 @@ func (w *walk) entry(parent Entry, name string, depth int) error {
 		w.visitor.Problem(Problem{strings.ToValidUTF8(at, "\uFFFD"), ErrName})
 		return nil
 	}
-	info, err := w.root.Lstat(at)
+	info, err := w.near.root.Lstat(w.near.rel(at))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // removed since the folder was listed
 	}
@@ -227,7 +269,7 @@ func (w *walk) entry(parent Entry, name string, depth int) error {
 		}
 		return w.visitor.Visit(e)
 	case mode&fs.ModeSymlink != 0:
-		if e.Target, err = w.root.Readlink(at); err != nil {
+		if e.Target, err = w.near.root.Readlink(w.near.rel(at)); err != nil {
 			w.visitor.Problem(Problem{at, cause(err)})
 			return nil
 		}

@@ -56,6 +56,40 @@ func TestPipeInAFilesPlace(t *testing.T) {
 	}
 }
 
+// A swapper puts something else in a folder's place between its being met and being listed.
+type swapper struct {
+	log
+	swap func(at string)
+}
+
+func (s *swapper) Enter(e localtree.Entry) error {
+	s.swap(e.Path)
+	return s.log.Enter(e)
+}
+
+// TestSomethingInAFoldersPlace: neither a pipe, which would block, nor a link, which would lead elsewhere, is taken for the folder.
+func TestSomethingInAFoldersPlace(t *testing.T) {
+	for name, put := range map[string]func(at string) error{
+		"pipe": func(at string) error { return syscall.Mkfifo(at, 0o644) },
+		"link": func(at string) error { return os.Symlink("other", at) },
+	} {
+		if name == "link" && runtime.GOOS != "linux" {
+			continue // nothing tells one folder from another there
+		}
+		dir := makeTree(t, "sub/inside", "other/secret")
+		s := &swapper{swap: func(at string) {
+			if at == "sub" {
+				must(t, os.Rename(filepath.Join(dir, "sub"), filepath.Join(dir, "gone")))
+				must(t, put(filepath.Join(dir, "sub")))
+			}
+		}}
+		must(t, open(t, dir, localtree.Options{}).Walk(t.Context(), s))
+		if s.has("sub/secret") || s.has("sub/inside") || len(s.problems) != 1 || s.problems[0].Path != "sub" {
+			t.Errorf("%s: problems %v, visited\n%s", name, s.problems, s)
+		}
+	}
+}
+
 // TestOtherFileSystem walks a folder in which another file system is mounted.
 func TestOtherFileSystem(t *testing.T) {
 	stat := func(name string) syscall.Stat_t {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -34,6 +35,8 @@ type grid struct {
 	puts    int // files that were stored
 	limit   int // how many files it takes, -1: all
 	next    byte
+	taken   map[string]error                 // why there can be no folder at a path
+	made    map[string]capability.Capability // folders by their paths, where they are to grow
 }
 
 func newGrid() *grid {
@@ -83,12 +86,24 @@ func (g *grid) Put(_ context.Context, file io.ReadSeeker, size int64) (capabilit
 	return g.put(data)
 }
 
-func (g *grid) Folder(_ context.Context, _ localtree.Entry, items []transfer.Item) (capability.Capability, error) {
+func (g *grid) Folder(_ context.Context, folder localtree.Entry, items []transfer.Item) (capability.Capability, []localtree.Problem, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	c := g.capability(true)
-	g.folders[c.Text()] = items
-	return c, nil
+	if problem := g.taken[folder.Path]; problem != nil {
+		return capability.Capability{}, nil, problem
+	}
+	if g.made == nil {
+		c := g.capability(true)
+		g.folders[c.Text()] = items
+		return c, nil, nil
+	}
+	c, ok := g.made[folder.Path]
+	if !ok {
+		c = g.capability(true)
+		g.made[folder.Path] = c
+	}
+	g.folders[c.Text()] = append(g.folders[c.Text()], items...)
+	return c, nil, nil
 }
 
 func (g *grid) List(_ context.Context, folder capability.Capability, after string, limit int) ([]transfer.Item, error) {
@@ -281,6 +296,82 @@ func TestFullGrid(t *testing.T) {
 	must(t, err)
 	if stored == 0 || result.Counts.Same != int64(stored) {
 		t.Errorf("%d files were stored, %d of them used", stored, result.Counts.Same)
+	}
+}
+
+// A slow store takes one batch at a time, and a minute for it.
+type slow struct {
+	*grid
+	turn chan struct{}
+}
+
+func (s slow) PutSmall(ctx context.Context, files [][]byte) ([]capability.Capability, error) {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	time.Sleep(time.Minute)
+	return s.grid.PutSmall(ctx, files)
+}
+
+// TestPlacedNowAndThen: while a large tree is being stored, what is there already has its name, and so it has when storing fails.
+func TestPlacedNowAndThen(t *testing.T) {
+	dir := sample(t)
+	synctest.Test(t, func(t *testing.T) {
+		g := newGrid()
+		g.made, g.limit = map[string]capability.Capability{}, 600
+		tree, err := localtree.Open(dir, localtree.Options{})
+		must(t, err)
+		defer tree.Close()
+		o := transfer.UpOptions{Tree: tree, Store: slow{g, make(chan struct{}, 1)}, Folders: g, Memory: newMemory(), Name: lower, Every: 90 * time.Second}
+		seen := 0
+		o.Progress = func(transfer.Counts) {
+			if seen == 0 {
+				g.mu.Lock()
+				defer g.mu.Unlock()
+				seen = len(g.folders[g.made["many"].Text()])
+			}
+		}
+		if _, err := transfer.Up(t.Context(), o); !errors.Is(err, share.ErrNoSpace) {
+			t.Fatal(err)
+		}
+		root := g.folders[g.made["."].Text()]
+		if !slices.ContainsFunc(root, func(it transfer.Item) bool { return it.Name == "many" && it.Capability.Equal(g.made["many"]) }) {
+			t.Errorf("the folder has no name: %+v", root)
+		}
+		if got := len(g.folders[g.made["many"].Text()]); seen == 0 || got <= seen || got >= 700 {
+			t.Errorf("%d of 700 files had a name in the middle, %d at the end", seen, got)
+		}
+		g.limit = -1
+		result, err := transfer.Up(t.Context(), o)
+		must(t, err)
+		for path, want := range map[string]int{".": 5, "many": 700, "a": 2, "a/b": 1, "hollow": 0} {
+			names := map[string]bool{}
+			for _, it := range g.folders[g.made[path].Text()] {
+				names[it.Name] = true
+			}
+			if len(names) != want {
+				t.Errorf("%s has %d names, want %d", path, len(names), want)
+			}
+		}
+		if c := result.Counts; c.Folders != 6 || c.Files != 704 || c.Moved == 704 {
+			t.Errorf("counts %+v", c)
+		}
+	})
+}
+
+// TestFolderInTheWay: what cannot be a folder is passed over, and named once.
+func TestFolderInTheWay(t *testing.T) {
+	dir, g := sample(t), newGrid()
+	inTheWay := localtree.Problem{Path: "a/b", Err: errors.New("a file")}
+	g.made, g.taken = map[string]capability.Capability{}, map[string]error{"a/b": inTheWay, "a/b/c": inTheWay}
+	result, err := up(t, dir, g, newMemory())
+	must(t, err)
+	if len(result.Problems) != 1 || result.Problems[0].Path != "a/b" || result.Counts.Folders != 4 {
+		t.Errorf("problems %v, counts %+v", result.Problems, result.Counts)
+	}
+	items, err := g.List(t.Context(), g.made["a"], "", 10)
+	must(t, err)
+	if len(items) != 1 || items[0].Name != "link" {
+		t.Errorf("beside it: %+v", items)
 	}
 }
 

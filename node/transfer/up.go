@@ -7,9 +7,8 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"slices"
-	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
@@ -29,8 +28,10 @@ type Store interface {
 // Folders makes the folders of the grid.
 type Folders interface {
 	// Folder makes or changes the folder at a path (as in localtree.Entry) so that it has the items, which are in the order
-	// of their names, and returns its capability. The folders inside have been made before.
-	Folder(ctx context.Context, folder localtree.Entry, items []Item) (capability.Capability, error)
+	// of their names, and returns its capability. The folders inside have been made before. Where Every is set it is called
+	// several times for a folder, each time with further items. Items that the folder cannot have are returned as Problems. An
+	// error that is a localtree.Problem passes over the folder; any other ends all.
+	Folder(ctx context.Context, folder localtree.Entry, items []Item) (capability.Capability, []localtree.Problem, error)
 }
 
 // A Memory knows what was stored before.
@@ -49,6 +50,9 @@ type UpOptions struct {
 	Memory  Memory
 	// Name returns the name under which a folder of the grid holds what has this name on disk, or why it cannot.
 	Name func(string) (string, error)
+	// Every, if set, is how often what is stored gets its place in the folders of the grid while the rest is being stored, and that
+	// is done once more when storing ends with an error.
+	Every time.Duration
 	// Progress, if set, is called after each step, from one goroutine at a time.
 	Progress func(Counts)
 }
@@ -62,14 +66,16 @@ type Result struct {
 }
 
 // Up stores a tree. Files that cannot be read, or that change while they are read, are Problems and left out; an error of the
-// grid or of the memory ends it, and then no folder above the place has been made. Running it again moves only what is missing.
-func Up(ctx context.Context, o UpOptions) (Result, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
+// grid or of the memory ends it. A folder is made when all that it holds is stored, or earlier by Every. Running it again moves only
+// what is missing.
+func Up(outer context.Context, o UpOptions) (Result, error) {
+	ctx, cancel := context.WithCancelCause(outer)
 	defer cancel(nil)
 	u := &up{
 		UpOptions: o, ctx: ctx, cancel: cancel, tally: tally{tell: o.Progress}, making: semaphore.NewWeighted(folderWorkers),
-		batches: make(chan []pending), large: make(chan pending),
+		batches: make(chan []pending), large: make(chan pending), unfinished: unfinished{folders: map[*folder]bool{}},
 	}
+	stop := u.placeNowAndThen()
 	for range smallWorkers {
 		u.start(u.storeBatches)
 	}
@@ -85,6 +91,10 @@ func Up(ctx context.Context, o UpOptions) (Result, error) {
 		return u.flush()
 	})
 	u.work.Wait()
+	stop()
+	if context.Cause(ctx) != nil && o.Every > 0 {
+		_ = u.placeAll(outer) // why all has ended is told; that this fails as well adds nothing
+	}
 	return Result{Root: u.root, Counts: u.counts, Problems: u.sorted()}, context.Cause(ctx)
 }
 
@@ -111,6 +121,7 @@ type up struct {
 	large   chan pending
 	making  *semaphore.Weighted
 	root    capability.Capability
+	unfinished
 }
 
 // A pending file waits for being stored.
@@ -124,11 +135,17 @@ type pending struct {
 type folder struct {
 	entry  localtree.Entry
 	parent *folder
+	depth  int
 	names  map[string]bool // those taken; only the walk uses it
 
 	mu    sync.Mutex // guards what follows
 	open  int        // entries that are not stored yet, and one while the walk is inside
-	items []Item
+	items []Item     // that are stored, and not in the folder of the grid yet
+
+	placing sync.Mutex // held while the folder of the grid is made or changed; guards what follows, and is taken before any mu
+	made    capability.Capability
+	passed  bool // there can be no such folder
+	linked  bool // the folder above has it among its items
 }
 
 // admit makes room for an entry in its folder. It refuses names that a folder of the grid cannot have, and the second of
@@ -162,7 +179,7 @@ func (u *up) top() *folder { return u.stack[len(u.stack)-1] }
 
 // Enter begins a folder.
 func (u *up) Enter(e localtree.Entry) error {
-	f := &folder{entry: e, open: 1, names: map[string]bool{}}
+	f := &folder{entry: e, open: 1, names: map[string]bool{}, depth: len(u.stack)}
 	if len(u.stack) > 0 {
 		f.parent = u.top()
 		if !u.admit(f.parent, e) {
@@ -170,6 +187,7 @@ func (u *up) Enter(e localtree.Entry) error {
 		}
 	}
 	u.stack = append(u.stack, f)
+	u.began(f)
 	return nil
 }
 
@@ -388,17 +406,19 @@ func (u *up) makeFolders(f *folder) error {
 	}
 	defer u.making.Release(1)
 	for {
-		slices.SortFunc(f.items, func(a, b Item) int { return strings.Compare(a.Name, b.Name) })
-		c, err := u.Folders.Folder(u.ctx, f.entry, f.items)
+		made, err := u.place(u.ctx, f)
 		if err != nil {
-			return fmt.Errorf("folder %s: %w", f.entry.Path, err)
+			return err
 		}
-		u.add(func(n *Counts) { n.Folders++ })
+		u.ended(f)
+		if made {
+			u.add(func(n *Counts) { n.Folders++ })
+		}
 		if f.parent == nil {
-			u.root = c
+			u.root = f.made
 			return nil
 		}
-		if !f.parent.done(u.item(f.entry, c)) {
+		if !f.parent.done() {
 			return nil
 		}
 		f = f.parent
