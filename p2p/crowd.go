@@ -1,11 +1,14 @@
 package p2p
 
 import (
+	"cmp"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 	libconnmgr "github.com/libp2p/go-libp2p/p2p/net/connmgr"
 )
 
@@ -45,13 +48,46 @@ func (h *Host) inUse(s network.Stream) (used *atomic.Int64) {
 	return used
 }
 
-// releaseIdle gives up the connections that were used once and are not any more.
+// releaseIdle gives up the connections that were used once and are not any more, and closes those that are needless.
 func (h *Host) releaseIdle(now time.Time) {
 	for _, id := range h.host.Network().Peers() {
+		idle := false
 		h.members.with(id, func(m *member) {
-			if now.Sub(time.Unix(0, m.used.Load())) > usedFor {
+			if idle = now.Sub(time.Unix(0, m.used.Load())) > usedFor; idle {
 				h.host.ConnManager().Unprotect(id, inUseTag)
 			}
 		})
+		if !idle {
+			continue
+		}
+		for _, c := range h.needless(h.host.Network().ConnsToPeer(id), now) {
+			c.Close()
+		}
 	}
+}
+
+// needless returns the connections that this host opened beside another one which the peer prefers as well: two that dial each
+// other at the same moment get two. Of holes that both sides punched neither is the one who opened them, so they are left.
+func (h *Host) needless(conns []network.Conn, now time.Time) (list []network.Conn) {
+	conns = slices.DeleteFunc(slices.Clone(conns), func(c network.Conn) bool { return c.IsClosed() || isCircuit(c.RemoteMultiaddr()) })
+	if len(conns) < 2 || slices.ContainsFunc(conns, h.paths.isPunched) {
+		return nil
+	}
+	best := slices.MinFunc(conns, func(a, b network.Conn) int {
+		return cmp.Or(-cmp.Compare(a.ConnState().Transport, b.ConnState().Transport), // TCP before QUIC
+			cmp.Compare(opener(a), opener(b)), a.Stat().Opened.Compare(b.Stat().Opened))
+	})
+	for _, c := range conns {
+		if c != best && c.Stat().Direction == network.DirOutbound && now.Sub(c.Stat().Opened) > newFor {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+func opener(c network.Conn) peer.ID {
+	if c.Stat().Direction == network.DirOutbound {
+		return c.LocalPeer()
+	}
+	return c.RemotePeer()
 }

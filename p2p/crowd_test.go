@@ -2,11 +2,15 @@ package p2p_test
 
 import (
 	"io"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"cairn/p2p"
 )
 
 // TestCrowd: a host to which everybody connects parts with those that it carries nothing for, and they find others. A
@@ -44,6 +48,48 @@ func TestCrowd(t *testing.T) {
 		for i, v := range n.nodes {
 			if c := len(v.Libp2p().Network().Conns()); c > most || c < keep {
 				t.Errorf("node %d has %d connections, want %d to %d", i, c, keep, most)
+			}
+		}
+	})
+}
+
+// TestNeedlessConnection: two that dial each other at the same moment end up with one connection, and never with none.
+func TestNeedlessConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newVirtualNet(t)
+		defer n.close()
+		a, b := n.add(), n.add()
+		changes, cancel := a.Subscribe()
+		defer cancel()
+		var dials sync.WaitGroup
+		for from, to := range map[*virtualNode]*virtualNode{a: b, b: a} {
+			info, err := peer.AddrInfoFromString(to.Addresses()[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			dials.Go(func() {
+				if err := from.Libp2p().Connect(t.Context(), *info); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		dials.Wait()
+		count := func() int { return len(a.Libp2p().Network().Conns()) }
+		if count() != 2 {
+			t.Skipf("%d connections came of two dials", count())
+		}
+		used := echoed(t, a, b)
+		time.Sleep(45 * time.Second)
+		if count() != 2 {
+			t.Error("a connection is closed although one to the peer is in use")
+		}
+		used.Close()
+		within(t, 2*time.Minute, "one connection is left", func() bool { return count() == 1 && len(b.Libp2p().Network().Conns()) == 1 })
+		echoed(t, b, a).Close()
+		time.Sleep(2 * time.Minute)
+		for len(changes) > 0 {
+			if e := <-changes; e.Change == p2p.Down {
+				t.Errorf("the peers parted: %+v", e)
 			}
 		}
 	})

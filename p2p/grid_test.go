@@ -5,9 +5,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -169,31 +171,24 @@ func TestOtherVersion(t *testing.T) {
 }
 
 func TestJoinThroughOne(t *testing.T) {
-	const count = 20
-	first := open(t, nil)
-	hosts := []*p2p.Host{first}
-	begin := time.Now()
-	for range count - 1 {
-		hosts = append(hosts, open(t, func(c *p2p.Config) { c.Bootstrap = first.Addresses() }))
-	}
-	t.Logf("%d hosts opened in %v", count, time.Since(begin))
-	eventually(t, time.Minute, "all know all", func() bool {
-		for _, h := range hosts {
-			if responsive(h) < count-1 {
-				return false
-			}
+	synctest.Test(t, func(t *testing.T) {
+		const count = 20
+		n := newVirtualNet(t)
+		defer n.close()
+		first := n.add()
+		for range count - 1 {
+			n.add(first.Addresses()...)
 		}
-		return true
+		t.Logf("all %d met within %v", count, within(t, 10*time.Second, "all know all", n.met))
+		conns := 0
+		for _, v := range n.nodes {
+			conns += len(v.Libp2p().Network().Conns())
+		}
+		t.Logf("%d connections for %d pairs", conns/2, count*(count-1)/2)
+		late := n.add(first.Addresses()...)
+		took := within(t, 10*time.Second, "the newcomer knows all", func() bool { return responsive(late.Host) == count })
+		t.Logf("a newcomer met all %d within %v", count, took)
 	})
-	t.Logf("all met within %v", time.Since(begin))
-	conns := 0
-	for _, h := range hosts {
-		conns += len(h.Libp2p().Network().Conns())
-	}
-	t.Logf("%d connections for %d pairs", conns/2, count*(count-1)/2)
-	late := open(t, func(c *p2p.Config) { c.Bootstrap = first.Addresses() })
-	took := eventually(t, 20*time.Second, "the newcomer knows all", func() bool { return responsive(late) == count })
-	t.Logf("a newcomer met all %d within %v", count, took)
 }
 
 func TestRestartFromBook(t *testing.T) {
@@ -243,31 +238,23 @@ func TestUnusableBook(t *testing.T) {
 }
 
 func TestAddressChange(t *testing.T) {
-	key := newKey(t)
-	a := open(t, nil)
-	b := open(t, func(c *p2p.Config) { c.Bootstrap = a.Addresses() })
-	c := open(t, func(c *p2p.Config) { c.Key, c.Bootstrap = key, a.Addresses() })
-	eventually(t, 5*time.Second, "all met", func() bool { return responsive(a) == 2 && responsive(b) == 2 })
-	if err := c.Close(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, 2*time.Second, "its absence is noticed at once", func() bool { return responsive(a) == 1 && responsive(b) == 1 })
-	again := open(t, func(c *p2p.Config) { c.Key, c.Bootstrap = key, a.Addresses() })
-	took := eventually(t, 10*time.Second, "all met again", func() bool { return responsive(a) == 2 && responsive(b) == 2 })
-	t.Logf("met again at a new address after %v", took)
-	p, _ := b.Peer(again.ID())
-	if len(p.Addresses) == 0 || !contains(again.Addresses(), p.Addresses[0]) {
-		t.Errorf("b believes it at %v, it is at %v", p.Addresses, again.Addresses())
-	}
-}
-
-func contains(list []string, text string) bool {
-	for _, s := range list {
-		if s == text {
-			return true
-		}
-	}
-	return false
+	synctest.Test(t, func(t *testing.T) {
+		n := newVirtualNet(t)
+		defer n.close()
+		a := n.add()
+		b, c := n.add(a.Addresses()...), n.add(a.Addresses()...)
+		within(t, 5*time.Second, "all met", n.met)
+		n.stop(c)
+		within(t, 2*time.Second, "its absence is noticed at once", n.met)
+		c.address.Port++
+		n.start(c)
+		t.Logf("met again at a new address after %v", within(t, 5*time.Second, "all met again", n.met))
+		// Where it listens it says by itself, beside the greeting.
+		within(t, time.Second, "b believes it at the new address", func() bool {
+			p, _ := b.Peer(c.ID())
+			return len(p.Addresses) > 0 && slices.Contains(c.Addresses(), p.Addresses[0])
+		})
+	})
 }
 
 func TestUnreachableBootstrap(t *testing.T) {

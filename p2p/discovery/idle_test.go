@@ -40,7 +40,7 @@ func BenchmarkIdleGrid(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-func cpuTime(b *testing.B) time.Duration {
+func cpuTime(b testing.TB) time.Duration {
 	b.Helper()
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

@@ -250,7 +250,7 @@ func median(times []time.Duration) float64 {
 }
 
 // residentMB returns the memory of the process, 0 where the system does not tell.
-func residentMB(b *testing.B) int {
+func residentMB(b testing.TB) int {
 	b.Helper()
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
