@@ -53,7 +53,7 @@ func (s *servers) with(own []share.Server) []share.Server {
 		if client == nil {
 			return nil // the node is stopping
 		}
-		all = append(all, share.Server{ID: p.ID, Nickname: p.Nickname, Store: client, Free: p.Space.Free, Down: !p.Responsive, Last: !p.Storage})
+		all = append(all, share.Server{ID: p.ID, Nickname: p.Nickname, Store: client, Free: p.Space.Free, Down: !p.Responsive, Refused: client.Refused(), Last: !p.Storage})
 	}
 	return all
 }
@@ -76,7 +76,7 @@ func (s *servers) locate(ctx context.Context, index share.StorageIndex, in finde
 	for _, id := range ids {
 		if client := s.client(id); client != nil {
 			p, _ := s.host.Peer(id)
-			found = append(found, share.Server{ID: id, Nickname: p.Nickname, Store: client, Free: p.Space.Free, Down: p.Path != "" && !p.Responsive})
+			found = append(found, share.Server{ID: id, Nickname: p.Nickname, Store: client, Free: p.Space.Free, Down: p.Path != "" && !p.Responsive, Refused: client.Refused()})
 		}
 	}
 	return found

@@ -173,6 +173,9 @@ type Server struct {
 	Local bool
 	// Down is true for a server that did not answer lately: it is asked last and given nothing new.
 	Down bool
+	// Refused is true for a server that did not take a share a while ago, because of a quota or for lack of room. It gets new
+	// ones only where the others are too few.
+	Refused bool
 	// Last is true for a server that gets only what the others cannot take: shares for which no other server is left that
 	// has none. It does not count where the number of servers decides something.
 	Last bool

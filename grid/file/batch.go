@@ -255,7 +255,7 @@ func (b *batch) places(it *item) []placement.Server {
 	places := make([]placement.Server, 0, len(b.order))
 	for _, s := range b.order {
 		free := s.Free - b.used[s.ID]
-		places = append(places, placement.Server{ID: s.ID, Free: free, Full: free <= 0 || b.sick[s.ID] != nil, Holds: it.held[s.ID], Last: s.Last})
+		places = append(places, placement.Server{ID: s.ID, Free: free, Full: free <= 0 || b.sick[s.ID] != nil, Holds: it.held[s.ID], Refused: s.Refused, Last: s.Last})
 	}
 	return places
 }

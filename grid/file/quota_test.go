@@ -45,6 +45,30 @@ func TestQuotaIsReplaced(t *testing.T) {
 	}
 }
 
+// TestRefusedAreAskedLast: servers that refused lately are not sent anything where the others suffice, and are where they do not.
+func TestRefusedAreAskedLast(t *testing.T) {
+	for name, c := range map[string]struct{ servers, asked int }{"others suffice": {10, 0}, "too few others": {8, 2}} {
+		t.Run(name, func(t *testing.T) {
+			g := newGrid(c.servers)
+			for i := range 2 {
+				g.servers[i].Refused = true
+			}
+			data := pattern(20 * 4096)
+			result := g.upload(t, data, options(3, 7, 10, keys.NewReadKey(), len(data)))
+			if len(result.Placed) != 10 || result.Happiness != 8 {
+				t.Errorf("%d shares placed, happiness %d", len(result.Placed), result.Happiness)
+			}
+			asked := 0
+			for _, s := range g.stores[:2] {
+				asked += min(1, s.count(opHave))
+			}
+			if asked != c.asked {
+				t.Errorf("%d of two servers that refused were asked, want %d", asked, c.asked)
+			}
+		})
+	}
+}
+
 // TestQuotaEndsUpload refuses with so many servers that the upload cannot become happy: before anything is sent where the
 // quota is known at the beginning, in the middle of a stream where it is reached there. Then nothing stays that nobody can use.
 func TestQuotaEndsUpload(t *testing.T) {

@@ -158,7 +158,7 @@ func newUpload(ctx context.Context, servers []share.Server, o UploadOptions) (*u
 	up, _ := split(servers)
 	for _, s := range up {
 		u.servers[s.ID] = s
-		u.places = append(u.places, placement.Server{ID: s.ID, Free: s.Free, Full: s.Free <= 0, Last: s.Last})
+		u.places = append(u.places, placement.Server{ID: s.ID, Free: s.Free, Full: s.Free <= 0, Refused: s.Refused, Last: s.Last})
 	}
 	u.ctx, u.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return u, nil

@@ -207,7 +207,7 @@ func (u *upload) suffices(without []*lane) bool {
 		}
 	}
 	for _, p := range u.places {
-		if !used[p.ID] && !p.Full && !p.Last && p.Free > 0 && p.Free >= u.shareSize() {
+		if !used[p.ID] && !p.Full && !p.Refused && !p.Last && p.Free > 0 && p.Free >= u.shareSize() {
 			holders[p.ID] = free
 		}
 	}

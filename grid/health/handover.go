@@ -60,7 +60,7 @@ type handover struct {
 func (h *handover) ask(ctx context.Context) {
 	h.places = make([]placement.Server, len(h.others))
 	each(h.others, askAtOnce, func(i int, server share.Server) {
-		h.places[i] = placement.Server{ID: server.ID, Free: server.Free, Full: server.Down, Last: server.Last}
+		h.places[i] = placement.Server{ID: server.ID, Free: server.Free, Full: server.Down, Refused: server.Refused, Last: server.Last}
 		ctx, cancel := context.WithTimeout(ctx, askTimeout)
 		defer cancel()
 		held, err := server.Store.Numbers(ctx, []share.StorageIndex{h.index})

@@ -72,7 +72,7 @@ func (r *repairer) candidates() []placement.Server {
 		if !r.answered[i] {
 			continue
 		}
-		c := placement.Server{ID: server.ID, Free: server.Free, Holds: slices.Clone(r.claims[i]), Last: server.Last}
+		c := placement.Server{ID: server.ID, Free: server.Free, Holds: slices.Clone(r.claims[i]), Refused: server.Refused, Last: server.Last}
 		c.Full = server.Down || r.refused[i] != nil || blamed[server.ID]
 		if !c.Full {
 			c.Holds = append(c.Holds, r.partial[i]...)

@@ -129,7 +129,7 @@ func (c *commit) plan() error {
 		if s.Down {
 			t.state, t.err = failed, errNoAnswer
 		} else {
-			c.places = append(c.places, placement.Server{ID: s.ID, Free: s.Free, Last: s.Last})
+			c.places = append(c.places, placement.Server{ID: s.ID, Free: s.Free, Refused: s.Refused, Last: s.Last})
 		}
 		c.targets = append(c.targets, t)
 	}

@@ -23,6 +23,8 @@ type Server struct {
 	// Full is true for a server that takes nothing new, but counts for what it holds: it is read-only, lagging,
 	// or has refused.
 	Full bool
+	// Refused is true for a server that gets something new only where the placement is not happy without it.
+	Refused bool
 	// Last is true for a server that gets only what the others cannot take. It is preferred to a second share on one of them.
 	Last bool
 }
@@ -38,7 +40,8 @@ type Plan struct {
 // New plans where the shares of one file go. Of two servers with the same id, the second is ignored; numbers held
 // that the parameters do not have are ignored too.
 //
-// The happiness of the plan is the highest that any placement has. Shares stay where they are as long as that
+// The happiness of the plan is the highest that any placement has; servers that are Refused are left out as long as it is
+// params.Happy without them and every share has a place. Shares stay where they are as long as that
 // costs no happiness; no server is assigned two shares while another one with room has none; beyond that they
 // are spread as evenly as room allows. Room is Free divided by shareSize; a share of unknown or no length
 // (shareSize ≤ 0) fits as often as wanted wherever anything is free. Where several servers would do, the order of
@@ -53,6 +56,19 @@ func New(seed []byte, params share.Params, shareSize int64, servers []Server) (P
 	if err := params.Validate(); err != nil {
 		return Plan{}, err
 	}
+	if slices.ContainsFunc(servers, func(s Server) bool { return s.Refused }) {
+		willing := slices.Clone(servers)
+		for i := range willing {
+			willing[i].Full = willing[i].Full || willing[i].Refused
+		}
+		if plan, err := newPlan(seed, params, shareSize, willing); err == nil && len(plan.Assign) == params.Total {
+			return plan, nil
+		}
+	}
+	return newPlan(seed, params, shareSize, servers)
+}
+
+func newPlan(seed []byte, params share.Params, shareSize int64, servers []Server) (Plan, error) {
 	p := newPlanner(seed, params.Total, shareSize, servers)
 	happiness := p.keep()
 	happiness += p.spread()
@@ -73,10 +89,12 @@ func New(seed []byte, params share.Params, shareSize int64, servers []Server) (P
 type place struct {
 	id   share.ServerID
 	last bool
-	key  uint64 // pseudorandom, from seed and id
-	cost float64
-	room int64
-	held set
+	// refused says that the server is chosen when no other is any good.
+	refused bool
+	key     uint64 // pseudorandom, from seed and id
+	cost    float64
+	room    int64
+	held    set
 	// gets are the shares assigned, and load is how many distinct shares the server has with those it holds.
 	gets set
 	load int

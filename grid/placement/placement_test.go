@@ -109,7 +109,7 @@ func (a argList) int(key string) int {
 	return n
 }
 
-// parseServers reads "NAME free=N holds=0,1,2 full last"; NAME may be a range such as a-f.
+// parseServers reads "NAME free=N holds=0,1,2 full last refused"; NAME may be a range such as a-f.
 func parseServers(t *testing.T, args argList) []placement.Server {
 	first, last, _ := strings.Cut(args["arg0"], "-")
 	if last == "" {
@@ -121,6 +121,7 @@ func parseServers(t *testing.T, args argList) []placement.Server {
 		for _, value := range args {
 			s.Full = s.Full || value == "full"
 			s.Last = s.Last || value == "last"
+			s.Refused = s.Refused || value == "refused"
 		}
 		if args["holds"] != "" {
 			for number := range strings.SplitSeq(args["holds"], ",") {

@@ -27,7 +27,7 @@ func rank(seed []byte, shareSize int64, servers []Server) []*place {
 		hash := sha256.Sum256(append(prefix[:len(prefix):len(prefix)], s.ID...))
 		places = append(places, &place{
 			id: s.ID, key: binary.BigEndian.Uint64(hash[:]), cost: cost(binary.BigEndian.Uint64(hash[8:]), s.Free),
-			room: room(s, shareSize), held: setOf(s.Holds), last: s.Last,
+			room: room(s, shareSize), held: setOf(s.Holds), last: s.Last, refused: s.Refused,
 		})
 	}
 	slices.SortFunc(places, func(a, b *place) int {

@@ -10,16 +10,29 @@ import (
 // Replace chooses a server for a share that lost its place because a server failed, refused or lags. servers are
 // all that are left, as they are now: Holds includes what is on its way to them, and one that lags is Full. The choice
 // is a server that has no share, else one that makes the placement happier, else one that is Last, else the one with the
-// fewest shares, and among equals the first in the same order that New follows; one that is Last comes behind its equals. It is false when no server that lacks the share has
-// room for it.
+// fewest shares, and among equals the first in the same order that New follows; one that is Last comes behind its equals, and one
+// that is Refused is chosen where there is no other at all, or where it alone makes the placement happier. It is false when no server
+// that lacks the share has room for it.
 func Replace(seed []byte, shareSize int64, servers []Server, number share.Number) (share.ServerID, bool) {
 	places := rank(seed, shareSize, servers)
-	var candidates []*place
+	var candidates, refused []*place
 	for _, place := range places {
 		place.load = place.held.len()
-		if place.room > 0 && !place.held.has(number) {
+		switch {
+		case place.room <= 0 || place.held.has(number):
+		case place.refused:
+			refused = append(refused, place)
+		default:
 			candidates = append(candidates, place)
 		}
+	}
+	if len(refused) > 0 && (len(candidates) == 0 || happier(places, candidates, number) == nil) {
+		if place := happier(places, refused, number); place != nil {
+			return place.id, true
+		}
+	}
+	if len(candidates) == 0 {
+		candidates = refused
 	}
 	if len(candidates) == 0 {
 		return "", false

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -76,6 +77,8 @@ type Client struct {
 	batch askPool
 	read  readPool
 	write writePool
+
+	refused atomic.Int64 // when the peer last refused a share, in nanoseconds since 1970 began; 0 since it took one
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -179,5 +182,20 @@ func (c *Client) wrap(what string, err error) error {
 	if err == nil {
 		return nil
 	}
+	c.noteRefusal(err)
 	return fmt.Errorf("%s: server %s: %w", what, c.id.Short(), err)
+}
+
+// refusedFor is how long a peer that refused a share is taken to refuse the next one too.
+const refusedFor = 5 * time.Minute
+
+// Refused reports whether the peer lately took no share because of a quota or for lack of room, and has taken none since.
+func (c *Client) Refused() bool {
+	return time.Since(time.Unix(0, c.refused.Load())) < refusedFor
+}
+
+func (c *Client) noteRefusal(err error) {
+	if errors.Is(err, share.ErrQuota) || errors.Is(err, share.ErrNoSpace) {
+		c.refused.Store(time.Now().UnixNano())
+	}
 }

@@ -34,6 +34,9 @@ func (c *Client) Put(ctx context.Context, shares []share.WholeShare, lease share
 	if err != nil {
 		return nil, c.wrap("store shares", err)
 	}
+	for _, err := range errs {
+		c.noteRefusal(err)
+	}
 	return errs, nil
 }
 

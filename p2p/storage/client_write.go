@@ -244,6 +244,9 @@ func (w *writer) flush(rest []byte) error {
 // Commit implements share.Writer.
 func (w *writer) Commit(ctx context.Context, root []byte) error {
 	err := w.commit(ctx, root)
+	if err == nil {
+		w.client.refused.Store(0)
+	}
 	return w.client.wrap(fmt.Sprintf("commit share %d", w.key.number), err)
 }
 

@@ -74,6 +74,9 @@ func TestQuotaKnownSize(t *testing.T) {
 	_, err = w.Have(t.Context())
 	wantQuota(t, "a second share", err, 100_000)
 	w.Close()
+	if !p.client.Refused() {
+		t.Error("a refusal is forgotten at once")
+	}
 	q.wantUsed(t, p.owner(), int64(len(first.Share(0))))
 	if progress, err := p.client.Uploads(t.Context(), "", second.Key.UploadID()); err != nil || len(progress) != 0 && progress[0].Blocks != 0 {
 		t.Errorf("the refused upload left %v, %v", progress, err)
@@ -81,6 +84,9 @@ func TestQuotaKnownSize(t *testing.T) {
 	small := storetest.NewFile(t, 3, 1, 3, 4096, 20_000)
 	if err := small.Put(t.Context(), p.client, 0, ""); err != nil {
 		t.Errorf("a share that fits: %v", err)
+	}
+	if p.client.Refused() {
+		t.Error("the peer took a share, and is taken to refuse")
 	}
 	q.limit.Store(200_000)
 	if err := second.Put(t.Context(), p.client, 0, ""); err != nil {
