@@ -120,8 +120,13 @@ func (n *Node) tryBucket(ctx context.Context) error {
 	return err
 }
 
+// A bucketCollector removes from a bucket what no lease is left on. s3.Store is one.
+type bucketCollector interface {
+	CollectDue(ctx context.Context) (s3.CollectReport, error)
+}
+
 // collectBucket has a bucket remove again and again what no lease is left on, until the context ends.
-func collectBucket(ctx context.Context, bucket *s3.Store, log *slog.Logger, tell func(control.Event)) {
+func collectBucket(ctx context.Context, bucket bucketCollector, log *slog.Logger, tell func(control.Event)) {
 	for wait := collectAfter; pause(ctx, wait); wait = collectEvery {
 		report, err := bucket.CollectDue(ctx)
 		switch {
@@ -145,7 +150,7 @@ func (n *Node) bucketStatus() *control.Bucket {
 	if n.own == nil {
 		return nil
 	}
-	s := &control.Bucket{URL: n.own.where.URL(), Endpoint: n.own.where.Endpoint}
+	s := &control.Bucket{URL: n.own.where.URL(), Endpoint: n.own.where.Endpoint, Unbounded: n.own.where.Offer == 0}
 	if problem := n.own.problem(); problem != nil {
 		s.Problem = s3.Explain(problem)
 	}

@@ -94,10 +94,18 @@ directory until "cairn account phrase" shows it; with --json it is the field "ph
 sees it. --sheet FILE writes it on a sheet to print.
 
 --from-phrase makes the node from a phrase that you have. It is typed on the terminal, where it is not shown, or
-comes from --phrase-file; never from the command line, which others on the machine can see.`),
-		Example: "  cairn init --nickname laptop --offer 50GB\n  cairn init --from-phrase",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runInit(cmd.Context(), a, o) },
+comes from --phrase-file; never from the command line, which others on the machine can see.
+
+With --storage s3://BUCKET/PREFIX the node keeps its shares in a bucket of an S3 server, and its disk only has an index
+of it. One node has a prefix at a time. The bucket is tried out first. The secret key is read from a file that only you
+can read, or asked for, and kept in one. --take-over gives the node what another one has stored there that is gone for
+good, as after a fire.`, statusNotFound, statusRefused),
+		Example: `  cairn init --nickname laptop --offer 50GB
+  cairn init --from-phrase
+  cairn init --storage s3://my-bucket/cairn --region eu-central-1 --access-key AKIA... --secret-file ~/key --offer 500GB
+  cairn init --storage s3://shares/attic --endpoint http://127.0.0.1:9000 --access-key me --secret-file - --offer 1TB`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runInit(cmd.Context(), a, o) },
 	}
 	o.addFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&o.restore, "from-phrase", false, "make the account from a recovery phrase that you have")
@@ -193,10 +201,20 @@ func (a *app) reportMade(dir *node.Dir, c config.Config, phrase string) error {
 		Reserve  config.Size `json:"reserve"`
 		Listen   []string    `json:"listen"`
 		Phrase   string      `json:"phrase,omitempty"`
-	}{string(dir.ID()), c.Nickname, a.dir, c.Storage.Enabled, c.Storage.Offer, c.Storage.Reserve, c.Network.Listen, phrase}
+		Bucket   string      `json:"bucket,omitempty"`
+	}{string(dir.ID()), c.Nickname, a.dir, c.Storage.Enabled, c.Storage.Offer, c.Storage.Reserve, c.Network.Listen, phrase, ""}
+	if c.Storage.Enabled && c.Storage.Bucket() {
+		made.Bucket = c.Storage.Path
+	}
 	err := a.result(made, func(w io.Writer) {
 		fmt.Fprintf(w, "node      %s\nnickname  %s\ndirectory %s\n", made.Node, made.Nickname, made.Dir)
+		if made.Bucket != "" {
+			fmt.Fprintf(w, "bucket    %s\n", made.Bucket)
+		}
 	})
+	if made.Bucket != "" && made.Offer == 0 {
+		a.note("Nothing bounds what goes to the bucket, and what it costs: \"%s\" does.", a.command("config set storage.offer 100GB"))
+	}
 	a.note("The node's keys are in %s: show them to nobody. \"%s\" seals them with a passphrase.", a.dir, a.command("account lock"))
 	a.note("next: found a grid with \"%s\" or join one with \"%s\"", a.command("grid create NAME"), a.command("join INVITATION"))
 	return err

@@ -38,10 +38,17 @@ func printStatus(w io.Writer, s control.Status) {
 	fmt.Fprintf(w, "node     %s %s\n", s.Nickname, s.Node)
 	fmt.Fprintf(w, "grid     %s (%s)\n", s.Grid.Name, s.Grid.ID)
 	fmt.Fprintf(w, "peers    %d answer, %d known\n", s.Peers, s.PeersKnown)
-	if s.Storage.Enabled {
+	switch b := s.Storage.Bucket; {
+	case b != nil && b.Problem != "":
+		fmt.Fprintf(w, "storage  takes nothing now, %s used\n", sizeText(s.Storage.Used))
+		printOwners(w, s.Storage.Owners)
+	case b != nil && b.Unbounded:
+		fmt.Fprintf(w, "storage  lends as much as the bucket takes, %s used\n", sizeText(s.Storage.Used))
+		printOwners(w, s.Storage.Owners)
+	case s.Storage.Enabled:
 		fmt.Fprintf(w, "storage  lends %s, %s used, %s free\n", sizeText(s.Storage.Offered), sizeText(s.Storage.Used), sizeText(s.Storage.Free))
 		printOwners(w, s.Storage.Owners)
-	} else {
+	default:
 		fmt.Fprintf(w, "storage  lends nothing\n")
 	}
 	if s.Storage.Bucket != nil {

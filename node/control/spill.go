@@ -30,10 +30,12 @@ type Spill struct {
 type Bucket struct {
 	URL      string `json:"url"` // s3://BUCKET/PREFIX
 	Endpoint string `json:"endpoint,omitempty"`
-	Open     bool   `json:"open"`              // what is in it is served
-	Problem  string `json:"problem,omitempty"` // why it is not, or why nothing can be stored, in plain words
-	Objects  int64  `json:"objects"`
-	Stored   int64  `json:"stored"` // bytes of all objects
+	// Unbounded says that no limit is set on what goes there; the space that is told then is only a large number.
+	Unbounded bool   `json:"unbounded,omitempty"`
+	Open      bool   `json:"open"`              // what is in it is served
+	Problem   string `json:"problem,omitempty"` // why it is not, or why nothing can be stored, in plain words
+	Objects   int64  `json:"objects"`
+	Stored    int64  `json:"stored"` // bytes of all objects
 	// Requests, Sent and Received count since the node started.
 	Requests int64 `json:"requests"`
 	Sent     int64 `json:"sent"`

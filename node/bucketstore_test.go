@@ -1,0 +1,130 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"cairn/grid"
+	"cairn/internal/s3test"
+	"cairn/introducer"
+	"cairn/node/config"
+	"cairn/node/control"
+	"cairn/share"
+	"cairn/share/s3"
+)
+
+// countingBucket fails its second collection and finds nothing in the third.
+type countingBucket struct{ passes []time.Time }
+
+func (c *countingBucket) CollectDue(context.Context) (s3.CollectReport, error) {
+	c.passes = append(c.passes, time.Now())
+	switch len(c.passes) {
+	case 2:
+		return s3.CollectReport{}, errors.New("odd")
+	case 3:
+		return s3.CollectReport{}, nil
+	}
+	return s3.CollectReport{Files: 3, Objects: 1, Freed: 4000}, nil
+}
+
+func TestCollectBucketGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), collectAfter+3*collectEvery+time.Minute)
+		defer cancel()
+		c := &countingBucket{}
+		var told []control.Event
+		collectBucket(ctx, c, slog.New(slog.DiscardHandler), func(e control.Event) { told = append(told, e) })
+		if len(c.passes) != 4 || c.passes[3].Sub(began) != collectAfter+3*collectEvery {
+			t.Fatalf("passes %v, want 4, a failed one included", c.passes)
+		}
+		if len(told) != 2 || told[0].Kind != control.KindCollected || told[0].Text != "removed the shares of 3 files without a lease, 4.0 kB are free again" {
+			t.Errorf("events %v", told)
+		}
+	})
+}
+
+// openBucketNode opens a node of a grid of its own whose shares are in a bucket.
+func openBucketNode(t *testing.T, server *s3test.Server) *Node {
+	t.Helper()
+	c := config.Default()
+	c.Nickname, c.Storage.Path, c.Storage.Endpoint = "ann", "s3://"+s3test.Bucket+"/ann", server.Endpoint
+	c.Network.MDNS, c.Network.Listen = false, []string{"/ip4/127.0.0.1/tcp/0"}
+	dir, err := Init(filepath.Join(t.TempDir(), "node"), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.SetBucketKeys(BucketKeys{AccessKey: s3test.Access, SecretKey: s3test.Secret}); err != nil {
+		t.Fatal(err)
+	}
+	descriptor, _, err := introducer.Found("test", share.Params{}, true, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, err := introducer.NewAddress(descriptor, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.Join(address); err != nil {
+		t.Fatal(err)
+	}
+	n, err := Open(t.Context(), dir.Path(), c, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+// TestBucketGivesSpaceBack stores a file and a directory on a node with a bucket, and lets all leases on them end.
+func TestBucketGivesSpaceBack(t *testing.T) {
+	server := s3test.Start(t)
+	n := openBucketNode(t, server)
+	data := make([]byte, 2_000_000)
+	rand.Read(data)
+	result, err := n.grid.Put(t.Context(), bytes.NewReader(data), grid.PutOptions{Size: int64(len(data))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (api{n}).Mkdir(t.Context(), control.MkdirRequest{Target: "home:docs"}, func(control.Progress) {}); err != nil {
+		t.Fatal(err)
+	}
+	space, err := n.store.Space(t.Context())
+	if err != nil || space.Used < int64(len(data)) || bucketBytes(server) < int64(len(data)) {
+		t.Fatalf("%+v, %v; %d bytes in the bucket", space, err, bucketBytes(server))
+	}
+	for range 2 { // a name goes after its file
+		if _, err := n.own.bucket.Collect(t.Context(), time.Now().Add(2*share.DefaultLease+365*24*time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	space, err = n.store.Space(t.Context())
+	if err != nil || space.Used != 0 || bucketBytes(server) != 0 {
+		t.Errorf("after the leases have ended %d bytes are used, %d are in the bucket, %v", space.Used, bucketBytes(server), err)
+	}
+	if _, err := n.grid.Open(t.Context(), result.Capability); err == nil {
+		t.Error("the file can still be opened")
+	}
+}
+
+// bucketBytes returns how much of shares and heads a bucket has.
+func bucketBytes(server *s3test.Server) (total int64) {
+	for key, size := range server.Objects() {
+		if name := strings.TrimPrefix(key, "ann/"); name != "lock" && name != "cairn" {
+			total += size
+		}
+	}
+	return total
+}
