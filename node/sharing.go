@@ -157,7 +157,7 @@ func (s *sharing) write(ctx context.Context, key keys.WriteKey, next func([]byte
 			}
 			wanted = data
 		}
-		_, err = s.n.grid.Files().Write(ctx, key, v, strings.NewReader(string(wanted)), mutable.WriteOptions{Retention: share.Retention{Versions: 1}})
+		_, err = s.n.grid.Files().Write(ctx, key, v, strings.NewReader(string(wanted)), mutable.WriteOptions{})
 		if !errors.Is(err, share.ErrConflict) {
 			return err
 		}

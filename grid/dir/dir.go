@@ -60,6 +60,8 @@ type Version struct {
 	// Digest identifies the version's head, and Parents those of the versions that it follows.
 	Digest  share.Digest
 	Parents []share.Digest
+	// Cut says that the version which it replaced should be kept still and was not found.
+	Cut bool
 	// Unsure says that the version may not be on enough servers to stay, because its writer did not get that far.
 	Unsure bool
 	// Handle is for the Files that the version came from.
@@ -82,6 +84,8 @@ type Content struct {
 	Data []byte
 	// Forks are the heads of other versions that are not ancestors of this one, as far as they were found.
 	Forks []Version
+	// Unclear, if set, says why it cannot be told now whether there are any.
+	Unclear error
 }
 
 // A Write is the next version of a mutable file.
@@ -90,6 +94,8 @@ type Write struct {
 	// nothing may be there.
 	Bases []Version
 	Data  []byte
+	// Follows are versions that it follows too although it has nothing of theirs: they were refused.
+	Follows []Version
 	// Pages are stored with it. Drops are files of the versions before that it needs no longer.
 	Pages []Page
 	Drops []share.StorageIndex
@@ -166,27 +172,36 @@ func (d *Dirs) Open(ctx context.Context, c capability.Capability) (*Directory, e
 	if x := opened.get(c); x != nil {
 		return x, nil
 	}
-	x, err := d.openNewest(ctx, c)
+	x, err := d.openNewest(ctx, c, func(Version) *trial { return nil })
 	if err == nil {
 		opened.put(x)
 	}
 	return x, err
 }
 
-// openNewest asks the servers for the newest version of a directory.
-func (d *Dirs) openNewest(ctx context.Context, c capability.Capability) (*Directory, error) {
+// errUnclear says that nobody within reach knows how versions follow each other.
+var errUnclear = fmt.Errorf("%w: the servers that know which version follows which do not answer", share.ErrUnavailable)
+
+// openNewest asks the servers for the newest version of a directory, and brings its forks in but for the caller's own trials.
+func (d *Dirs) openNewest(ctx context.Context, c capability.Capability, own func(Version) *trial) (*Directory, error) {
 	content, err := d.Files.Read(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("directory %v: %w", c, err)
 	}
 	x, err := d.directory(c, content)
-	if err != nil || len(content.Forks) == 0 {
-		return x, err
+	if err != nil {
+		return nil, err
 	}
-	whole, err := d.merged(ctx, x, content.Forks)
-	if few := (*share.NotEnoughSharesError)(nil); errors.As(err, &few) && ctx.Err() == nil {
-		d.Logger.Warn("a directory is shown without what was changed in a fork that is out of reach", "directory", c, "error", err)
+	x.apart = content.Unclear
+	whole := x
+	if len(content.Forks) > 0 {
+		whole, err = d.merged(ctx, x, content.Forks, own)
+	}
+	if few := (*share.NotEnoughSharesError)(nil); (errors.As(err, &few) || errors.Is(err, errUnclear)) && ctx.Err() == nil {
 		x.apart = err
+	}
+	if x.apart != nil {
+		d.Logger.Warn("a directory is shown without what was changed in a fork that is out of reach", "directory", c, "error", x.apart)
 		return x, nil
 	}
 	return whole, err

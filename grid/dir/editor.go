@@ -18,6 +18,8 @@ type Editor struct {
 	ctx     context.Context // of the Update
 	base    *Directory
 	changes map[string]*page.Entry // by name; nil where the name is removed
+	insist  bool                   // write a version although nothing changes
+	refusal bool                   // the version only takes back what was tried before
 }
 
 // Get returns the entry of a name as it is with the changes made so far, share.ErrNotFound when there is none, or a

@@ -26,7 +26,7 @@ type merge struct {
 
 // merged brings the newest version of a directory and forks of it together: what either side changed since their common
 // ancestor is changed. Nothing is written until the next Update. The outcome depends on the versions alone.
-func (d *Dirs) merged(ctx context.Context, x *Directory, forks []Version) (*Directory, error) {
+func (d *Dirs) merged(ctx context.Context, x *Directory, forks []Version, own func(Version) *trial) (*Directory, error) {
 	history, err := d.Files.History(ctx, x.c)
 	if err != nil {
 		return nil, fmt.Errorf("directory %v: bring forks together: %w", x.c, err)
@@ -38,7 +38,7 @@ func (d *Dirs) merged(ctx context.Context, x *Directory, forks []Version) (*Dire
 		if l.ours[fork.Digest] {
 			continue // an ancestor, or brought together before
 		}
-		merged, err := x.mergeWith(ctx, fork, l.ancestor(fork))
+		merged, err := x.bringIn(ctx, l, fork, own(fork))
 		if err != nil {
 			return nil, fmt.Errorf("directory %v: bring version %d together with %d: %w", x.c, fork.Sequence, x.version.Sequence, err)
 		}
@@ -46,6 +46,18 @@ func (d *Dirs) merged(ctx context.Context, x *Directory, forks []Version) (*Dire
 		l.add(fork)
 	}
 	return x, nil
+}
+
+// bringIn brings one fork in. One's own trial is left out, and followed.
+func (x *Directory) bringIn(ctx context.Context, l *lineage, fork Version, own *trial) (*Directory, error) {
+	if own != nil {
+		return x.with(ctx, nil, own.after, fork)
+	}
+	ancestor, err := l.ancestor(fork)
+	if err != nil {
+		return nil, err
+	}
+	return x.mergeWith(ctx, fork, ancestor)
 }
 
 // compareVersions orders versions of one directory as every reader does: by sequence, then by digest.
@@ -59,12 +71,14 @@ func compareVersions(a, b Version) int {
 // A lineage knows which version follows which.
 type lineage struct {
 	versions map[share.Digest]Version
+	cut      uint64                // the newest version of ours before which one is missing
 	ours     map[share.Digest]bool // what is part of the merged version: its ancestors and itself
 }
 
 func newLineage(known []Version, newest Version) *lineage {
 	l := &lineage{versions: map[share.Digest]Version{}, ours: map[share.Digest]bool{}}
 	for _, v := range append(known, newest) {
+		v.Cut = v.Cut || l.versions[v.Digest].Cut // History alone tells
 		l.versions[v.Digest] = v
 	}
 	l.add(newest)
@@ -73,15 +87,26 @@ func newLineage(known []Version, newest Version) *lineage {
 
 // add makes a version and its ancestors part of the merged version.
 func (l *lineage) add(v Version) {
-	l.walk(v, func(v Version) bool {
-		added := !l.ours[v.Digest]
+	l.walk(v, func(v Version) []share.Digest {
+		if l.ours[v.Digest] {
+			return nil
+		}
 		l.ours[v.Digest] = true
-		return added
+		l.cut = max(l.cut, cutAt(v))
+		return v.Parents
 	})
 }
 
-// walk calls visit for a version and its known ancestors, and does not go on behind those for which it returns false.
-func (l *lineage) walk(v Version, visit func(Version) bool) {
+// cutAt returns the sequence of a version before which one is missing, otherwise 0.
+func cutAt(v Version) uint64 {
+	if v.Cut {
+		return v.Sequence
+	}
+	return 0
+}
+
+// walk calls visit for a version and its known ancestors. It goes on behind those of its parents that visit returns.
+func (l *lineage) walk(v Version, visit func(Version) []share.Digest) {
 	seen := map[share.Digest]bool{}
 	for todo := []Version{v}; len(todo) > 0; {
 		v, todo = todo[0], todo[1:]
@@ -89,10 +114,10 @@ func (l *lineage) walk(v Version, visit func(Version) bool) {
 			continue
 		}
 		seen[v.Digest] = true
-		if !visit(v) {
-			continue
+		if known, ok := l.versions[v.Digest]; ok {
+			v = known
 		}
-		for _, parent := range v.Parents {
+		for _, parent := range visit(v) {
 			if p, ok := l.versions[parent]; ok {
 				todo = append(todo, p)
 			}
@@ -100,19 +125,25 @@ func (l *lineage) walk(v Version, visit func(Version) bool) {
 	}
 }
 
-// ancestor returns the newest version that both the merged version and another one follow, nil when none is known.
-func (l *lineage) ancestor(other Version) *Version {
+// ancestor returns the newest version that both the merged version and another one follow, nil when none is kept any more. It
+// returns an error where one that is not found now may be newer.
+func (l *lineage) ancestor(other Version) (*Version, error) {
 	var newest *Version
-	l.walk(other, func(v Version) bool {
+	cut := l.cut
+	l.walk(other, func(v Version) []share.Digest {
 		if !l.ours[v.Digest] {
-			return true
+			cut = max(cut, cutAt(v))
+			return v.Parents
 		}
 		if newest == nil || compareVersions(v, *newest) > 0 {
 			newest = &v
 		}
-		return false
+		return nil
 	})
-	return newest
+	if cut > 0 && (newest == nil || newest.Sequence < cut) {
+		return nil, errUnclear
+	}
+	return newest, nil
 }
 
 // mergeWith brings one fork in.

@@ -53,9 +53,7 @@ func (s *Store) Read(ctx context.Context, c capability.Capability) (Content, err
 // ReadVersion implements Files.
 func (s *Store) ReadVersion(ctx context.Context, c capability.Capability, v Version) (Content, error) {
 	name, _ := c.Name()
-	read, err := s.files.ReadHead(ctx, c, head.Head{
-		Name: name, Sequence: v.Sequence, Root: v.Root, Parents: v.Parents, Written: v.Written, Digest: v.Digest,
-	})
+	read, err := s.files.ReadHead(ctx, c, headOf(name, v))
 	if err != nil {
 		return Content{}, gone(err)
 	}
@@ -74,7 +72,7 @@ func gone(err error) error {
 func contentOf(ctx context.Context, v *mutable.Version) (Content, error) {
 	data, err := v.Bytes(ctx, page.MaxSize)
 	content := Content{Version: versionOf(v.Head), Data: data}
-	content.Handle, content.Unsure = v, !v.Confirmed
+	content.Handle, content.Unsure, content.Unclear = v, !v.Confirmed, v.Unclear
 	for _, fork := range v.Forks {
 		content.Forks = append(content.Forks, versionOf(fork))
 	}
@@ -85,12 +83,17 @@ func versionOf(h head.Head) Version {
 	return Version{Sequence: h.Sequence, Root: h.Root, Written: h.Written, Digest: h.Digest, Parents: h.Parents}
 }
 
+func headOf(name share.Name, v Version) head.Head {
+	return head.Head{Name: name, Sequence: v.Sequence, Root: v.Root, Parents: v.Parents, Written: v.Written, Digest: v.Digest}
+}
+
 // History implements Files.
 func (s *Store) History(ctx context.Context, c capability.Capability) ([]Version, error) {
 	versions, err := s.files.History(ctx, c)
 	out := make([]Version, len(versions))
 	for i, v := range versions {
 		out[i] = versionOf(v.Head)
+		out[i].Cut = v.Unclear != nil
 	}
 	return out, err
 }
@@ -101,6 +104,7 @@ func (s *Store) Write(ctx context.Context, key keys.WriteKey, w Write) (Version,
 	if err != nil {
 		return Version{}, err
 	}
+	name := capability.NameOf(key)
 	o := mutable.WriteOptions{Drops: slices.Clone(w.Drops), All: w.All}
 	for _, p := range w.Pages {
 		o.Extra, o.Params = append(o.Extra, p.sealed), p.Params
@@ -108,7 +112,9 @@ func (s *Store) Write(ctx context.Context, key keys.WriteKey, w Write) (Version,
 	for _, fork := range w.Bases[min(1, len(w.Bases)):] {
 		o.Drops = append(o.Drops, fork.Root)
 	}
-	name := capability.NameOf(key)
+	for _, v := range w.Follows {
+		o.Follows = append(o.Follows, headOf(name, v))
+	}
 	swept := s.left(name)
 	if len(swept) > 0 {
 		needed, err := w.All(ctx)

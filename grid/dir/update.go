@@ -133,12 +133,12 @@ func (d *Dirs) Update(ctx context.Context, c capability.Capability, edit func(*E
 	if err := d.courtesy.wait(ctx, name); err != nil {
 		return nil, err
 	}
-	var tried []share.StorageIndex // versions that may have become part of the directory although their write failed
+	u := &change{d: d, c: c, edit: edit}
 	if x := newerOf(d.last.get(c), glancesOf(ctx).get(c)); x != nil && x.apart == nil {
 		// What this process wrote last, or saw a moment ago, is mostly the newest still, and a write tells if it is not. Nobody is told anything
 		// else by it: an error may come from what has changed since.
 		var failed error
-		after, err := d.write(ctx, x, func(e *Editor) error {
+		after, err := u.write(ctx, x, func(e *Editor) error {
 			failed = edit(e)
 			return failed
 		})
@@ -148,73 +148,40 @@ func (d *Dirs) Update(ctx context.Context, c capability.Capability, edit func(*E
 		if errors.Is(err, share.ErrConflict) {
 			d.courtesy.noticed(name)
 		}
-		tried = refused(tried, err)
 		d.last.forget(name)
 	}
+	return u.run(ctx, name)
+}
+
+// run makes the change on the newest version, and again on a newer one, until it does not collide.
+func (u *change) run(ctx context.Context, name share.Name) (*Directory, error) {
 	first := time.Now()
 	for attempt := 0; ; attempt++ {
 		begun := time.Now()
-		x, err := d.openNewest(ctx, c)
-		if err == nil && x.apart != nil && time.Since(first) > maxApart {
-			err = x.apart
-		}
+		x, err := u.d.openNewest(ctx, u.c, u.own)
 		if err != nil {
 			return nil, err
 		}
-		if x.apart != nil { // what is out of reach may have been acknowledged, or turn out to be what a loser left
-			if err := pause(ctx, attempt, time.Since(begun)); err != nil {
-				return nil, err
-			}
-			continue
+		var after *Directory
+		if err = x.apart; err == nil {
+			after, err = u.again(ctx, x)
 		}
-		change := edit
-		if d.contains(ctx, x, tried) {
-			change = func(*Editor) error { return nil } // done; what is left is to be sure of it
-		}
-		after, err := d.write(ctx, x, change)
-		if !errors.Is(err, share.ErrConflict) || time.Since(first) > maxTrying {
+		limit := maxTrying
+		if x.apart != nil || errors.Is(err, errUnclear) {
+			limit = maxApart // what is out of reach may have been acknowledged, or turn out to be what a loser left
+		} else if !errors.Is(err, share.ErrConflict) {
 			return after, err
+		} else {
+			u.d.courtesy.noticed(name)
 		}
-		d.courtesy.noticed(name)
-		tried = refused(tried, err)
-		d.Logger.Debug("directory changed meanwhile", "directory", c, "attempt", attempt)
+		if time.Since(first) > limit {
+			return nil, err
+		}
+		u.d.Logger.Debug("directory changed meanwhile", "directory", u.c, "attempt", attempt, "error", err)
 		if err := pause(ctx, attempt, time.Since(begun)); err != nil {
 			return nil, err
 		}
 	}
-}
-
-// refused adds the version of a write that lost a collision: a server may have taken it, and somebody built on it.
-func refused(tried []share.StorageIndex, err error) []share.StorageIndex {
-	var collision *mutable.CollisionError
-	if errors.As(err, &collision) {
-		tried = append(tried, collision.Ours.Root)
-	}
-	return tried
-}
-
-// contains reports whether a directory is known to follow one of the versions, by their root pages.
-func (d *Dirs) contains(ctx context.Context, x *Directory, roots []share.StorageIndex) bool {
-	if len(roots) == 0 {
-		return false
-	}
-	history, err := d.Files.History(ctx, x.c)
-	if err != nil {
-		return false
-	}
-	newest := []Version{x.version}
-	if x.merge != nil {
-		newest = append(newest, x.merge.forks...)
-	}
-	l := newLineage(append(history, newest...), x.version)
-	found := false
-	for _, v := range newest {
-		l.walk(v, func(v Version) bool {
-			found = found || slices.Contains(roots, v.Root)
-			return !found
-		})
-	}
-	return found
 }
 
 // pause waits a random time, longer after more attempts.
@@ -224,6 +191,15 @@ func pause(ctx context.Context, attempt int, took time.Duration) error {
 
 // write makes the version that follows x.
 func (d *Dirs) write(ctx context.Context, x *Directory, edit func(*Editor) error) (*Directory, error) {
+	after, err := d.attempt(ctx, x, edit, nil)
+	if err != nil {
+		return nil, err
+	}
+	return after, nil
+}
+
+// attempt makes the version that follows x, and others that it leaves out. Where writing it fails the version comes with the error.
+func (d *Dirs) attempt(ctx context.Context, x *Directory, edit func(*Editor) error, follows []Version) (*Directory, error) {
 	e := &Editor{ctx: ctx, base: x, changes: map[string]*page.Entry{}}
 	if err := edit(e); err != nil {
 		return nil, err
@@ -232,14 +208,14 @@ func (d *Dirs) write(ctx context.Context, x *Directory, edit func(*Editor) error
 	if err != nil {
 		return nil, err
 	}
-	if len(changes) == 0 && x.merge == nil && x.version.Sequence > 0 && !x.version.Unsure {
+	if len(changes) == 0 && !e.insist && x.merge == nil && x.version.Sequence > 0 && !x.version.Unsure {
 		return x, nil
 	}
 	b, root, err := x.build(ctx, changes)
 	if err != nil {
 		return nil, err
 	}
-	w := Write{Data: root.Marshal(), Pages: slices.Collect(maps.Values(b.added)), Drops: slices.Collect(maps.Keys(b.dropped))}
+	w := Write{Data: root.Marshal(), Pages: slices.Collect(maps.Values(b.added)), Drops: slices.Collect(maps.Keys(b.dropped)), Follows: follows}
 	if x.version.Sequence > 0 {
 		w.Bases = []Version{x.version}
 	}
@@ -255,7 +231,7 @@ func (d *Dirs) write(ctx context.Context, x *Directory, edit func(*Editor) error
 	begun := time.Now()
 	version, err := d.Files.Write(ctx, key, w)
 	if err != nil {
-		return nil, fmt.Errorf("write directory %v: %w", x.c, err)
+		return after, fmt.Errorf("write directory %v: %w", x.c, err)
 	}
 	if name, _ := x.c.Name(); x.version.Sequence > 0 {
 		d.courtesy.wrote(name, time.Since(begun))

@@ -22,6 +22,9 @@ type target struct {
 	replaces share.Digest   // what it holds
 	record   []byte         // of a conflict; nil where it holds none
 	theirs   head.Head      // parsed
+	// showed are the heads that it was seen to hold, and held is the highest sequence that it may have held before it took this one.
+	showed   map[share.Digest]bool
+	held     uint64
 	drops    []share.StorageIndex
 	diverged bool // it held something that the version does not follow
 	state    state
@@ -54,6 +57,7 @@ type commit struct {
 	head    head.Head
 	record  []byte
 	mine    map[share.Digest]bool // heads that this commit has signed
+	known   *lineage              // nil until somebody has to be asked
 	needed  []share.StorageIndex  // all that the version needs; nil until somebody has to be told
 	targets []*target
 	places  []placement.Server
@@ -122,9 +126,9 @@ func (c *commit) plan() error {
 		size += int64(len(p.Shares[0]))
 	}
 	for _, s := range c.servers {
-		t := &target{server: s, replaces: c.base.Head.Digest}
+		t := &target{server: s, replaces: c.base.Head.Digest, held: c.base.Head.Sequence, showed: map[share.Digest]bool{}}
 		if held, known := c.base.held[s.ID]; known {
-			t.replaces = held
+			t.replaces, t.held, t.showed[held.Digest] = held.Digest, max(t.held, held.Sequence), true
 		}
 		if s.Down {
 			t.state, t.err = failed, errNoAnswer
@@ -232,6 +236,7 @@ func (c *commit) take(r reply) {
 				t.state, t.err = failed, err
 			}
 		}
+		t.showed[t.theirs.Digest] = true
 		if t.state == conflicting && c.mine[t.theirs.Digest] {
 			t.replaces, t.state = t.theirs.Digest, idle
 			if t.theirs.Digest == c.head.Digest {
@@ -336,7 +341,7 @@ func (c *commit) happiness() int {
 func (c *commit) version() *Version {
 	v := &Version{
 		Head: c.head, Size: c.size, m: c.m, key: c.read, data: c.data, top: c.head.Sequence, Confirmed: true,
-		held: map[share.ServerID]share.Digest{}, follows: map[share.Digest]bool{c.base.Head.Digest: true},
+		follows: map[share.Digest]bool{c.base.Head.Digest: true},
 	}
 	for digest := range c.mine {
 		v.follows[digest] = true

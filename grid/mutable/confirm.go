@@ -2,11 +2,11 @@ package mutable
 
 import (
 	"context"
+	"fmt"
 
 	"cairn/grid/health"
 	"cairn/grid/placement"
 	"cairn/share"
-	"cairn/share/capability"
 	"cairn/share/keys"
 )
 
@@ -25,25 +25,24 @@ func (m *Files) Confirm(ctx context.Context, key keys.WriteKey, v *Version, o Wr
 	return m.Write(ctx, key, v, section(ctx, r, 0, r.Size()), o)
 }
 
-// heal restores the files of a version before that was not confirmed: the writer who left it may have stored them on a few
-// servers only, and the next version promises more. What cannot be restored is left to a later repair.
-func (w *write) heal(ctx context.Context) {
-	if w.base.Confirmed || w.base.Head.Sequence == 0 || w.o.All == nil {
-		return
+// heal restores what the next version takes over from one that was not confirmed, or from forks: their writers may have stored it
+// on a few servers only, and this version promises more.
+func (w *write) heal(ctx context.Context) error {
+	if w.base.Confirmed && len(w.base.Forks) == 0 || w.base.Head.Sequence == 0 || w.o.All == nil {
+		return nil
 	}
 	needed, err := w.o.All(ctx)
 	if err != nil {
-		w.m.env.Logger.Warn("could not list what a version needs", "name", w.name.String(), "error", err)
-		return
+		return fmt.Errorf("list what the version needs: %w", err)
 	}
-	needed = distinct(needed, w.adds)
-	for _, index := range w.unhappy(ctx, needed) {
-		_, err := health.Repair(ctx, w.m.env.Servers(ctx), index, health.Options{Happy: w.params.Happy, Lease: w.m.lease(), Logger: w.m.env.Logger})
-		if err != nil {
-			w.m.env.Logger.Warn("could not restore a file that a version needs", "name", capability.NameOf(w.key).String(),
-				"file", index.String(), "error", err)
+	for _, index := range w.unhappy(ctx, distinct(needed, w.adds)) {
+		r, err := health.Repair(ctx, w.m.env.Servers(ctx), index,
+			health.Options{Happy: w.params.Happy, Lease: w.m.lease(), Logger: w.m.env.Logger})
+		if err != nil && r.After.Happiness < w.params.Happy {
+			return fmt.Errorf("restore %s, which the version needs: %w", index, err)
 		}
 	}
+	return nil
 }
 
 // unhappy returns the files that are on too few servers, asking each server once.

@@ -7,13 +7,18 @@ import (
 	"cairn/share/head"
 )
 
+// errUnclear says that nobody within reach knows how versions follow each other.
+var errUnclear = fmt.Errorf("%w: the servers that know which version follows which do not answer", share.ErrUnavailable)
+
 // A CollisionError says that somebody else has written a version meanwhile. It wraps a *share.ConflictError. Theirs is what
 // most servers hold; Ours is what this writer tried, which Holders servers took before and keep as history.
 type CollisionError struct {
 	Theirs  head.Head
 	Ours    head.Head
 	Holders int
-	record  []byte
+	// Left says that some server may have taken Ours, or may take it yet.
+	Left   bool
+	record []byte
 }
 
 func (e *CollisionError) Error() string {

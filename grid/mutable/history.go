@@ -20,29 +20,33 @@ import (
 )
 
 // History returns the versions that servers still know of, newest first; of two with one sequence, written by writers who
-// did not know of each other, both. Size is -1 where no share of a version was found. How far back it goes follows from the
+// did not know of each other, both. Size is -1 where no share of a version was found, and Unclear is set where the version that it
+// replaced should be kept and was not found. How far back it goes follows from the
 // Retention of the writes. It returns ErrNotFound when no server knows any.
 func (m *Files) History(ctx context.Context, c capability.Capability) ([]Version, error) {
 	name, key, err := subject(c)
 	if err != nil {
 		return nil, err
 	}
-	known, answered := m.lineage(ctx, name)
-	if len(known) == 0 {
-		if answered == 0 {
+	known := m.lineage(ctx, name)
+	if len(known.heads) == 0 {
+		if len(known.answered) == 0 {
 			return nil, fmt.Errorf("history of %s: %w: no server answered", name, share.ErrUnavailable)
 		}
 		return nil, fmt.Errorf("history of %s: %w", name, share.ErrNotFound)
 	}
-	heads := slices.SortedFunc(maps.Values(known), func(a, b head.Head) int {
+	heads := slices.SortedFunc(maps.Values(known.heads), func(a, b head.Head) int {
 		return cmp.Or(cmp.Compare(b.Sequence, a.Sequence), bytes.Compare(b.Digest[:], a.Digest[:]))
 	})
 	sizes := m.sizes(ctx, name, heads)
 	versions := make([]Version, len(heads))
 	for i, h := range heads {
-		versions[i] = Version{Head: h, Size: -1, m: m, key: key, held: map[share.ServerID]share.Digest{}, top: heads[0].Sequence}
+		versions[i] = Version{Head: h, Size: -1, m: m, key: key, top: heads[0].Sequence}
 		if size, ok := sizes[h.Root]; ok {
 			versions[i].Size = size
+		}
+		if known.lacks(heads[0], h) {
+			versions[i].Unclear = errUnclear
 		}
 	}
 	return versions, nil
@@ -131,7 +135,7 @@ func (m *Files) ReadHead(ctx context.Context, c capability.Capability, h head.He
 }
 
 func (m *Files) readHead(ctx context.Context, key keys.ReadKey, h head.Head) (*Version, error) {
-	v := &Version{Head: h, m: m, key: key, held: map[share.ServerID]share.Digest{}, top: h.Sequence}
+	v := &Version{Head: h, m: m, key: key, top: h.Sequence}
 	limit := smallShare * int64(m.env.Params(ctx).Needed)
 	got, err := file.FetchBatch(ctx, m.nearest(ctx, h.Name), []Ref{{Index: h.Root, Key: key}}, file.FetchOptions{
 		Params: m.env.Params(ctx), Limit: limit, Find: m.finders, Log: m.env.Logger,
@@ -176,16 +180,17 @@ func (m *Files) Restore(ctx context.Context, key keys.WriteKey, sequence uint64)
 	if err != nil {
 		return nil, err
 	}
-	known, _ := m.lineage(ctx, name)
+	known := m.lineage(ctx, name)
+	known.know(base.Head)
 	var found []head.Head
-	for _, h := range known {
+	for _, h := range known.heads {
 		if h.Sequence == sequence {
 			found = append(found, h)
 		}
 	}
 	slices.SortFunc(found, func(a, b head.Head) int {
-		first, _ := known.follows(base.Head, a)
-		second, _ := known.follows(base.Head, b)
+		first := known.relation(base.Head, a) == follows
+		second := known.relation(base.Head, b) == follows
 		switch {
 		case first == second:
 			return bytes.Compare(b.Digest[:], a.Digest[:])

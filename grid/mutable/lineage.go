@@ -4,20 +4,28 @@ import (
 	"context"
 	"crypto/sha256"
 	"sync"
+	"time"
 
 	"cairn/share"
 	"cairn/share/head"
 	"cairn/share/keys"
 )
 
-// A lineage is every head of a name that servers still know, by digest. Parents tie them together.
-type lineage map[share.Digest]head.Head
+// A lineage is what servers tell of the past of a name: every head that they still know, tied together by parents, and who
+// held which.
+type lineage struct {
+	heads    map[share.Digest]head.Head
+	holders  map[share.Digest]map[share.ServerID]bool
+	answered map[share.ServerID]bool
+}
 
-// lineage asks the head servers that are up for all heads they have kept, and says how many answered.
-func (m *Files) lineage(ctx context.Context, name share.Name) (known lineage, answered int) {
+// lineage asks the head servers that are up for all heads they have kept.
+func (m *Files) lineage(ctx context.Context, name share.Name) *lineage {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	known = lineage{}
+	l := &lineage{
+		heads: map[share.Digest]head.Head{}, holders: map[share.Digest]map[share.ServerID]bool{}, answered: map[share.ServerID]bool{},
+	}
 	var mu sync.Mutex
 	var asking sync.WaitGroup
 	for _, server := range m.headServers(ctx, name) {
@@ -32,93 +40,230 @@ func (m *Files) lineage(ctx context.Context, name share.Name) (known lineage, an
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			answered++
-			if err := known.add(name, records); err != nil {
+			l.answered[server.ID] = true
+			if err := l.add(server.ID, name, records); err != nil {
 				m.env.Logger.Warn("a server gave a head that does not verify", "server", server.String(), "name", name.String(), "error", err)
 			}
 		})
 	}
 	asking.Wait()
-	return known, answered
+	return l
 }
 
 // add adds the records that one server gave, up to the first that does not verify.
-func (l lineage) add(name share.Name, records [][]byte) error {
+func (l *lineage) add(server share.ServerID, name share.Name, records [][]byte) error {
 	for _, record := range records[:min(len(records), share.MaxHistory)] {
-		if _, known := l[sha256.Sum256(record)]; known {
-			continue
+		digest := share.Digest(sha256.Sum256(record))
+		if _, known := l.heads[digest]; !known {
+			h, err := head.Parse(name, record)
+			if err != nil {
+				return err
+			}
+			l.know(h)
 		}
-		h, err := head.Parse(name, record)
-		if err != nil {
-			return err
+		if l.holders[digest] == nil {
+			l.holders[digest] = map[share.ServerID]bool{}
 		}
-		l[h.Digest] = h
+		l.holders[digest][server] = true
 	}
 	return nil
 }
 
-// follows reports whether a head comes after another, through any of its parents, and whether that is certain: it is not
-// where a head between them is known to nobody any more.
-func (l lineage) follows(h, ancestor head.Head) (yes, certain bool) {
-	certain = true
-	seen := map[share.Digest]bool{}
-	next := h.Parents
-	for len(next) > 0 {
-		digest := next[0]
-		next = next[1:]
-		if digest == ancestor.Digest {
-			return true, true
-		}
-		if seen[digest] {
-			continue
-		}
-		seen[digest] = true
-		parent, known := l[digest]
-		switch {
-		case !known:
-			certain = false
-		case parent.Sequence > ancestor.Sequence:
-			next = append(next[:len(next):len(next)], parent.Parents...)
+// know adds heads that are known otherwise.
+func (l *lineage) know(heads ...head.Head) {
+	for _, h := range heads {
+		if h.Sequence > 0 {
+			l.heads[h.Digest] = h
 		}
 	}
-	return false, certain
 }
 
-// forks returns the heads among the candidates behind the chosen one that it does not follow and that may have been
-// acknowledged. What cannot be read and was not acknowledged is gone: the next version may replace it.
-func (m *Files) forks(
-	ctx context.Context, s *survey, key keys.ReadKey, chosen candidate, candidates []candidate, gone map[share.Digest]int,
-) []head.Head {
-	var known lineage
-	var forks []head.Head
-	happy := m.env.Params(ctx).Happy
-	behind := false
-	for _, c := range candidates {
-		if c.head.Digest == chosen.head.Digest {
-			behind = true
-			continue
-		}
-		if !behind || c.count+s.silent() < happy && c.count <= chosen.count && !m.isSuspect(c.head) {
-			continue
-		}
-		if yes, _ := (lineage{}).follows(chosen.head, c.head); yes {
-			continue
-		}
-		if known == nil {
-			known, _ = m.lineage(ctx, s.name)
-		}
-		if yes, certain := known.follows(chosen.head, c.head); yes || !certain {
-			continue
-		}
-		if c.count+s.silent() < happy && s.pending == 0 {
-			if _, err := m.readHead(ctx, key, c.head); err != nil {
-				gone[c.head.Digest] = c.count
+// A relation says whether one head follows another.
+type relation int
+
+const (
+	// apart: it does not.
+	apart relation = iota
+	// follows: it does, through any of its parents.
+	follows
+	// forgotten: what lies between them is so old that servers do not keep it any more. The other one was left behind.
+	forgotten
+	// unclear: what lies between them should be kept, and is not to be found now.
+	unclear
+)
+
+// relation returns how a head stands to an older one.
+func (l *lineage) relation(h, ancestor head.Head) relation {
+	result := apart
+	seen := map[share.Digest]bool{}
+	for next := []head.Head{h}; len(next) > 0; next = next[1:] {
+		for i, digest := range next[0].Parents {
+			if digest == ancestor.Digest {
+				return follows
+			}
+			if seen[digest] {
 				continue
 			}
+			seen[digest] = true
+			parent, known := l.heads[digest]
+			switch {
+			case known && parent.Sequence > ancestor.Sequence:
+				next = append(next[:len(next):len(next)], parent)
+			case known, i > 0: // who takes a fork in has its content
+			case !isForgotten(h, next[0]):
+				result = unclear
+			case result == apart:
+				result = forgotten
+			}
 		}
-		m.env.Logger.Warn("two versions follow the same one", "name", s.name.String(),
-			"version", chosen.head.Sequence, "other", c.head.Sequence, "servers", c.count)
-		forks = append(forks, c.head)
 	}
-	return forks
+	return result
+}
+
+// isForgotten reports whether servers need not keep any more what a head follows, which is an ancestor of the newest one.
+func isForgotten(newest, h head.Head) bool {
+	return time.Since(h.Written) >= DefaultRetention.Age || newest.Sequence-h.Sequence >= share.MaxHistory/2
+}
+
+// lacks reports whether the version that one replaced was not found although servers keep it.
+func (l *lineage) lacks(newest, h head.Head) bool {
+	if len(h.Parents) == 0 || isForgotten(newest, h) {
+		return false
+	}
+	_, known := l.heads[h.Parents[0]]
+	return !known
+}
+
+// line calls visit for a head and all that it follows and another one does not, until that returns true. It returns
+// whether it did.
+func (l *lineage) line(h, other head.Head, visit func(head.Head) bool) bool {
+	theirs := map[share.Digest]bool{other.Digest: true}
+	l.walk(other, func(a head.Head) bool {
+		theirs[a.Digest] = true
+		return false
+	})
+	return !theirs[h.Digest] && (visit(h) || l.walk(h, func(a head.Head) bool { return !theirs[a.Digest] && visit(a) }))
+}
+
+// walk calls visit for all known ancestors of a head, until that returns true, and returns whether it did.
+func (l *lineage) walk(h head.Head, visit func(head.Head) bool) bool {
+	seen := map[share.Digest]bool{}
+	for next := []head.Head{h}; len(next) > 0; next = next[1:] {
+		for _, digest := range next[0].Parents {
+			parent, known := l.heads[digest]
+			if !known || seen[digest] {
+				continue
+			}
+			seen[digest] = true
+			if visit(parent) {
+				return true
+			}
+			next = append(next[:len(next):len(next)], parent)
+		}
+	}
+	return false
+}
+
+// A choice is a version that is about to be given as the newest, and what it was chosen from.
+type choice struct {
+	*survey
+	key        keys.ReadKey
+	happy      int
+	candidates []candidate
+	known      *lineage // nil until somebody has to be asked
+	gone       map[share.Digest]int
+}
+
+// past asks for the lineage once.
+func (c *choice) past(ctx context.Context) *lineage {
+	if c.known == nil {
+		c.known = c.m.lineage(ctx, c.name)
+		for _, other := range c.candidates {
+			c.known.know(other.head)
+		}
+	}
+	return c.known
+}
+
+// may returns how many servers may have taken a head, for all that is known, now or before they took what follows it.
+func (c *choice) may(ctx context.Context, h head.Head) int {
+	known := c.past(ctx)
+	n := c.missing
+	for _, server := range c.servers {
+		a, ok := c.got[server.ID]
+		ok = ok && a.err == nil
+		switch told := known.answered[server.ID]; {
+		case ok && a.head.Digest == h.Digest, known.holders[h.Digest][server.ID],
+			!told && (!ok || a.head.Sequence > h.Sequence):
+			n++
+		}
+	}
+	return n
+}
+
+// slack is how many servers may have said yes to a writer and forgotten it.
+func slack(servers, happy int) int { return min(1, max(0, servers-happy)) }
+
+// forks returns the heads among the candidates behind the chosen one that it does not follow and that may have been acknowledged, or
+// what they follow may have. What cannot be read and was not acknowledged is gone: the next version may replace it. It returns an
+// error that wraps share.ErrUnavailable where too little can be found out to tell.
+func (c *choice) forks(ctx context.Context, chosen candidate) ([]head.Head, error) {
+	others := 0
+	heavier := false
+	for _, other := range c.candidates {
+		if rivals(chosen, other) && other.count > 0 {
+			others += other.count
+			heavier = heavier || other.count > chosen.count || c.m.isSuspect(other.head)
+		}
+	}
+	if !heavier && others+c.silent()+slack(len(c.servers), c.happy) < c.happy {
+		return nil, nil
+	}
+	var forks []head.Head
+	for _, other := range c.candidates {
+		if !rivals(chosen, other) || head.Newer(other.head, chosen.head) && other.head.Sequence > chosen.head.Sequence {
+			continue
+		}
+		fork, is, err := c.fork(ctx, chosen, other)
+		if err != nil {
+			return nil, err
+		}
+		if is && len(forks) < head.MaxParents-1 {
+			c.m.env.Logger.Warn("two versions follow the same one", "name", c.name.String(),
+				"version", chosen.head.Sequence, "other", fork.Sequence, "servers", other.count)
+			forks = append(forks, fork)
+		}
+	}
+	return forks, nil
+}
+
+// fork returns the head that has to be brought together with the chosen one because of another candidate.
+func (c *choice) fork(ctx context.Context, chosen, other candidate) (fork head.Head, is bool, err error) {
+	known := c.past(ctx)
+	relation := known.relation(chosen.head, other.head)
+	if relation == follows || relation == forgotten {
+		return fork, false, nil
+	}
+	enough := c.happy - slack(len(c.servers), c.happy)
+	acknowledged := false // the fork itself, not only what it follows
+	is = known.line(other.head, chosen.head, func(h head.Head) bool {
+		fork, acknowledged = h, h.Digest == other.head.Digest
+		return c.may(ctx, h) >= enough
+	})
+	switch {
+	case !is && other.count <= chosen.count && !c.m.isSuspect(other.head):
+		return fork, false, nil
+	case relation == unclear && is:
+		return fork, false, errUnclear
+	case is && acknowledged && c.may(ctx, other.head) >= c.happy:
+		return fork, true, nil
+	}
+	if _, err := c.m.readHead(ctx, c.key, other.head); err == nil {
+		return other.head, true, nil
+	}
+	if c.pending > 0 {
+		return other.head, true, nil
+	}
+	c.gone[other.head.Digest] = other.count
+	return fork, is && !acknowledged, nil
 }

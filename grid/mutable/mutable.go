@@ -70,6 +70,8 @@ type Files struct {
 	litter map[share.Name][]share.StorageIndex
 	// suspects are heads that kept a write from succeeding because they may have been acknowledged.
 	suspects map[share.Name]map[share.Digest]bool
+	// seen says when each server was on the list of servers the last time.
+	seen map[share.ServerID]time.Time
 }
 
 // New returns the mutable files of an environment.
@@ -89,7 +91,10 @@ func New(env Env) *Files {
 	if env.Logger == nil {
 		env.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Files{env: env, litter: map[share.Name][]share.StorageIndex{}, suspects: map[share.Name]map[share.Digest]bool{}}
+	return &Files{
+		env: env, litter: map[share.Name][]share.StorageIndex{}, suspects: map[share.Name]map[share.Digest]bool{},
+		seen: map[share.ServerID]time.Time{},
+	}
 }
 
 // A Memory remembers the newest head of each name that was read or written, so that servers cannot pass off an older one

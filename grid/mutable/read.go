@@ -27,15 +27,33 @@ func (m *Files) Read(ctx context.Context, c capability.Capability) (*Version, er
 	if err != nil {
 		return nil, err
 	}
+	for try := 1; ; try++ {
+		v, err := m.readOnce(ctx, name, key)
+		var again *movedError
+		if errors.As(err, &again) && try < readTries && ctx.Err() == nil {
+			continue
+		}
+		if err != nil {
+			return v, fmt.Errorf("read %s: %w", name, err)
+		}
+		return v, nil
+	}
+}
+
+func (m *Files) readOnce(ctx context.Context, name share.Name, key keys.ReadKey) (*Version, error) {
 	seen, _ := m.env.Memory.Seen(name) // what becomes known meanwhile is no reason to doubt who answered before
 	s := m.newSurvey(ctx, name, true)
 	defer s.close()
-	v, err := m.newest(ctx, s, key, seen)
-	if err != nil {
-		return v, fmt.Errorf("read %s: %w", name, err)
-	}
-	return v, nil
+	return m.newest(ctx, s, key, seen)
 }
+
+// readTries is how often the servers are asked for the newest version while it is being written.
+const readTries = 3
+
+// A movedError says that a version was out of reach which servers have taken, now or before, since they were asked for it.
+type movedError struct{ error }
+
+func (e *movedError) Unwrap() error { return e.error }
 
 // Newest finds the newest head of a name without being able to read what it points at: the newest that enough servers hold to have been
 // acknowledged, or the newest there is where none is. It returns ErrNotFound when no server holds a head, and a
@@ -115,50 +133,48 @@ func (m *Files) choose(ctx context.Context, s *survey, key keys.ReadKey) (*Versi
 		return nil, share.ErrNotFound
 	}
 	var passed error
-	var known lineage
-	gone := map[share.Digest]int{} // what was passed over
-	for i := 0; i < len(candidates); i++ {
-		c := candidates[i]
+	pick := &choice{survey: s, key: key, happy: m.env.Params(ctx).Happy, candidates: candidates, gone: map[share.Digest]int{}}
+	for i := 0; i < len(pick.candidates); i++ {
+		c := pick.candidates[i]
 		v := &Version{
-			Head: c.head, m: m, key: key, held: s.held(c.head), top: candidates[0].head.Sequence, holders: c.count,
-			gone: gone,
+			Head: c.head, m: m, key: key, top: candidates[0].head.Sequence, holders: c.count, gone: pick.gone,
 		}
 		err := v.load(ctx, s, c)
 		if err == nil {
-			v.Forks = m.forks(ctx, s, key, c, candidates, gone)
-			v.Confirmed = c.count >= m.env.Params(ctx).Happy && 2*c.count > s.answered()
-			return v, nil
+			v.Forks, v.Unclear = pick.forks(ctx, c)
+			v.held = s.held(c.head, pick.gone)
+			v.Confirmed = c.count >= pick.happy && 2*c.count > s.answered()
+			return v, ctx.Err()
 		}
-		if ctx.Err() != nil || !s.complete() || errors.Is(err, file.ErrWrongKey) ||
-			c.count > 0 && c.count+s.silent() >= m.env.Params(ctx).Happy {
+		if ctx.Err() != nil || !s.complete() || errors.Is(err, file.ErrWrongKey) || c.count > 0 && c.count+s.silent() >= pick.happy {
 			return nil, err // it may have been acknowledged
 		}
+		if pick.may(ctx, c.head) >= pick.happy {
+			return nil, &movedError{err}
+		}
 		passed = err
-		gone[c.head.Digest] = c.count
+		pick.gone[c.head.Digest] = c.count
 		m.env.Logger.Warn("passed over a version that was never acknowledged and cannot be read",
 			"name", s.name.String(), "version", c.head.Sequence, "error", err)
-		candidates = m.before(ctx, c, candidates, &known)
+		pick.before(ctx, c)
 	}
 	return nil, passed
 }
 
-// before adds what a head follows to the candidates, where no server has it as the newest any more.
-func (m *Files) before(ctx context.Context, passed candidate, candidates []candidate, known *lineage) []candidate {
+// before adds what a head follows to the candidates, where no server has it as the newest any more. Of two with the same sequence the
+// one comes first that more servers had.
+func (c *choice) before(ctx context.Context, passed candidate) {
+	known := c.past(ctx)
 	for _, parent := range passed.head.Parents {
-		if slices.ContainsFunc(candidates, func(c candidate) bool { return c.head.Digest == parent }) {
-			continue
-		}
-		if *known == nil {
-			*known, _ = m.lineage(ctx, passed.head.Name)
-		}
-		if h, ok := (*known)[parent]; ok {
-			candidates = append(candidates, candidate{head: h})
+		h, ok := known.heads[parent]
+		if ok && !slices.ContainsFunc(c.candidates, func(c candidate) bool { return c.head.Digest == parent }) {
+			c.candidates = append(c.candidates, candidate{head: h})
 		}
 	}
-	slices.SortStableFunc(candidates, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(b.head.Sequence, a.head.Sequence), cmp.Compare(b.count, a.count))
+	had := func(c candidate) int { return max(c.count, len(known.holders[c.head.Digest])) }
+	slices.SortStableFunc(c.candidates, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(b.head.Sequence, a.head.Sequence), cmp.Compare(had(b), had(a)))
 	})
-	return candidates
 }
 
 // load reads a small version from the shares that came with its heads, or finds the shares of a large one.

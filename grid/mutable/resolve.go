@@ -23,15 +23,15 @@ type rival struct {
 // be brought up to date. It returns false when the version is written and there is nothing more to do.
 //
 // A head that was acknowledged to its writer is never replaced by one that does not follow it. Whether it was, follows from
-// how many servers hold it, those that do not answer included. Of several new heads that were not, the one that most servers
+// how many servers may have taken it: those that hold it, or held it before they took another one, those that do not answer, and those
+// that are not on the list of servers any more. Where that cannot be found out it counts as acknowledged. Of several new heads that were not, the one that most servers
 // hold goes on, under a sequence that all of them accept; its writer and the others' see the same.
 func (c *commit) resolve(ctx context.Context) (again bool, err error) {
 	enough := c.enough()
 	rivals := c.rivals()
 	press := false
-	var known lineage
 	for _, r := range rivals {
-		switch v := c.judge(ctx, r, &known); {
+		switch v := c.judge(ctx, r); {
 		case v == replaceable:
 			c.replace(r)
 		case v == equal && !enough:
@@ -98,35 +98,72 @@ const (
 	newer                      // it goes first
 )
 
-func (c *commit) judge(ctx context.Context, r *rival, known *lineage) verdict {
-	follows := r.head.Sequence == 0 || r.head.Digest == c.base.Head.Digest || c.base.follows[r.head.Digest] || c.mine[r.head.Digest] ||
-		slices.ContainsFunc(c.base.Forks, func(f head.Head) bool { return f.Digest == r.head.Digest })
+func (c *commit) judge(ctx context.Context, r *rival) verdict {
+	followed := r.head.Sequence == 0 || r.head.Digest == c.base.Head.Digest || c.base.follows[r.head.Digest] || c.mine[r.head.Digest] ||
+		slices.Contains(c.head.Parents, r.head.Digest)
 	// One server may have said yes and forgotten it, and may say yes to this writer now.
-	slack := min(1, max(0, len(c.targets)-c.params.Happy))
-	maybe := len(r.targets)+c.silent(r.head.Sequence)+slack >= c.params.Happy // acknowledged
+	enough := c.params.Happy - slack(len(c.targets), c.params.Happy)
 	switch {
 	case r.head.Sequence > c.head.Sequence:
 		return newer
 	case r.head.Sequence == c.head.Sequence:
-		if maybe || cmp.Or(cmp.Compare(c.count(acknowledged), len(r.targets)), bytes.Compare(c.head.Digest[:], r.head.Digest[:])) < 0 {
+		if c.may(r.head) >= enough || cmp.Or(cmp.Compare(c.count(acknowledged), len(r.targets)), bytes.Compare(c.head.Digest[:], r.head.Digest[:])) < 0 {
 			return newer
 		}
 		return equal
-	case follows || c.isGone(r):
+	case followed || c.isGone(r):
 		return replaceable
 	}
-	maybe = maybe || len(r.targets) > c.count(acknowledged) // some of those who have acknowledged it may have forgotten
-	if *known == nil && (maybe || c.o.All != nil) {
-		*known, _ = c.m.lineage(ctx, c.name)
-	}
-	yes, certain := known.follows(c.head, r.head)
+	relation := c.past(ctx).relation(c.head, r.head)
 	for _, t := range r.targets {
-		t.diverged = !yes
+		t.diverged = relation != follows
 	}
-	if maybe && !yes && certain {
+	if relation == follows || relation == forgotten {
+		return replaceable
+	}
+	maybe := len(r.targets) > c.count(acknowledged) || // some of those who have acknowledged it may have forgotten
+		c.known.line(r.head, c.head, func(h head.Head) bool { return c.may(h) >= enough })
+	if maybe {
 		return newer
 	}
 	return replaceable
+}
+
+// past asks for the lineage once.
+func (c *commit) past(ctx context.Context) *lineage {
+	if c.known == nil {
+		c.known = c.m.lineage(ctx, c.name)
+	}
+	c.known.know(c.head, c.base.Head)
+	c.known.know(c.base.Forks...)
+	for _, t := range c.targets {
+		c.known.know(t.theirs)
+	}
+	return c.known
+}
+
+// may returns how many servers may have taken a head that this one does not follow, or may be about to, for all that is known.
+func (c *commit) may(h head.Head) int {
+	n := c.m.missing(c.name, c.servers)
+	for _, t := range c.targets {
+		if c.mayHold(t, h) {
+			n++
+		}
+	}
+	return n
+}
+
+func (c *commit) mayHold(t *target, h head.Head) bool {
+	told := c.known != nil && c.known.answered[t.server.ID]
+	switch {
+	case t.showed[h.Digest] || told && c.known.holders[h.Digest][t.server.ID]:
+		return true
+	case t.state == acknowledged:
+		return h.Sequence <= t.held && !told
+	case t.state == conflicting || t.state == idle && t.theirs.Sequence > 0:
+		return t.theirs.Sequence < h.Sequence || t.theirs.Sequence > h.Sequence && !told
+	}
+	return true
 }
 
 // all finds out what the version needs in all, for servers that may have let go of it.
@@ -144,24 +181,23 @@ func (c *commit) all(ctx context.Context) {
 // isGone reports whether a rival is what a dead writer left behind.
 func (c *commit) isGone(r *rival) bool {
 	holders, gone := c.base.gone[r.head.Digest]
-	return gone && len(r.targets) <= holders
-}
-
-// silent returns how many servers may hold a head of some sequence, now or in a moment, for all that is known.
-func (c *commit) silent(sequence uint64) int {
-	n := 0
+	if !gone || len(r.targets) > holders {
+		return false
+	}
+	n := c.m.missing(c.name, c.servers)
 	for _, t := range c.targets {
-		if t.state != acknowledged && (t.state != conflicting || t.theirs.Sequence < sequence) {
+		behind := t.theirs.Sequence > 0 && t.theirs.Sequence < r.head.Sequence // its writer is dead
+		if c.mayHold(t, r.head) && (!behind || t.showed[r.head.Digest]) {
 			n++
 		}
 	}
-	return n
+	return n < c.params.Happy
 }
 
 // replace has the next round replace what the servers of a rival hold.
 func (c *commit) replace(r *rival) {
 	for _, t := range r.targets {
-		t.state, t.replaces = idle, r.head.Digest
+		t.state, t.replaces, t.held = idle, r.head.Digest, max(t.held, r.head.Sequence)
 		if r.head.Sequence == c.head.Sequence {
 			t.diverged = true
 		}
@@ -186,7 +222,8 @@ func (c *commit) press() error {
 }
 
 func (c *commit) collision(r *rival) error {
-	return &CollisionError{Theirs: r.head, Ours: c.head, Holders: c.count(acknowledged), record: r.record}
+	left := len(c.mine) > 1 || c.count(acknowledged)+c.count(sent)+c.count(failed) > 0
+	return &CollisionError{Theirs: r.head, Ours: c.head, Holders: c.count(acknowledged), Left: left, record: r.record}
 }
 
 // cover gives the shares of servers that failed or are late to others that have the head, where that makes the version

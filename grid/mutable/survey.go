@@ -27,6 +27,7 @@ type survey struct {
 	m       *Files
 	name    share.Name
 	servers []headServer
+	missing int // servers that are not on the list any more
 	shares  bool
 	begun   time.Time
 
@@ -45,6 +46,7 @@ func (m *Files) newSurvey(ctx context.Context, name share.Name, shares bool) *su
 		m: m, name: name, servers: m.headServers(ctx, name), shares: shares, begun: time.Now(),
 		got: map[share.ServerID]standing{},
 	}
+	s.missing = m.missing(name, s.servers)
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	s.answers = make(chan standing, len(s.servers))
 	for _, server := range s.servers {
@@ -169,7 +171,7 @@ func (s *survey) answered() int {
 }
 
 // silent returns how many servers may hold anything.
-func (s *survey) silent() int { return len(s.servers) - s.answered() }
+func (s *survey) silent() int { return len(s.servers) - s.answered() + s.missing }
 
 // A candidate is a head that servers hold as the newest.
 type candidate struct {
@@ -215,13 +217,13 @@ func (s *survey) candidates() []candidate {
 	return all
 }
 
-// held returns what the next version replaces on servers that hold something else than the chosen head and are simply behind:
-// zero for those that hold none.
-func (s *survey) held(chosen head.Head) map[share.ServerID]share.Digest {
-	held := map[share.ServerID]share.Digest{}
+// held returns what the next version replaces on servers that hold something else than the chosen head and are simply behind, or
+// hold what is gone: no head for those that hold none.
+func (s *survey) held(chosen head.Head, gone map[share.Digest]int) map[share.ServerID]head.Head {
+	held := map[share.ServerID]head.Head{}
 	for id, a := range s.got {
-		if a.err == nil && (a.head.Sequence == 0 || slices.Contains(chosen.Parents, a.head.Digest)) {
-			held[id] = a.head.Digest
+		if _, dead := gone[a.head.Digest]; a.err == nil && (a.head.Sequence == 0 || dead || slices.Contains(chosen.Parents, a.head.Digest)) {
+			held[id] = a.head
 		}
 	}
 	return held

@@ -34,6 +34,9 @@ type Version struct {
 	// know of each other, as in a network that was cut in two. A version that is written on this one follows them too, so
 	// what they changed has to be brought together first, or left to History.
 	Forks []head.Head
+	// Unclear, if set, says why it cannot be told whether there are forks: too many servers are out of reach. It wraps
+	// share.ErrUnavailable. A version that is written on this one is refused where it meets one.
+	Unclear error
 	// Confirmed says that enough servers for a write to succeed were seen to hold the version. One that is not may have been
 	// acknowledged, or be what a writer left behind who was not, and then it may yet be passed over: see Files.Confirm.
 	Confirmed bool
@@ -41,8 +44,8 @@ type Version struct {
 	m    *Files
 	key  keys.ReadKey
 	data []byte // of a small version; nil for a large one
-	// held is the record that head servers held when the version was read or written, where it is not the version's own.
-	held map[share.ServerID]share.Digest
+	// held is what head servers held when the version was read, where it is not the version's own head and can be replaced.
+	held map[share.ServerID]head.Head
 	// follows are records that the version is known to follow, beside its parents.
 	follows map[share.Digest]bool
 	// gone are records that cannot be read and were on so many servers: while these are no more, the next version may replace

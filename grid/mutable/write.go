@@ -40,6 +40,9 @@ type WriteOptions struct {
 	// All, if set, returns every file that the version needs beside its own. It is called when a server held something else
 	// than the version before, as after a collision: the server may have let go of files that this version needs.
 	All func(context.Context) ([]share.StorageIndex, error)
+	// Follows are heads that the version follows beside the one before and its Forks, as far as there is room: those of versions that
+	// were refused and whose content is in this one, or is given up.
+	Follows []head.Head
 	// Retention says which past versions servers keep. The zero value is DefaultRetention.
 	Retention share.Retention
 }
@@ -62,7 +65,7 @@ func (m *Files) Write(ctx context.Context, key keys.WriteKey, base *Version, r i
 		err = w.content(ctx, r)
 	}
 	if err == nil {
-		w.heal(ctx)
+		err = w.heal(ctx)
 	}
 	var v *Version
 	if err == nil {
@@ -209,8 +212,10 @@ func (w *write) parents() []share.Digest {
 		return nil
 	}
 	parents := []share.Digest{w.base.Head.Digest}
-	for _, fork := range w.base.Forks[:min(len(w.base.Forks), head.MaxParents-1)] {
-		parents = append(parents, fork.Digest)
+	for _, fork := range slices.Concat(w.base.Forks, w.o.Follows) {
+		if len(parents) < head.MaxParents && !slices.Contains(parents, fork.Digest) {
+			parents = append(parents, fork.Digest)
+		}
 	}
 	return parents
 }

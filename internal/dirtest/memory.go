@@ -173,6 +173,9 @@ func (m *Memory) append(name share.Name, w dir.Write) dir.Version {
 		v.Sequence = max(v.Sequence, base.Sequence+1)
 		v.Parents = append(v.Parents, base.Digest)
 	}
+	for _, other := range w.Follows {
+		v.Parents = append(v.Parents, other.Digest)
+	}
 	v.Digest = sha256.Sum256(binary.BigEndian.AppendUint64(append(name[:], w.Data...), uint64(m.clock)))
 	m.files[name] = append(m.files[name], dir.Content{Version: v, Data: w.Data})
 	m.moved.Writes++

@@ -1,0 +1,243 @@
+package dir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"cairn/grid/dir/page"
+	"cairn/grid/mutable"
+	"cairn/share"
+	"cairn/share/capability"
+)
+
+// A change is one run of Update.
+//
+// A version that lost a collision may stand on some servers, and somebody who finds it there may bring it together with others. So
+// the change is made once more on the newest version without what came of it, in a version that follows it: then nobody
+// brings it in any more.
+type change struct {
+	d     *Dirs
+	c     capability.Capability
+	edit  func(*Editor) error
+	tried []trial
+}
+
+// A trial is a version that lost a collision.
+type trial struct {
+	base, after *Directory
+	version     Version
+	// left says that a server may have taken it.
+	left bool
+	// refusal says that it only takes back other trials.
+	refusal bool
+}
+
+// own returns the trial whose version this is, nil where it is somebody else's. A version that was signed twice has one root.
+func (u *change) own(v Version) *trial {
+	for i := range u.tried {
+		if u.tried[i].version.Root == v.Root {
+			return &u.tried[i]
+		}
+	}
+	return nil
+}
+
+// write tries to write the version that follows x.
+func (u *change) write(ctx context.Context, x *Directory, edit func(*Editor) error) (*Directory, error) {
+	var follows []Version
+	for i := len(u.tried) - 1; i >= 0; i-- {
+		if u.tried[i].left {
+			follows = append(follows, u.tried[i].version)
+		}
+	}
+	refusal := false
+	tried, err := u.d.attempt(ctx, x, func(e *Editor) error {
+		err := edit(e)
+		refusal = e.refusal
+		return err
+	}, follows)
+	var collision *mutable.CollisionError
+	if !errors.As(err, &collision) {
+		return tried, err
+	}
+	u.tried = append(u.tried, trial{
+		base: x, after: tried, version: versionOf(collision.Ours), left: collision.Left, refusal: refusal,
+	})
+	return nil, err
+}
+
+// again makes the change once more, on a newer version.
+func (u *change) again(ctx context.Context, x *Directory) (*Directory, error) {
+	if len(u.tried) == 0 {
+		return u.write(ctx, x, u.edit)
+	}
+	done, undo, err := u.outcome(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	left := slices.ContainsFunc(u.tried, func(t trial) bool { return t.left })
+	var refused error
+	after, err := u.write(ctx, x, func(e *Editor) error {
+		e.changes = maps.Clone(undo)
+		if done {
+			return nil
+		}
+		if refused = u.edit(e); refused != nil {
+			e.changes, e.refusal = maps.Clone(undo), true
+		}
+		e.insist = left
+		return nil
+	})
+	switch {
+	case refused == nil || errors.Is(err, share.ErrConflict):
+		return after, err
+	case err != nil:
+		return nil, fmt.Errorf("take back a change that collided with another one: %w", err)
+	}
+	return nil, refused
+}
+
+// outcome finds out what has become of the trials in x. The change is done where x was made from one of them. Where one was brought
+// in beside what somebody else wrote, undo is what removes it again: bringing together decides otherwise than the change would.
+func (u *change) outcome(ctx context.Context, x *Directory) (done bool, undo map[string]*page.Entry, err error) {
+	history, err := u.d.Files.History(ctx, u.c)
+	if err != nil {
+		return false, nil, fmt.Errorf("directory %v: %w", u.c, err)
+	}
+	newest := []Version{x.version}
+	if x.merge != nil {
+		newest = append(newest, x.merge.forks...)
+	}
+	l := newLineage(append(history, newest...), x.version)
+	undo = map[string]*page.Entry{}
+	for i := len(u.tried) - 1; i >= 0; i-- {
+		t := &u.tried[i]
+		beside, is, err := u.broughtIn(l, x, t.version)
+		switch {
+		case err != nil:
+			return false, nil, fmt.Errorf("directory %v: %w", u.c, err)
+		case !is || t.refusal:
+		case beside == nil:
+			done = true
+		default:
+			into, err := u.d.OpenVersion(ctx, u.c, *beside)
+			if err == nil {
+				err = t.undo(ctx, x, into, undo)
+			}
+			if err != nil {
+				return false, nil, fmt.Errorf("directory %v: find out what became of a change: %w", u.c, err)
+			}
+		}
+	}
+	return done, undo, nil
+}
+
+// broughtIn reports whether a trial is part of x. Where x was not made from it but it was brought together with another version,
+// it returns that one: the first such, since those who write later follow all of it.
+func (u *change) broughtIn(l *lineage, x *Directory, tried Version) (beside *Version, is bool, err error) {
+	if x.merge != nil && slices.ContainsFunc(x.merge.forks, func(fork Version) bool { return u.own(fork) == nil && u.reaches(l, fork, tried) }) {
+		beside, is = &x.version, true
+	}
+	for at := l.versions[x.version.Digest]; at.Sequence >= tried.Sequence; {
+		if at.Root == tried.Root {
+			return nil, true, nil
+		}
+		if len(at.Parents) == 0 {
+			break
+		}
+		before, known := l.versions[at.Parents[0]]
+		if !known && at.Cut {
+			return nil, false, errUnclear
+		}
+		if u.own(at) == nil && slices.ContainsFunc(at.Parents[1:], func(digest share.Digest) bool {
+			other, ok := l.versions[digest]
+			return ok && u.reaches(l, other, tried)
+		}) {
+			beside, is = &before, known
+		}
+		if !known {
+			break
+		}
+		at = before
+	}
+	return beside, is, nil
+}
+
+// reaches reports whether a trial is part of a version. What a trial follows beside the version that it was made from, is not.
+func (u *change) reaches(l *lineage, v, tried Version) bool {
+	found := false
+	l.walk(v, func(v Version) []share.Digest {
+		found = found || v.Root == tried.Root
+		switch {
+		case found:
+			return nil
+		case u.own(v) != nil:
+			return v.Parents[:min(1, len(v.Parents))]
+		}
+		return v.Parents
+	})
+	return found
+}
+
+// undo adds what takes a trial out of x, into which it was brought beside another version.
+func (t *trial) undo(ctx context.Context, x, beside *Directory, undo map[string]*page.Entry) error {
+	changed, err := diff(ctx, t.base.tree(), t.after.tree())
+	if err != nil {
+		return err
+	}
+	for name, entry := range changed {
+		there, err := x.entryOrNil(ctx, name)
+		if err != nil {
+			return err
+		}
+		was, err := beside.entryOrNil(ctx, name)
+		switch {
+		case err != nil:
+			return err
+		case entry == nil:
+			if there == nil && was != nil {
+				undo[name] = was
+			}
+			continue
+		case there != nil && there.Equal(*entry) && (was == nil || !was.Equal(*entry)):
+			undo[name] = was
+		}
+		if err := t.undoConflict(ctx, x, *entry, undo); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// undoConflict takes back an entry that was put under another name, because its own was taken.
+func (t *trial) undoConflict(ctx context.Context, x *Directory, entry page.Entry, undo map[string]*page.Entry) error {
+	for n := 1; ; n++ {
+		name := conflictName(entry.Name, t.version.Written, n)
+		there, err := x.entryOrNil(ctx, name)
+		if err != nil || there == nil {
+			return err
+		}
+		moved, err := x.renamed(entry, name)
+		if err != nil {
+			return err
+		}
+		if there.SameThing(moved) {
+			undo[name] = nil
+		}
+	}
+}
+
+// entryOrNil returns the entry of a name, nil where there is none.
+func (x *Directory) entryOrNil(ctx context.Context, name string) (*page.Entry, error) {
+	e, err := x.tree().lookup(ctx, name)
+	switch {
+	case err == nil:
+		return &e, nil
+	case notFound(err):
+		return nil, nil //nolint:nilnil // no entry is an answer
+	}
+	return nil, err
+}

@@ -1,0 +1,181 @@
+package dir_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"cairn/grid/dir"
+	"cairn/grid/mutable"
+	"cairn/internal/dirtest"
+	"cairn/share"
+	"cairn/share/capability"
+	"cairn/share/head"
+	"cairn/share/keys"
+)
+
+// A loser loses its first collisions, although what it wrote stands on some servers.
+type loser struct {
+	*dirtest.Memory
+	losses int
+	// lost is called after each loss.
+	lost func()
+}
+
+func (l *loser) Write(ctx context.Context, key keys.WriteKey, w dir.Write) (dir.Version, error) {
+	if l.losses == 0 {
+		return l.Memory.Write(ctx, key, w)
+	}
+	l.losses--
+	v := l.Fork(key, w)
+	if l.lost != nil {
+		l.lost()
+	}
+	return dir.Version{}, &mutable.CollisionError{Left: true, Ours: head.Head{
+		Name: capability.NameOf(key), Sequence: v.Sequence, Root: v.Root, Parents: v.Parents, Written: v.Written, Digest: v.Digest,
+	}}
+}
+
+// take sets a name that nobody may have yet.
+func take(name string, n int) edit {
+	return func(e *dir.Editor) error {
+		if _, err := e.Get(name); err == nil {
+			return share.ErrExists
+		}
+		return firstOf(e.Set(entry(name, n)), e.Set(entry("beside", n)))
+	}
+}
+
+// count raises the size of an entry.
+func count(name string) edit {
+	return func(e *dir.Editor) error {
+		was, err := e.Get(name)
+		was.Size++
+		return firstOf(err, e.Set(was))
+	}
+}
+
+// TestRefusedChangeTakesNoEffect: two take one name at the same time. The one who is told that it is taken leaves nothing behind,
+// whether somebody has brought what it tried into the directory meanwhile or not.
+func TestRefusedChangeTakesNoEffect(t *testing.T) {
+	for about, test := range map[string]struct {
+		losses int
+		lost   func(t *testing.T, m *dirtest.Memory, c capability.Capability)
+		want   string
+	}{
+		"nobody else looks": {losses: 1, want: "1=1 2=2 name=7"},
+		"refused twice":     {losses: 2, want: "1=1 2=2 name=7"},
+		"brought in": {losses: 1, want: "1=1 2=2 name=7 other=3", lost: func(t *testing.T, m *dirtest.Memory, c capability.Capability) {
+			update(t, m.Dirs(), c, set("other", 3))
+		}},
+		"brought in twice": {losses: 2, want: "1=1 2=2 name=7 other=3", lost: func(t *testing.T, m *dirtest.Memory, c capability.Capability) {
+			update(t, m.Dirs(), c, set("other", 3))
+		}},
+	} {
+		t.Run(about, func(t *testing.T) {
+			m := dirtest.New()
+			c := create(t, m.Dirs(), entry("1", 1))
+			l := &loser{Memory: m, losses: test.losses}
+			if test.lost != nil {
+				l.lost = func() { test.lost(t, m, c) }
+			}
+			d := dir.New(dir.Config{Files: l, Pages: m})
+			first := true
+			_, err := d.Update(t.Context(), c, func(e *dir.Editor) error {
+				if first {
+					first = false
+					update(t, m.Dirs(), c, set("name", 7))
+					update(t, m.Dirs(), c, set("2", 2))
+				}
+				return take("name", 8)(e)
+			})
+			if !errors.Is(err, share.ErrExists) {
+				t.Errorf("took a name that somebody has: %v", err)
+			}
+			if got := listed(t, open(t, m.Dirs(), c)); got != test.want {
+				t.Errorf("afterwards: %s, want %s", got, test.want)
+			}
+			content, err := m.Read(t.Context(), c)
+			check(t, err)
+			if len(content.Forks) > 0 {
+				t.Errorf("%d forks are left", len(content.Forks))
+			}
+		})
+	}
+}
+
+// TestRepeatedChangeCountsOnce: a change that depends on what it finds takes effect once, whatever became of what it tried before.
+func TestRepeatedChangeCountsOnce(t *testing.T) {
+	for about, lost := range map[string]func(t *testing.T, m *dirtest.Memory, c capability.Capability){
+		"nobody else looks": func(*testing.T, *dirtest.Memory, capability.Capability) {},
+		"brought in": func(t *testing.T, m *dirtest.Memory, c capability.Capability) {
+			update(t, m.Dirs(), c, set("other", 3))
+		},
+		"built upon": func(t *testing.T, m *dirtest.Memory, c capability.Capability) {
+			d := cut(t, m, c)
+			update(t, d, c, set("other", 3))
+			update(t, d, c, set("another", 3))
+		},
+	} {
+		for _, losses := range []int{1, 2, 3} {
+			t.Run(about, func(t *testing.T) {
+				m := dirtest.New()
+				c := create(t, m.Dirs(), entry("n", 0))
+				l := &loser{Memory: m, losses: losses, lost: func() { lost(t, m, c) }}
+				d := dir.New(dir.Config{Files: l, Pages: m})
+				first := true
+				_, err := d.Update(t.Context(), c, func(e *dir.Editor) error {
+					if first {
+						first = false
+						update(t, m.Dirs(), c, both(count("n"), set("theirs", 1)))
+						update(t, m.Dirs(), c, set("later", 1))
+					}
+					return count("n")(e)
+				})
+				check(t, err)
+				if got := lookup(t, open(t, m.Dirs(), c), "n").Size; got != 2 {
+					t.Errorf("%d losses: counted twice, it is %d", losses, got)
+				}
+			})
+		}
+	}
+}
+
+// TestAncestorOutOfReach: where the version before a fork should be kept and is not found, the directory does not change, since it
+// could bring back what was removed.
+func TestAncestorOutOfReach(t *testing.T) {
+	m := dirtest.New()
+	c := create(t, m.Dirs(), entry("1", 1), entry("2", 2))
+	a, b := cut(t, m, c), cut(t, m, c)
+	update(t, a, c, remove("1"))
+	update(t, b, c, remove("2"))
+	files := &secretive{Memory: m, hides: 3}
+	d := dir.New(dir.Config{Files: files, Pages: m})
+	if got := listed(t, update(t, d, c, set("3", 3))); got != "3=3" {
+		t.Errorf("brought together while a version was out of reach: %s", got)
+	}
+	if files.hides >= 0 {
+		t.Error("the change did not wait")
+	}
+}
+
+// secretive does not tell of the first version, so often.
+type secretive struct {
+	*dirtest.Memory
+	hides int
+}
+
+func (s *secretive) History(ctx context.Context, c capability.Capability) ([]dir.Version, error) {
+	all, err := s.Memory.History(ctx, c)
+	if s.hides--; s.hides < 0 {
+		return all, err
+	}
+	var told []dir.Version
+	for _, v := range all {
+		v.Cut = v.Sequence == 2
+		if v.Sequence != 1 {
+			told = append(told, v)
+		}
+	}
+	return told, err
+}
