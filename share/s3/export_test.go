@@ -68,3 +68,19 @@ func ForgePack(claimed share.StorageIndex, whole share.WholeShare) []byte {
 	b.add(item{index: claimed, number: whole.Number, data: whole.Data, root: len(root), lease: leaseRecord{Owner: "mallory", Expires: 1 << 40}})
 	return b.finish()
 }
+
+// A MonthCounter counts as a store does.
+type MonthCounter struct{ months []monthRecord }
+
+// Add counts requests that write.
+func (x *MonthCounter) Add(requests, stored int64, at time.Time) {
+	x.months = addMonth(x.months, [kinds]Count{kindPut: {Requests: requests}}, stored, at)
+}
+
+// Months returns all, the oldest first.
+func (x *MonthCounter) Months() (all []Month) {
+	for i := range x.months {
+		all = append(all, x.months[i].month())
+	}
+	return all
+}

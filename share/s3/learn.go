@@ -152,14 +152,18 @@ func (s *Store) inspect(ctx context.Context, o object) ([]member, [][]byte, erro
 	for i, m := range members {
 		at := m.Offset + m.Size - int64(m.Root)
 		if at < from { // many shares: their roots are all over the object
-			end, from = make([]byte, o.size-at), at
 			if i+1 < len(members) {
-				end, from = make([]byte, o.size), 0
+				at = 0
 			}
+			if o.size-at > maxPack {
+				return nil, nil, fmt.Errorf("%w: its root is far from its end", share.ErrCorrupt)
+			}
+			end, from = make([]byte, o.size-at), at
 			if err := s.bucket.get(ctx, o.key, end, from); err != nil {
 				return nil, nil, err
 			}
 		}
+		at = m.Offset + m.Size - int64(m.Root)
 		roots[i] = bytes.Clone(end[at-from:][:m.Root])
 		if share.IndexOf(roots[i]) != m.Index {
 			return nil, nil, fmt.Errorf("share %d of %s: %w: its root is another one", m.Number, m.Index, share.ErrCorrupt)

@@ -100,6 +100,9 @@ func (s *Store) readMarker(data []byte) (id string, err error) {
 	if m.Version != formatOne {
 		return "", fmt.Errorf("bucket %s: %w: its format is %d, this program knows %d", s.config.URL(), share.ErrVersion, m.Version, formatOne)
 	}
+	if m.ID == "" {
+		return "", fmt.Errorf("bucket %s: %w: the object %s%s has no id: choose another prefix", s.config.URL(), share.ErrDenied, s.bucket.prefix, markerName)
+	}
 	return m.ID, nil
 }
 

@@ -20,6 +20,7 @@ const (
 	packShares    = 4096                // or so many
 	directoryRead = 128 << 10           // what is read of an object's end at first
 	maxDirectory  = 8 << 20
+	maxPack       = 64 << 20 // no object with several shares is larger
 )
 
 // A member is one share of an object.
@@ -73,6 +74,9 @@ func parseDirectory(end []byte, size int64) ([]member, error) {
 	var members []member
 	if err := unseal(end[len(end)-trailer-length:len(end)-trailer], &members); err != nil {
 		return nil, err
+	}
+	if len(members) > packShares+share.MaxBatchShares || len(members) > 1 && size > maxPack {
+		return nil, fmt.Errorf("%w: %d shares in an object of %d bytes", share.ErrCorrupt, len(members), size)
 	}
 	room := size - int64(trailer) - int64(length)
 	for _, m := range members {

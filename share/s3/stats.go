@@ -35,22 +35,6 @@ type Stats struct {
 	Stored  int64 `json:"stored"`
 }
 
-// Prices are what the server's owner charges, in any one currency.
-type Prices struct {
-	Writes float64 `json:"writes"` // a thousand of Put and List
-	Reads  float64 `json:"reads"`  // a thousand of Get and Head
-	Month  float64 `json:"month"`  // a GB (10⁹ bytes) kept for a month
-	Egress float64 `json:"egress"` // a GB received
-}
-
-// Cost returns what the requests and what they received cost, and what a month of what is stored costs.
-func (s Stats) Cost(p Prices) (requests, month float64) {
-	const gb = 1e9
-	requests = p.Writes*float64(s.Put.Requests+s.List.Requests)/1000 +
-		p.Reads*float64(s.Get.Requests+s.Head.Requests)/1000 + p.Egress*float64(s.Get.Received)/gb
-	return requests, p.Month * float64(s.Stored) / gb
-}
-
 // A meter counts requests on their way. It is the transport of the client.
 type meter struct {
 	next  http.RoundTripper
@@ -58,6 +42,7 @@ type meter struct {
 
 	mu       sync.Mutex
 	counts   [kinds]Count
+	taken    [kinds]Count // of counts, what months have
 	repeated atomic.Int64
 	clock    atomic.Int64 // the server's time of the last answer in Unix seconds
 }
@@ -78,6 +63,31 @@ func (m *meter) stats() Stats {
 		Since: m.since, Put: m.counts[kindPut], Get: m.counts[kindGet], Head: m.counts[kindHead], List: m.counts[kindList],
 		Delete: m.counts[kindDelete], Repeated: m.repeated.Load(),
 	}
+}
+
+// take returns what was counted since the last time.
+func (m *meter) take() [kinds]Count {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	news := m.counts
+	for i := range news {
+		news[i] = news[i].less(m.taken[i])
+	}
+	m.taken = m.counts
+	return news
+}
+
+// giveBack has the next take return these as well.
+func (m *meter) giveBack(news [kinds]Count) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range news {
+		m.taken[i] = m.taken[i].less(news[i])
+	}
+}
+
+func (c Count) less(other Count) Count {
+	return Count{c.Requests - other.Requests, c.Failed - other.Failed, c.Sent - other.Sent, c.Received - other.Received}
 }
 
 func (m *meter) count(kind int, change func(*Count)) {

@@ -43,6 +43,7 @@ type Store struct {
 	naming     nameGates // held while a head changes
 	collecting gate
 	scrubbing  gate
+	counting   sync.Mutex // held while what was asked is written down
 }
 
 var (
@@ -105,6 +106,7 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.learn(ctx, complete); err != nil {
 		return fmt.Errorf("compute the index from the bucket: %w", err)
 	}
+	s.running.Go(s.keepCounting)
 	s.packer = newPacker(s)
 	s.sessions = &sessions{store: s, all: map[sessionKey]*session{}, folder: filepath.Join(s.config.Index, "uploads")}
 	if s.refused() != nil {
@@ -215,7 +217,8 @@ func (s *Store) Close() error {
 	s.running.Wait()
 	late.Stop()
 	s.packer.cancel()
-	return errors.Join(err, s.release())
+	_, failed := s.countMonths(time.Now())
+	return errors.Join(err, failed, s.release())
 }
 
 func (s *Store) restSessions() error {
