@@ -234,6 +234,12 @@ func told(tag string, err error) error {
 
 // get fills p from an offset of an object.
 func (b *bucket) get(ctx context.Context, key string, p []byte, off int64) error {
+	return b.getAsItComes(ctx, key, p, off, nil)
+}
+
+// getAsItComes is get, and tells how many bytes more have arrived whenever some have; these stay as they are. What breaks off goes on where it
+// ended.
+func (b *bucket) getAsItComes(ctx context.Context, key string, p []byte, off int64, arrived func(n int)) error {
 	if len(p) == 0 {
 		return ctx.Err()
 	}
@@ -253,10 +259,22 @@ func (b *bucket) get(ctx context.Context, key string, p []byte, off int64) error
 			}
 			return fmt.Errorf("%w: %d bytes instead of %d", errNotS3, info.Size, len(p))
 		}
-		_, err = io.ReadFull(body, p)
-		return err
+		for len(p) > 0 {
+			n, err := io.ReadFull(body, p[:min(len(p), pieceBytes)])
+			p, off = p[n:], off+int64(n)
+			if arrived != nil && n > 0 {
+				arrived(n)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
+
+// pieceBytes is how much of an answer has to be there before it is told.
+const pieceBytes = 256 << 10
 
 // sizeIn returns the size of an object of which an answer has a range, -1 where the header does not tell.
 func sizeIn(contentRange string) int64 {

@@ -84,3 +84,6 @@ func (x *MonthCounter) Months() (all []Month) {
 	}
 	return all
 }
+
+// ReadAhead returns how many bytes are read ahead.
+func (s *Store) ReadAhead() int64 { return s.ahead.Load() }

@@ -87,8 +87,12 @@ func FuzzName(f *testing.F) {
 // FuzzRecords reads what this machine has written of a bucket.
 func FuzzRecords(f *testing.F) {
 	for _, record := range []any{
-		fileRecord{Root: []byte("r"), Shares: []shareRecord{{Number: 1, Size: 2, Key: "p/x"}}}, objectRecord{Size: 5}, scrubRecord{After: "p/x"},
-		stateRecord{Object: "s/x", Parts: []part{{Number: 1, Tag: "t", Size: 9}}}, doneRecord{Committed: []committed{{Number: 1}}}, monthRecord{Month: 3},
+		fileRecord{Root: []byte("r"), Shares: []shareRecord{{Number: 1, Size: 2, Key: "p/x"}}},
+		objectRecord{Size: 5},
+		scrubRecord{After: "p/x"},
+		stateRecord{Object: "s/x", Parts: []part{{Number: 1, Tag: "t", Size: 9}}},
+		doneRecord{Committed: []committed{{Number: 1}}},
+		monthRecord{Month: 3},
 	} {
 		sealed := seal(record)
 		f.Add(sealed[:len(sealed)-checksumSize])

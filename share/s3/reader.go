@@ -23,7 +23,11 @@ func (s *Store) Open(ctx context.Context, index share.StorageIndex, n share.Numb
 	if !ok {
 		return nil, fmt.Errorf("share %d of %s: %w", n, index, share.ErrNotFound)
 	}
-	return &reader{store: s, index: index, held: held, gate: newGate()}, nil
+	r := &reader{store: s, index: index, held: held, gate: newGate()}
+	if held.Size > wholeMax {
+		r.ahead = &ahead{store: s, size: held.Size, fetch: r.fetch}
+	}
+	return r, nil
 }
 
 // wholeMax is the largest share in bytes that is fetched in one piece at the first read.
@@ -34,6 +38,7 @@ type reader struct {
 	index  share.StorageIndex
 	held   shareRecord
 	closed atomic.Bool
+	ahead  *ahead // of a large share
 
 	gate  gate
 	whole []byte // a small share, once it was read; the gate guards it
@@ -63,8 +68,8 @@ func (r *reader) fill(ctx context.Context, p []byte, off int64) error {
 	if len(p) == 0 {
 		return nil
 	}
-	if r.held.Size > wholeMax {
-		return r.store.read(ctx, r.index, r.held, p, off)
+	if r.ahead != nil {
+		return r.ahead.readAt(ctx, p, off)
 	}
 	if err := r.gate.lock(ctx); err != nil {
 		return err
@@ -81,10 +86,20 @@ func (r *reader) fill(ctx context.Context, p []byte, off int64) error {
 	return nil
 }
 
+func (r *reader) fetch(ctx context.Context, p []byte, off int64, arrived func(n int)) error {
+	return r.store.read(ctx, r.index, r.held, p, off, arrived)
+}
+
 // read fills p from an offset of a share. A share that has moved to another object since is looked up again.
-func (s *Store) read(ctx context.Context, index share.StorageIndex, held shareRecord, p []byte, off int64) error {
+func (s *Store) read(ctx context.Context, index share.StorageIndex, held shareRecord, p []byte, off int64, arrived func(n int)) error {
+	tell := func(n int) {
+		p, off = p[n:], off+int64(n)
+		if arrived != nil {
+			arrived(n)
+		}
+	}
 	for {
-		err := s.bucket.get(ctx, held.Key, p, held.Offset+off)
+		err := s.bucket.getAsItComes(ctx, held.Key, p, held.Offset+off, tell)
 		if !errors.Is(err, errNoKey) {
 			return err
 		}
@@ -104,7 +119,7 @@ func (s *Store) read(ctx context.Context, index share.StorageIndex, held shareRe
 func (s *Store) readWhole(ctx context.Context, index share.StorageIndex, held shareRecord) ([]byte, error) {
 	data := make([]byte, held.Size)
 	for range 2 {
-		if err := s.read(ctx, index, held, data, 0); err != nil {
+		if err := s.read(ctx, index, held, data, 0, nil); err != nil {
 			return nil, err
 		}
 		if checksum(data) == held.Sum {
@@ -117,6 +132,8 @@ func (s *Store) readWhole(ctx context.Context, index share.StorageIndex, held sh
 func (r *reader) Size() int64 { return r.held.Size }
 
 func (r *reader) Close() error {
-	r.closed.Store(true)
+	if !r.closed.Swap(true) && r.ahead != nil {
+		r.ahead.close()
+	}
 	return nil
 }

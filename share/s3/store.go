@@ -43,7 +43,8 @@ type Store struct {
 	naming     nameGates // held while a head changes
 	collecting gate
 	scrubbing  gate
-	counting   sync.Mutex // held while what was asked is written down
+	ahead      atomic.Int64 // bytes that are read ahead
+	counting   sync.Mutex   // held while what was asked is written down
 }
 
 var (
