@@ -134,6 +134,14 @@ type Writer interface {
 	Close() error
 }
 
+// A BulkWriter is a Writer that takes several segments at once, which costs less than one after the other.
+type BulkWriter interface {
+	// AppendAll adds segments as so many calls of Append would: rows has the N digests of each, one segment after the other, and
+	// blocks this share's blocks of them, all but the last as long as those of a full segment. Neither slice is retained. Where a
+	// segment is refused, those before it stay.
+	AppendAll(ctx context.Context, rows []Digest, blocks []byte) error
+}
+
 // A Store holds shares without understanding them. It is safe for concurrent use. Every error wraps one of
 // this package's sentinel errors where one fits.
 type Store interface {

@@ -16,7 +16,7 @@ var Arrows = []Arrow{
 	{"share/erasure", []string{"share"}, "the code is pure: blocks in, blocks out"},
 	{"share/sums", []string{"share"}, "hashing is pure: blocks in, digests out"},
 	{"share/encoding", []string{"share", "share/erasure", "share/keys", "share/sums"}, "the encoded file knows no store, no peer and no grid"},
-	{"share/column", []string{"share", "share/encoding"}, "a share in the making is checked the same way in every Store"},
+	{"share/column", []string{"share", "share/encoding", "share/sums"}, "a share in the making is checked the same way in every Store"},
 	{"share/head", []string{"share"}, "heads are pure: signing and reading them needs no store and no network"},
 	{"share/disk", []string{"share", "share/encoding", "share/column", "share/head"}, "a Store holds shares without understanding grids or peers"},
 	{"share/memory", []string{"share", "share/encoding", "share/column", "share/head"}, "a Store holds shares without understanding grids or peers"},

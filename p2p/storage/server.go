@@ -37,6 +37,8 @@ type ServerOptions struct {
 	Uploads Limit
 	// Reads is how many reads are served at a time, each with a buffer of 256 KiB; others wait. The default is 256.
 	Reads int
+	// Bulks is how many uploads append many blocks at a time, each with a buffer of 2 MiB; others append one by one. The default is 16.
+	Bulks int
 	// Bodies is how many large requests are taken at a time, each with up to 11 MiB of memory; others wait. The default is 16.
 	Bodies int
 	// Readers is how many shares are kept open for peers that read them. The default is 256.
@@ -59,6 +61,9 @@ func (o ServerOptions) withDefaults() ServerOptions {
 	if o.Reads <= 0 {
 		o.Reads = 256
 	}
+	if o.Bulks <= 0 {
+		o.Bulks = 16
+	}
 	if o.Bodies <= 0 {
 		o.Bodies = 16
 	}
@@ -79,6 +84,7 @@ type Server struct {
 	growing peerLocks // for what is counted for a peer
 	bodies  peerLocks // for large bodies
 	large   chan struct{}
+	bulks   chan struct{}
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -101,6 +107,7 @@ func NewServer(store share.Store, options ServerOptions) *Server {
 		growing: newPeerLocks(),
 		bodies:  newPeerLocks(),
 		large:   make(chan struct{}, options.Bodies),
+		bulks:   make(chan struct{}, options.Bulks),
 		streams: make(map[network.Stream]struct{}),
 	}
 }

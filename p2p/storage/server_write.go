@@ -47,7 +47,10 @@ func (c *conn) serveUpload(u share.Upload) error {
 		c.server.uploads.release(c.peer)
 		return failure{err}
 	}
-	up := upload{conn: c, writer: writer, grows: u.Size < 0, told: time.Now()}
+	up := upload{conn: c, writer: writer, about: u, told: time.Now()}
+	if u.Size >= 0 || c.server.options.Quota == nil { // what a batch holds is counted for nobody
+		up.bulk, _ = writer.(share.BulkWriter)
+	}
 	defer func() { _ = up.close() }() // an upload that is not at its end is resumed, not lost
 	for !up.ended {
 		if err := up.step(); err != nil {
@@ -60,12 +63,14 @@ func (c *conn) serveUpload(u share.Upload) error {
 // An upload is one share on its way in.
 type upload struct {
 	*conn
+	about   share.Upload
 	writer  share.Writer
-	grows   bool      // what is counted for the peer grows with each block
-	count   int64     // blocks appended
-	told    time.Time // when the peer last heard of the progress
+	bulk    share.BulkWriter // nil where the store takes one block at a time only
+	count   int64            // blocks appended
+	told    time.Time        // when the peer last heard of the progress
 	digests []share.Digest
-	block   *wire.Buffer
+	block   *wire.Buffer // for blocks that are appended one by one
+	batch   batch
 	ended   bool // the peer ended it
 	closed  bool
 }
@@ -79,6 +84,8 @@ func (u *upload) close() error {
 	if u.block != nil {
 		u.block.Free()
 	}
+	_ = u.flush() // of an upload that ends in the middle what has come is kept
+	u.batch.free(u.server)
 	defer u.server.uploads.release(u.peer)
 	return u.writer.Close()
 }
@@ -89,9 +96,13 @@ func (u *upload) step() error {
 	if err != nil {
 		return err
 	}
-	switch kind {
-	case wire.KindRow:
+	if kind == wire.KindRow {
 		return u.append(n)
+	}
+	if err := u.flush(); err != nil {
+		return err
+	}
+	switch kind {
 	case wire.KindHave:
 		if _, err := wire.Receive[wire.Have](u.in, n); err != nil {
 			return err
@@ -122,26 +133,64 @@ func (u *upload) append(n int) error {
 		return err
 	}
 	u.digests = digests
+	block, batched := u.room(len(digests), size)
+	if !batched {
+		if err := u.flush(); err != nil {
+			return err
+		}
+	}
+	if err := u.in.FillBlock(block); err != nil {
+		return err
+	}
+	u.server.stats.received.Add(int64(size))
+	if u.about.Size < 0 { // what is counted for the peer grows with each block
+		if err := u.mayHave(u.server.ctx, int64(n+size)); err != nil {
+			return failure{err}
+		}
+	}
+	if batched {
+		if !u.batch.add(digests, size, u.about.BlockSize) {
+			return nil
+		}
+		return u.flush()
+	}
+	if err := u.writer.Append(u.server.ctx, digests, block); err != nil {
+		return failure{err}
+	}
+	return u.appended(1)
+}
+
+// room returns where the next block goes, and whether that is in the batch.
+func (u *upload) room(digests, size int) (block []byte, batched bool) {
+	if u.bulk != nil && digests == u.about.Total && size > 0 && size <= u.about.BlockSize {
+		if block := u.batch.room(u.server, u.about, size); block != nil {
+			return block, true
+		}
+	}
 	if u.block == nil || cap(u.block.B) < size {
 		if u.block != nil {
 			u.block.Free()
 		}
 		u.block = wire.GetBuffer(size)
 	}
-	block := u.block.B[:size]
-	if err := u.in.FillBlock(block); err != nil {
-		return err
+	return u.block.B[:size], false
+}
+
+// flush appends the batch.
+func (u *upload) flush() error {
+	rows, blocks := u.batch.take()
+	if len(blocks) == 0 {
+		return nil
 	}
-	u.server.stats.received.Add(int64(size))
-	if u.grows {
-		if err := u.mayHave(u.server.ctx, int64(n+size)); err != nil {
-			return failure{err}
-		}
-	}
-	if err := u.writer.Append(u.server.ctx, digests, block); err != nil {
+	if err := u.bulk.AppendAll(u.server.ctx, rows, blocks); err != nil {
 		return failure{err}
 	}
-	u.count++
+	return u.appended(int64(len(rows) / u.about.Total))
+}
+
+// appended counts blocks, and tells the peer now and then.
+func (u *upload) appended(blocks int64) error {
+	u.count += blocks
 	if now := time.Now(); now.Sub(u.told) >= appendedEvery {
 		u.told = now
 		return u.send(wire.Appended{Count: u.count})

@@ -2,6 +2,7 @@
 package column
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 
 	"cairn/share"
 	"cairn/share/encoding"
+	"cairn/share/sums"
 )
 
 // Bounds of what a Store takes from outside, beside those of the encoded file.
@@ -98,6 +100,50 @@ func (c *Column) Blocks() int64 { return c.blocks }
 // Check reports whether the next segment may be added: the digests are one row, the block is the one that the
 // row lists for this share, and no block but the last is short. It hashes the block; it changes nothing.
 func (c *Column) Check(digests []share.Digest, block []byte) error {
+	if err := c.fits(digests, block); err != nil {
+		return err
+	}
+	if sha256.Sum256(block) != digests[c.upload.Number] {
+		return c.wrong()
+	}
+	return nil
+}
+
+// CheckAll is Check for several segments, as share.BulkWriter gets them. It returns how many may be added, and why the one behind
+// them may not, if there is one.
+func (c *Column) CheckAll(rows []share.Digest, blocks []byte) (int, error) {
+	size, total := c.upload.BlockSize, c.upload.Total
+	if want := (len(blocks) + size - 1) / size; len(rows) != want*total {
+		return 0, c.refuse(share.ErrCorrupt, "%d digests, want %d for each of %d blocks", len(rows), total, want)
+	}
+	next := *c
+	list := slices.Collect(slices.Chunk(blocks, size))
+	for i, block := range list {
+		if err := next.fits(rows[i*total:][:total], block); err != nil {
+			n, earlier := c.compare(rows, list[:i])
+			return n, cmp.Or(earlier, err)
+		}
+		next.Add(block)
+	}
+	return c.compare(rows, list)
+}
+
+// compare hashes blocks and returns how many of them are what their rows say.
+func (c *Column) compare(rows []share.Digest, blocks [][]byte) (int, error) {
+	digests := make([]share.Digest, len(blocks))
+	sums.Sum(digests, blocks)
+	next := *c
+	for i, block := range blocks {
+		if digests[i] != rows[i*c.upload.Total+int(c.upload.Number)] {
+			return i, next.wrong()
+		}
+		next.Add(block)
+	}
+	return len(blocks), nil
+}
+
+// fits reports whether a segment has the shape of the next one.
+func (c *Column) fits(digests []share.Digest, block []byte) error {
 	switch {
 	case len(block) > c.upload.BlockSize:
 		return c.refuse(share.ErrTooLarge, "a block of %d bytes, at most %d", len(block), c.upload.BlockSize)
@@ -109,10 +155,12 @@ func (c *Column) Check(digests []share.Digest, block []byte) error {
 		return c.refuse(share.ErrTooLarge, "the upload announced a file of %d bytes", c.upload.Size)
 	case c.blocks*layout(c.upload, 0).SegmentSize() >= encoding.MaxSize:
 		return c.refuse(share.ErrTooLarge, "the file passes %d bytes", int64(encoding.MaxSize))
-	case sha256.Sum256(block) != digests[c.upload.Number]:
-		return c.refuse(share.ErrCorrupt, "the block does not match its digest")
 	}
 	return nil
+}
+
+func (c *Column) wrong() error {
+	return c.refuse(share.ErrCorrupt, "the block does not match its digest")
 }
 
 func (c *Column) refuse(kind error, format string, args ...any) error {

@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"io"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -75,7 +76,7 @@ func newSession(s *Store, key string, upload share.Upload) *session {
 	path := filepath.Join(s.uploads, key)
 	return &session{
 		store: s, key: key, owner: upload.Lease.Owner, id: upload.ID, upload: upload, column: column.New(upload), touched: time.Now(),
-		blocks: spool{files: s.files, name: path + blocksSuffix},
+		blocks: spool{files: s.files, name: path + blocksSuffix, large: upload.Size >= 0 && column.ShareSize(upload) > cacheBytes},
 		rows:   spool{files: s.files, name: path + rowsSuffix},
 		claim:  claim{space: s.space, owner: upload.Lease.Owner},
 	}
@@ -96,25 +97,41 @@ func (s *session) rowSize() int64 {
 	return int64(s.upload.Total*encoding.DigestSize + checksumSize)
 }
 
-// append adds a segment that the column accepted. After an error the session holds what resume finds.
-func (s *session) append(digests []share.Digest, block []byte) error {
-	size := s.blocks.size() + s.rows.size() + int64(len(block)) + s.rowSize()
+// append adds segments that the column accepted. After an error the session holds what resume finds.
+func (s *session) append(digests []share.Digest, blocks []byte) error {
+	if err := s.keep(digests, blocks); err != nil {
+		return fmt.Errorf("segment %d: %w", s.column.Blocks(), err)
+	}
+	return nil
+}
+
+func (s *session) keep(digests []share.Digest, blocks []byte) error {
+	count := int64(len(digests) / s.upload.Total)
+	size := s.blocks.size() + s.rows.size() + int64(len(blocks)) + count*s.rowSize()
 	if err := s.claim.grow(s.foresee(size)); err != nil {
 		if err = s.claim.grow(size + encoding.MaxRootSize); err != nil {
 			return err
 		}
 	}
-	row := encoding.AppendDigests(make([]byte, 0, s.rowSize()), digests)
-	row = binary.BigEndian.AppendUint32(row, crc32.Checksum(row, castagnoli))
-	err := s.rows.add(row)
+	rows := make([]byte, 0, count*s.rowSize())
+	for row := range slices.Chunk(digests, s.upload.Total) {
+		begin := len(rows)
+		rows = encoding.AppendDigests(rows, row)
+		rows = binary.BigEndian.AppendUint32(rows, crc32.Checksum(rows[begin:], castagnoli))
+	}
+	err := s.rows.add(rows)
 	if err == nil {
-		err = s.blocks.add(block)
+		err = s.blocks.add(blocks)
 	}
 	if err != nil {
 		s.dirty = true
 		return err
 	}
-	s.column.Add(block)
+	for range count {
+		n := min(len(blocks), s.upload.BlockSize)
+		s.column.Add(blocks[:n])
+		blocks = blocks[n:]
+	}
 	s.claim.wrote(s.blocks.flat + s.rows.flat)
 	s.claim.charge(max(s.announced(), size))
 	if size-s.synced >= checkpointBytes {

@@ -3,6 +3,7 @@ package disk
 import (
 	"errors"
 	"fmt"
+	"unsafe"
 )
 
 // spoolBuffer is how many bytes gather in memory before they are written.
@@ -20,12 +21,21 @@ const (
 	lagBytes   = 2 << 20
 )
 
+// Of a share that is known to be larger than cacheBytes, pieces of directBytes go to the disk past the page cache, which saves the copy
+// and the pages. Where they begin, in memory and in the file, and how long they are has to be a multiple of directAlign.
+const (
+	directBytes = 512 << 10
+	directAlign = 4 << 10
+)
+
 // A spool is a growing byte string that starts in memory and goes on in a file. It is used from one goroutine at a
 // time. After an error what it holds is what load finds.
 type spool struct {
 	files files
 	name  string
+	large bool   // more than cacheBytes are expected
 	file  file   // nil while all is in memory
+	past  file   // the same one, past the page cache; nil while nothing was written there
 	flat  int64  // bytes in the file
 	begun int64  // bytes that the kernel was asked to begin writing
 	buf   []byte // bytes behind them
@@ -72,6 +82,13 @@ func (s *spool) open() error {
 }
 
 func (s *spool) writeOut(p []byte) error {
+	if done := s.writePast(p); done > 0 {
+		s.flat += int64(done)
+		s.begun = s.flat
+		if p = p[done:]; len(p) == 0 {
+			return nil
+		}
+	}
 	n, err := s.file.WriteAt(p, s.flat)
 	s.flat += int64(n)
 	if pending := s.flat - s.begun; err == nil && pending >= writebackBytes {
@@ -82,6 +99,28 @@ func (s *spool) writeOut(p []byte) error {
 		s.begun = s.flat
 	}
 	return fail(err)
+}
+
+// writePast writes the front of p past the page cache, if it can, and returns how much that was. Not every file system can, nor
+// every disk with this alignment: what fails here is written the other way, which tells the reason if there is one.
+func (s *spool) writePast(p []byte) int {
+	n := len(p) &^ (directAlign - 1)
+	if !s.large || openDirect == 0 || n < directBytes || s.flat%directAlign != 0 || uintptr(unsafe.Pointer(&p[0]))%directAlign != 0 {
+		return 0
+	}
+	if s.past == nil {
+		past, err := s.files.Open(s.name, openDirect)
+		if err != nil {
+			s.large = false
+			return 0
+		}
+		s.past = past
+	}
+	if _, err := s.past.WriteAt(p[:n], s.flat); err != nil {
+		s.large = false
+		return 0
+	}
+	return n
 }
 
 // sync makes everything stable.
@@ -136,6 +175,10 @@ func (s *spool) close() error {
 	}
 	err := s.file.Close()
 	s.file = nil
+	if s.past != nil {
+		err = errors.Join(err, s.past.Close())
+		s.past = nil
+	}
 	return err
 }
 

@@ -60,25 +60,45 @@ func (w *writer) Have(ctx context.Context) (int64, error) {
 // Append adds a segment. After an error other than that of a refused segment the writer is of no more use; a new
 // one resumes with what is good.
 func (w *writer) Append(ctx context.Context, digests []share.Digest, block []byte) error {
-	s, err := w.lock(ctx)
+	s, err := w.begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer s.mu.Unlock()
-	if !w.resumed {
-		if err := s.reset(); err != nil {
-			return fmt.Errorf("upload: %w", err)
-		}
-		w.resumed = true
-	}
 	if err := s.column.Check(digests, block); err != nil {
 		return err
 	}
-	segment := s.column.Blocks()
-	if err := s.append(digests, block); err != nil {
-		return fmt.Errorf("segment %d: %w", segment, err)
+	return s.append(digests, block)
+}
+
+// AppendAll is Append for several segments.
+func (w *writer) AppendAll(ctx context.Context, rows []share.Digest, blocks []byte) error {
+	s, err := w.begin(ctx)
+	if err != nil {
+		return err
 	}
-	return nil
+	defer s.mu.Unlock()
+	good, refused := s.column.CheckAll(rows, blocks)
+	if good > 0 {
+		if err := s.append(rows[:good*s.upload.Total], blocks[:min(len(blocks), good*s.upload.BlockSize)]); err != nil {
+			return err
+		}
+	}
+	return refused
+}
+
+// begin locks the session for an Append, emptied unless the writer goes on with what it has.
+func (w *writer) begin(ctx context.Context) (*session, error) {
+	s, err := w.lock(ctx)
+	if err != nil || w.resumed {
+		return s, err
+	}
+	if err := s.reset(); err != nil {
+		s.mu.Unlock()
+		return nil, fmt.Errorf("upload: %w", err)
+	}
+	w.resumed = true
+	return s, nil
 }
 
 // Commit publishes the share (see publish.go for the order of things).

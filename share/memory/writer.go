@@ -137,18 +137,47 @@ func (w *writer) Have(ctx context.Context) (int64, error) {
 func (w *writer) Append(ctx context.Context, digests []share.Digest, block []byte) error {
 	w.store.mu.Lock()
 	defer w.store.mu.Unlock()
-	if err := w.begin(ctx); err != nil {
+	if err := w.start(ctx); err != nil {
 		return err
 	}
+	if err := w.session.column.Check(digests, block); err != nil {
+		return err
+	}
+	return w.keep(digests, block)
+}
+
+// AppendAll adds several segments.
+func (w *writer) AppendAll(ctx context.Context, rows []share.Digest, blocks []byte) error {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	if err := w.start(ctx); err != nil {
+		return err
+	}
+	good, refused := w.session.column.CheckAll(rows, blocks)
+	for range good {
+		n, size := w.session.upload.Total, min(len(blocks), w.session.upload.BlockSize)
+		if err := w.keep(rows[:n], blocks[:size]); err != nil {
+			return err
+		}
+		rows, blocks = rows[n:], blocks[size:]
+	}
+	return refused
+}
+
+// start is begin before a segment: unless the writer goes on with what there is, that is forgotten.
+func (w *writer) start(ctx context.Context) error {
+	if err := w.begin(ctx); err != nil || w.resumed {
+		return err
+	}
+	w.resumed = true
+	w.store.used -= w.session.size()
+	w.session.reset()
+	return nil
+}
+
+// keep adds a segment that was checked.
+func (w *writer) keep(digests []share.Digest, block []byte) error {
 	s := w.session
-	if !w.resumed {
-		w.resumed = true
-		w.store.used -= s.size()
-		s.reset()
-	}
-	if err := s.column.Check(digests, block); err != nil {
-		return err
-	}
 	if err := w.store.take(int64(len(block) + len(digests)*encoding.DigestSize)); err != nil {
 		return err
 	}

@@ -55,6 +55,8 @@ func (s Suite) Run(t *testing.T) {
 		{"AfterClose", Suite.testAfterClose},
 		{"WrongBlock", Suite.testWrongBlock},
 		{"WrongRow", Suite.testWrongRow},
+		{"AppendAll", Suite.testAppendAll},
+		{"AppendAllRefused", Suite.testAppendAllRefused},
 		{"WrongRoot", Suite.testWrongRoot},
 		{"ShortBlock", Suite.testShortBlock},
 		{"TooFewSegments", Suite.testTooFewSegments},
