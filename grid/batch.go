@@ -44,8 +44,12 @@ func (g *Grid) PutBatch(ctx context.Context, files [][]byte) ([]capability.Capab
 	if len(small) == 0 {
 		return caps, nil
 	}
+	keep, err := g.copies(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("keep copies: %w", err)
+	}
 	results, err := file.UploadBatch(ctx, servers, small, file.BatchOptions{
-		Params: params, BlockSize: blockSize, Owner: g.Owner, Lease: g.leaseTime(), Resume: true, Log: g.Logger,
+		Params: params, BlockSize: blockSize, Owner: g.Owner, Lease: g.leaseTime(), Resume: true, Log: g.Logger, Copy: keep,
 	})
 	if err != nil {
 		if failed, ok := errors.AsType[*file.BatchError](err); ok {

@@ -104,7 +104,22 @@ func (g *Grid) Stat(ctx context.Context, c capability.Capability) (Stat, error) 
 		return Stat{}, err
 	}
 	defer source.Close()
-	return stat(c.Kind(), source.Root()), nil
+	s := stat(c.Kind(), source.Root())
+	s.Copy = g.hasCopy(ctx, index, source.Root().Needed)
+	return s, nil
+}
+
+// hasCopy reports whether the server on which copies are kept has enough shares of a file to give it back alone.
+func (g *Grid) hasCopy(ctx context.Context, index share.StorageIndex, needed int) bool {
+	if g.Copies == nil {
+		return false
+	}
+	server, ok := g.Copies(ctx)
+	if !ok || server.Down {
+		return false
+	}
+	held, err := server.Store.Numbers(ctx, []share.StorageIndex{index})
+	return err == nil && len(held[0].Numbers) >= needed
 }
 
 // Check asks which servers hold which shares of a file. With verify every share is downloaded and verified. A verify

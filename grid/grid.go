@@ -30,6 +30,8 @@ type Config struct {
 	Servers func(context.Context) []share.Server
 	// HeadServers, if set, returns the servers that keep heads, where they are others than those of Servers.
 	HeadServers func(context.Context) []share.Server
+	// Copies, if set, returns the server on which complete copies are kept, of what is stored with KeepCopy; false where there is none.
+	Copies func(context.Context) (share.Server, bool)
 	// Locate, if set, finds servers that say they hold shares of a file, for grids too large to ask everybody. It
 	// returns nil where the servers that Servers gives are all there are.
 	Locate func(context.Context, share.StorageIndex) []share.Server
@@ -182,6 +184,8 @@ type Stat struct {
 	Total        int    `json:"total,omitempty"`
 	BlockSize    int    `json:"block_size,omitempty"`
 	StorageIndex string `json:"storage_index,omitempty"`
+	// Copy is set where a copy is kept that is enough to read the file.
+	Copy bool `json:"copy,omitempty"`
 }
 
 // newestObject returns the storage index of what a capability leads to: of the newest version where it can change. Who cannot

@@ -105,17 +105,24 @@ func (p *put) run(ctx context.Context, r io.Reader) (PutResult, error) {
 		}
 		defer end()
 	}
+	keep, err := p.g.copies(ctx)
+	if err != nil {
+		return PutResult{}, fmt.Errorf("keep a copy: %w", err)
+	}
 	checked := p.checked(r)
 	result, err := file.Upload(ctx, p.servers, checked, file.UploadOptions{
 		Params: p.o.Params, BlockSize: p.o.BlockSize, Key: p.key, Size: p.o.Size, Resume: convergent,
 		Owner: p.g.Owner, Lease: p.g.leaseTime(), Progress: p.o.Progress, Log: p.g.Logger,
-		Background: p.g.inBackground, Settled: p.settled,
+		Background: p.g.inBackground, Settled: p.settled, Copy: keep,
 	})
 	if errors.Is(err, encoding.ErrLength) {
 		err = fmt.Errorf("%w: %w", ErrChanged, err)
 	}
 	if _, unhappy := errors.AsType[*share.UnhappyError](err); unhappy && result.Root.Needed > 0 {
 		result, err = p.rescue(ctx, result, err)
+	}
+	if err == nil {
+		err = result.CopyErr
 	}
 	if err != nil {
 		return PutResult{}, err

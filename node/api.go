@@ -17,6 +17,7 @@ import (
 	"cairn/node/control"
 	"cairn/share"
 	"cairn/share/capability"
+	"cairn/share/s3"
 )
 
 // api is what the local API sees of a node.
@@ -184,6 +185,10 @@ func (a api) Put(ctx context.Context, r io.Reader, request control.PutRequest, p
 		request.Params = share.Params{Needed: 1, Happy: 1, Total: 1} // whatever the grid wants
 	}
 	defer a.n.standings.expire()
+	ctx, err := a.n.copies(ctx)
+	if err != nil {
+		return control.PutResult{}, err
+	}
 	result, err := a.n.grid.Put(ctx, r, grid.PutOptions{
 		Params: request.Params, BlockSize: request.BlockSize, Private: request.Private, Size: request.Size, Digest: request.Digest,
 		Checksum: request.Checksum,
@@ -193,6 +198,12 @@ func (a api) Put(ctx context.Context, r io.Reader, request control.PutRequest, p
 	})
 	if _, literal := result.Capability.Data(); err != nil || !literal {
 		a.n.history.add(storedEvent(result, err))
+	}
+	if e, failed := errors.AsType[*file.CopyError](err); failed {
+		return control.PutResult{}, &control.Error{
+			Code: control.ErrorOf(e.Err).Code, Message: "keep a copy: the file is stored on the grid, but the bucket has no complete copy: " + s3.Explain(e.Err),
+			Hint: "store it again when the bucket takes it: what is stored is not sent again; or with --keep-copy none",
+		}
 	}
 	if errors.Is(err, grid.ErrChanged) {
 		return control.PutResult{}, &control.Error{Code: control.CodeFailed, Message: err.Error(), Hint: "store it again when nothing writes to it"}

@@ -15,6 +15,10 @@ import (
 )
 
 func (a api) PutBatch(ctx context.Context, files [][]byte) ([]capability.Capability, error) {
+	ctx, err := a.n.copies(ctx)
+	if err != nil {
+		return nil, err
+	}
 	return a.n.grid.PutBatch(ctx, files)
 }
 
@@ -29,7 +33,10 @@ func (a api) GetBatch(ctx context.Context, caps []capability.Capability) ([]cont
 
 // Fill puts items into a directory.
 func (a api) Fill(ctx context.Context, request control.FillRequest) (control.Filled, error) {
-	ctx = dir.Once(ctx)
+	ctx, err := a.n.copies(dir.Once(ctx))
+	if err != nil {
+		return control.Filled{}, err
+	}
 	var now time.Time // what never changes has no times of its own, so that the same tree is the same directory
 	if request.Target != "" || request.Detached {
 		now = time.Now()

@@ -213,7 +213,7 @@ func (n *Node) openStorage(context.Context) error {
 
 func (n *Node) openGrid(context.Context) error {
 	n.grid = grid.New(grid.Config{
-		Servers: n.servers.all, HeadServers: n.servers.headServers, Locate: n.locate, Terms: n.terms, Secret: n.dir.secret, Owner: string(n.dir.id), Memory: n.state,
+		Servers: n.servers.all, HeadServers: n.servers.headServers, Copies: n.copyPlace, Locate: n.locate, Terms: n.terms, Secret: n.dir.secret, Owner: string(n.dir.id), Memory: n.state,
 		Logger: n.log.With("part", "grid"),
 	})
 	n.opened(n.grid)

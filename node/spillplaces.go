@@ -3,16 +3,14 @@ package node
 import (
 	"context"
 
+	"cairn/grid"
+	"cairn/node/control"
 	"cairn/share"
 	"cairn/share/s3"
 )
 
-// bucketName is what the bucket behind the disk of this node goes by, among the servers of this node's files and after its id. To others it
-// is a part of this node.
+// bucketName is what the bucket behind the disk of this node is called among the servers of this node's files.
 const bucketName = "bucket"
-
-// bucketID returns the id of the bucket behind the disk of a node.
-func bucketID(node share.ServerID) share.ServerID { return node + "/" + bucketName }
 
 // places returns the disk and the bucket behind it as the two servers that they are for files of this node: a share goes to the bucket when no
 // other server is left that has none. Where there is no disk the bucket is the node's own store.
@@ -25,7 +23,7 @@ func (x *spilling) places(ctx context.Context, n *Node) []share.Server {
 	if n.disk == nil {
 		return []share.Server{far}
 	}
-	far.ID, far.Nickname = bucketID(n.dir.id), bucketName
+	far.ID, far.Nickname = control.BucketOf(n.dir.id), bucketName
 	near := n.self(x.store.NearSide(), 0)
 	space, err := x.gauge.read(ctx, x.store.NearSide())
 	if err != nil {
@@ -40,4 +38,43 @@ func (x *spilling) opened() *s3.Store {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.bucket
+}
+
+// copyPlace returns the bucket as the place for complete copies, false where there is none.
+func (n *Node) copyPlace(context.Context) (share.Server, bool) {
+	if n.spill == nil {
+		return share.Server{}, false
+	}
+	s := n.self(n.spill.store.CopySide(), 0)
+	s.ID, s.Nickname, s.Last, s.Down = n.dir.id+"/copy", bucketName, true, n.spill.opened() == nil
+	return s, true
+}
+
+// copies returns a context that has copies kept of what is stored, where the request or else the settings want that.
+func (n *Node) copies(ctx context.Context) (context.Context, error) {
+	switch wish := control.CopyWishOf(ctx); {
+	case wish == control.CopyNone, wish == control.CopyAsSet && !n.config.Spill.KeepCopy:
+		return ctx, nil
+	case n.spill == nil:
+		return ctx, &control.Error{
+			Code: control.CodeRefused, Message: "keep a copy: no bucket is set that copies could go to",
+			Hint: "set one with \"cairn spill set s3://BUCKET/PREFIX\" and start the node again, or store it without --keep-copy",
+		}
+	case n.spill.opened() == nil:
+		return ctx, &control.Error{
+			Code: control.CodeFailed, Message: "keep a copy: the bucket " + n.spill.where.URL() + " is not in use: " + n.spill.why(),
+			Hint: "\"cairn spill test\" says more; store it without --keep-copy, or with --keep-copy none where the settings want copies",
+		}
+	}
+	return grid.KeepCopy(ctx), nil
+}
+
+// why says in plain words why the bucket is not open.
+func (x *spilling) why() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.problem == nil {
+		return "it is not open yet"
+	}
+	return s3.Explain(x.problem)
 }

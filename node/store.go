@@ -39,9 +39,17 @@ func (a api) OpenAt(ctx context.Context, target string) (control.File, control.E
 
 var errLink = errors.New("it is a symbolic link, and nothing on the grid follows those")
 
+var errCopyChanges = &control.Error{
+	Code: control.CodeMalformed, Message: "keep a copy: a file that can be changed is not copied to the bucket",
+	Hint: "store it without --mutable, or without --keep-copy",
+}
+
 // PutAt stores a file and puts it under its target.
 func (a api) PutAt(ctx context.Context, r io.Reader, request control.PutRequest, progress func(control.Progress)) (control.PutResult, error) {
 	ctx = dir.Once(ctx)
+	if control.CopyWishOf(ctx) == control.CopyToS3 && (request.Mutable || request.Patch != nil) {
+		return control.PutResult{}, errCopyChanges
+	}
 	company := a.n.company()
 	if !request.Alone {
 		if err := a.n.mayStore(company); err != nil {
@@ -76,6 +84,8 @@ func (a api) putAt(ctx context.Context, p place, r io.Reader, request control.Pu
 		return control.PutResult{}, &tree.PathError{Path: path, Err: tree.ErrIsDirectory}
 	case exists && request.Keep:
 		return control.PutResult{}, &tree.PathError{Path: path, Err: share.ErrExists}
+	case exists && changes && control.CopyWishOf(ctx) == control.CopyToS3:
+		return control.PutResult{}, errCopyChanges
 	case exists && changes:
 		return a.overwrite(ctx, p, was, r, request, progress)
 	case path == "":

@@ -33,6 +33,8 @@ type app struct {
 	// passphraseFile holds the passphrase of locked keys, passphrase is it once it was given.
 	passphraseFile, passphrase string
 	keyring                    int // keyringUnasked and so on
+	// copies says whether copies of what is stored go to the bucket.
+	copies control.CopyWish
 }
 
 // verbs returns every verb. A new one is added here.
@@ -165,7 +167,13 @@ func defaultDir() string {
 }
 
 // client returns a client for the running node.
-func (a *app) client() (*control.Client, error) { return control.Dial(a.dir) }
+func (a *app) client() (*control.Client, error) {
+	c, err := control.Dial(a.dir)
+	if err == nil {
+		c.KeepCopies(a.copies)
+	}
+	return c, err
+}
 
 // result prints a result on standard output: as JSON where that was asked for, for people otherwise. What could not be
 // written, as to a disk that is full, is an error.

@@ -57,6 +57,7 @@ pattern left out.
 		RunE:    func(cmd *cobra.Command, args []string) error { return runBackup(cmd.Context(), a, o, args[0], args[1]) },
 	}
 	f := cmd.Flags()
+	a.copyFlag(f)
 	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out what matches `PATTERN`")
 	f.StringArrayVar(&o.excludeFrom, "exclude-from", nil, "leave out what matches a line of `FILE`")
 	f.BoolVar(&o.excludeCaches, "exclude-caches", false, "leave out what is in folders marked with a CACHEDIR.TAG file")

@@ -165,6 +165,7 @@ func nicknames(ctx context.Context, client *control.Client) peerNames {
 	}
 	if own, err := client.Status(ctx); err == nil {
 		all[share.ServerID(own.Node)] = own.Nickname
+		all[control.BucketOf(share.ServerID(own.Node))] = "bucket"
 	}
 	return all
 }

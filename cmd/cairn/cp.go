@@ -68,6 +68,7 @@ On the grid nothing is sent: a copy of an immutable file is another name for it.
 			return forEach(a, "cp", sources, func(source string) error { return a.cp(cmd.Context(), o, source, target) })
 		},
 	}
+	a.copyFlag(cmd.Flags())
 	cmd.Flags().BoolVarP(&o.recursive, "recursive", "r", false, "copy directories with what is in them")
 	cmd.Flags().BoolVarP(&o.keep, "no-clobber", "n", false, "do not replace what has the name already")
 	return cmd

@@ -59,6 +59,9 @@ The upload succeeds when shares are on as many servers as --happy says. Where no
 on the disk of this node only, and a warning says so. A node that its grid does not admit any more refuses, unless
 --alone is given. Files of at most 55 bytes are not stored at all: the capability holds them.
 
+With --keep-copy s3 the bucket of this node (cairn spill) gets a complete copy besides, from which the file can be read
+while no other node is there. It stays as long as the file's leases are renewed.
+
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example: "  cairn put holiday.mp4\n  cairn put plan.txt home:docs/\n  tar c photos | cairn put - home:photos.tar\n" +
 			"  cairn put --mutable notes.txt home:notes.txt\n  echo done | cairn put --offset 120 - home:notes.txt",
@@ -82,6 +85,7 @@ on the disk of this node only, and a warning says so. A node that its grid does 
 	cmd.Flags().BoolVarP(&o.keep, "no-clobber", "n", false, "do not replace what has the name already")
 	cmd.Flags().StringVar(&o.offset, "offset", "", "write into a mutable file `SIZE` from its start, and leave the rest of it")
 	cmd.Flags().StringVar(&o.mediaType, "content-type", "", "`TYPE` of the contents (default: by the file's name)")
+	a.copyFlag(cmd.Flags())
 	cmd.MarkFlagsMutuallyExclusive("offset", "mutable")
 	return cmd
 }

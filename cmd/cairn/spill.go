@@ -143,11 +143,19 @@ func newSpillShowCommand(a *app) *cobra.Command {
 				t.row("region", orDefault(c.Spill.Region, "us-east-1"))
 				t.row("keys", keysOf(where))
 				t.row("goes there", fmt.Sprintf("what comes when the disk is %d %% full", c.Spill.High))
+				t.row("copies", copiesText(c.Spill.KeepCopy))
 				t.row("comes back", fmt.Sprintf("until the disk is %d %% full, %s a second", c.Spill.Low, c.Spill.Rate))
 				t.end()
 			})
 		},
 	}
+}
+
+func copiesText(keep bool) string {
+	if keep {
+		return "a complete one of every file that is stored"
+	}
+	return "where they are asked for (put --keep-copy s3)"
 }
 
 func orDefault(text, otherwise string) string {

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -141,7 +143,12 @@ func (g *spillGrid) readAll(t *testing.T, node int) {
 
 func (g *spillGrid) spill(t *testing.T) control.Spill {
 	t.Helper()
-	s, err := g.client(t, 0).Spill(t.Context())
+	c, err := control.Dial(g.dirs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	s, err := c.Spill(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,16 +297,83 @@ func (g *spillGrid) drain(t *testing.T) {
 	g.readFew(t)
 	killedWhile(t, less, g.s3.Kill, slowly)
 	g.s3.Restart()
+	c := g.client(t, 0)
 	deadline := time.Now().Add(time.Minute)
-	for g.spill(t).Used > 0 {
-		c := g.client(t, 0)
+	for {
 		r, err := c.DrainSpill(t.Context(), control.DrainRequest{}, func(control.Progress) {})
-		if err != nil || time.Now().After(deadline) {
-			t.Fatalf("drain: %+v, %v", r, err)
+		t.Logf("drained: %+v, %v", r, err)
+		if err == nil && r.Left == 0 {
+			break
 		}
-		t.Logf("drained: %+v", r)
+		if time.Now().After(deadline) {
+			t.Fatal("it does not drain to nothing")
+		}
 	}
 	if n := g.shareObjects(); n > 0 {
 		t.Errorf("%d objects are left in the bucket: %v", n, slices.Collect(maps.Keys(g.s3.Objects())))
+	}
+}
+
+// TestKeepCopy reads files and a whole backup from the copies in the bucket while all other nodes are dead and the own disk is empty.
+func TestKeepCopy(t *testing.T) {
+	g := newSpillGrid(t, []string{"--k", "2", "--happy", "3", "--n", "4"}, "100MB", "100MB", "100MB", "100MB")
+	dir := g.dirs[0]
+	folder := t.TempDir()
+	for name, data := range map[string][]byte{"large": random(3 << 20), "small": random(5000), "other": random(700)} {
+		if err := os.WriteFile(filepath.Join(folder, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put := func(args ...string) string {
+		return strings.TrimSpace(string(g.must(t, append([]string{"put", "-q", "--dir", dir, filepath.Join(folder, "large")}, args...)...)))
+	}
+	plain := put()
+	if s := g.spill(t); s.Used != 0 {
+		t.Errorf("%d bytes are in the bucket although nobody asked for a copy", s.Used)
+	}
+	text := put("--keep-copy", "s3")
+	if text != plain {
+		t.Error("with a copy it is another file")
+	}
+	if s := g.spill(t); s.Used < 3<<20 {
+		t.Errorf("%d bytes are in the bucket, want a copy of 3 MiB", s.Used)
+	}
+	if out := g.must(t, "stat", "--dir", dir, text); !strings.Contains(string(out), "copy           complete") {
+		t.Errorf("stat: %s", out)
+	}
+	if out := g.must(t, "check", "--verify", "--dir", dir, text); !strings.Contains(string(out), "shares 0, 1 on bucket") {
+		t.Errorf("check: %s", out)
+	}
+	sent := g.spill(t).Sent
+	put("--keep-copy", "s3")
+	if now := g.spill(t).Sent; now > sent+4096 {
+		t.Errorf("the copy was sent again: %d bytes", now-sent)
+	}
+	g.must(t, "backup", "--keep-copy", "s3", "--dir", dir, folder, "home:backups/folder")
+	link := strings.TrimSpace(string(g.must(t, "cap", "show", "--dir", dir, "home:backups/folder/Latest")))
+	g.must(t, "spill", "drain", "--all", "--dir", dir)
+	if s := g.spill(t); s.Kept == 0 || s.Left != 0 || s.Used < 3<<20 {
+		t.Errorf("after a drain: %+v", s)
+	}
+
+	g.kill(0, 1, 2, 3)
+	if err := os.RemoveAll(filepath.Join(dir, "storage")); err != nil {
+		t.Fatal(err)
+	}
+	g.nodes[0] = g.up(t, dir)
+	out := filepath.Join(t.TempDir(), "out")
+	g.must(t, "get", "--dir", dir, text, "-o", out)
+	g.must(t, "cp", "-q", "-r", "--dir", dir, link, out+"s")
+	for name, copied := range map[string]string{"large": out, "small": filepath.Join(out+"s", "small"), "other": filepath.Join(out+"s", "other")} {
+		want, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(copied); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: %d of %d bytes came back, %v", name, len(got), len(want), err)
+		}
+	}
+	if _, err := g.Run(t.Context(), "spill", "off", "--dir", dir); err == nil {
+		t.Error("the bucket is given up although copies are in it")
 	}
 }

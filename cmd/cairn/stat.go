@@ -54,6 +54,9 @@ func writeStat(w io.Writer, s control.Stat) {
 	if s.StorageIndex != "" {
 		fmt.Fprintf(w, "encoding       %d-of-%d, blocks of %d bytes\nstorage index  %s\n", s.Needed, s.Total, s.BlockSize, s.StorageIndex)
 	}
+	if s.Copy {
+		fmt.Fprintln(w, "copy           complete, in the bucket of this node")
+	}
 }
 
 // statPath shows what a path leads to: what its directory tells, and for a file what the grid tells.
@@ -81,7 +84,8 @@ func (a *app) statPath(ctx context.Context, path string) error {
 			Total        int    `json:"total,omitempty"`
 			BlockSize    int    `json:"block_size,omitempty"`
 			StorageIndex string `json:"storage_index,omitempty"`
-		}{e, s.Needed, s.Total, s.BlockSize, s.StorageIndex}
+			Copy         bool   `json:"copy,omitempty"`
+		}{e, s.Needed, s.Total, s.BlockSize, s.StorageIndex, s.Copy}
 		return a.result(document, func(w io.Writer) {
 			fmt.Fprintf(w, "path           %s\n", e.Path)
 			if e.Directory() {

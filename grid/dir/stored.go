@@ -194,6 +194,12 @@ func (s *Store) Store(ctx context.Context, pages []Page) error {
 	if s.env.Lease != nil {
 		o.Lease = s.env.Lease()
 	}
+	if s.env.Copies != nil {
+		var err error
+		if o.Copy, err = s.env.Copies(ctx); err != nil {
+			return fmt.Errorf("keep a copy: %w", err)
+		}
+	}
 	files := make([]file.SmallFile, len(pages))
 	for i, p := range pages {
 		files[i] = file.SmallFile{Key: p.Key, Data: p.Data}

@@ -47,6 +47,9 @@ type BatchOptions struct {
 	// Resume asks the servers what they have of the files already, and only renews the leases there. It makes sense for keys
 	// that an earlier batch had as well.
 	Resume bool
+	// Copy, if it has a Store, is a server that gets the first k shares of every file as well. A file of which it does not take them fails with
+	// a *CopyError, although it is stored.
+	Copy share.Server
 	// Progress, if set, is called from one goroutine at a time with the number of files that are done with.
 	Progress func(files int)
 	Log      *slog.Logger
@@ -169,6 +172,8 @@ type item struct {
 	held   map[share.ServerID][]share.Number // what servers had already
 	had    int64
 	err    error
+	// copyErr says why there is no copy of it where one is to be.
+	copyErr error
 }
 
 // round stores some files.
@@ -196,6 +201,7 @@ func (b *batch) round(ctx context.Context, files []SmallFile, results []Result, 
 			b.replan(it)
 		}
 	}
+	b.keepCopies(ctx, items)
 	for i, it := range items {
 		results[i], errs[i] = b.result(it)
 	}
@@ -320,6 +326,10 @@ func (b *batch) replan(it *item) {
 	b.charge(it, it.assign)
 }
 
+func (b *batch) lease() share.Lease {
+	return share.Lease{Owner: b.o.Owner, Expires: time.Now().Add(b.o.Lease)}
+}
+
 func (b *batch) happy(it *item) bool { return it.happiness() >= b.o.Params.Happy }
 
 // happiness is that of the acknowledged shares.
@@ -347,6 +357,10 @@ func (b *batch) result(it *item) (Result, error) {
 		} else {
 			r.Placed[share.Number(number)] = b.servers[id]
 		}
+	}
+	if it.err == nil && it.copyErr != nil {
+		r.CopyErr = &CopyError{Server: b.o.Copy, Err: it.copyErr}
+		return r, r.CopyErr
 	}
 	if it.err != nil || r.Happiness >= b.o.Params.Happy {
 		return r, it.err

@@ -134,7 +134,7 @@ func (b *batch) exchange(ctx context.Context, gives []*give) {
 
 // hand gives one server its shares: what it has already is leased anew, the rest sent.
 func (b *batch) hand(ctx context.Context, g *give) {
-	lease := share.Lease{Owner: b.o.Owner, Expires: time.Now().Add(b.o.Lease)}
+	lease := b.lease()
 	g.errs = make([]error, len(g.shares))
 	renewed := map[share.StorageIndex]bool{}
 	if len(g.renewed) > 0 {

@@ -16,6 +16,7 @@ import (
 type lane struct {
 	u      *upload
 	number share.Number
+	copies bool // it carries a share of the copy that Copy gets beside
 	queue  chan *encoding.Segment
 
 	// server is the zero Server when none has room. giveUp ends the attempt under way, which began then, for a reason. Only
@@ -265,6 +266,8 @@ func (u *upload) acknowledge(l *lane) {
 	l.done.Store(true)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.placed[l.number] = l.server
 	u.skipped += l.skipped
+	if !l.copies {
+		u.placed[l.number] = l.server
+	}
 }

@@ -1,9 +1,11 @@
 package file
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -39,6 +41,7 @@ func (u *upload) plan(ctx context.Context) error {
 	for number := range u.o.Params.Total {
 		u.addLane(share.Number(number), plan.Assign[share.Number(number)])
 	}
+	u.addCopies()
 	return nil
 }
 
@@ -64,7 +67,11 @@ func (u *upload) shareSize() int64 {
 func (u *upload) askPasts(ctx context.Context) error {
 	start := time.Now()
 	answers := make(chan *past, len(u.servers))
-	for _, s := range u.servers {
+	servers := slices.Collect(maps.Values(u.servers))
+	if u.o.Copy.Store != nil {
+		servers = append(servers, u.o.Copy)
+	}
+	for _, s := range servers {
 		resumer, ok := s.Store.(share.Resumer)
 		if !ok {
 			continue
@@ -171,6 +178,10 @@ func (u *upload) replace(l *lane, cause error) bool {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if l.copies {
+		u.copyErr = cmp.Or(u.copyErr, error(&CopyError{Server: l.server, Err: cause}))
+		return false
+	}
 	if !given {
 		u.failures = append(u.failures, wrapServer(l.server, cause))
 	}

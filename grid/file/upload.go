@@ -42,6 +42,9 @@ type UploadOptions struct {
 	// Owner is the identity that holds the leases, Lease how long they run.
 	Owner string
 	Lease time.Duration
+	// Copy, if it has a Store, is a server that gets the first k shares as well, so that the file can be read from it alone. The upload does
+	// not end before it has them; that it does not take them is Result.CopyErr.
+	Copy share.Server
 	// Progress, if set, is called now and then, from the goroutine that called Upload.
 	Progress func(Progress)
 	// Background, if set, runs a function that finishes an upload which has succeeded already, and outlives Upload. It
@@ -74,6 +77,8 @@ type Result struct {
 	Skipped int64
 	// Failures are the refusals and faults of single servers, each a *ServerError.
 	Failures []error
+	// CopyErr says why the server of Copy does not have a complete copy: a *CopyError.
+	CopyErr error
 }
 
 // An upload is one run of Upload.
@@ -84,6 +89,7 @@ type upload struct {
 	servers  map[share.ServerID]share.Server
 	pasts    map[share.ServerID]*past // where the servers are asked what they have
 	lanes    []*lane
+	copies   []*lane // of Copy
 	buffers  int
 	pace     int64         // segments that paceBytes are
 	paced    atomic.Bool   // the encoder waits for lanes
@@ -97,6 +103,7 @@ type upload struct {
 	ctx          context.Context
 	cancel       context.CancelFunc
 	running      sync.WaitGroup
+	copying      sync.WaitGroup     // the lanes of Copy, which are among those that run
 	finished     chan *lane         // each lane when it has ended
 	stopEncoding context.CancelFunc // when too many servers have failed
 
@@ -105,6 +112,7 @@ type upload struct {
 	places   []placement.Server // as Replace wants them: what each holds or is being sent
 	placed   map[share.Number]share.Server
 	failures []error
+	copyErr  error
 	skipped  int64
 	bytes    int64 // of plaintext emitted
 	reported int64 // by the last Progress
@@ -195,9 +203,10 @@ func (u *upload) run(ctx context.Context, r io.Reader) (Result, error) {
 	u.mu.Lock()
 	u.whole, u.took = true, time.Since(u.begun)
 	u.mu.Unlock()
-	for _, l := range u.lanes {
+	for _, l := range slices.Concat(u.lanes, u.copies) {
 		close(l.queue)
 	}
+	u.waitForCopies(ctx)
 	result, err := u.settle(ctx, root)
 	if err != nil {
 		u.discard(ctx)
@@ -213,19 +222,28 @@ func (u *upload) start() {
 			u.finished <- l
 		})
 	}
+	for _, l := range u.copies {
+		u.copying.Add(1)
+		u.running.Go(func() {
+			defer u.copying.Done()
+			l.run()
+		})
+	}
 	u.running.Go(u.watch)
 }
 
 // emit hands a segment to every lane. Queues have room for all segments that can exist.
 func (u *upload) emit(ctx context.Context, s *encoding.Segment) error {
 	u.keepPace(ctx)
-	s.Retain(len(u.lanes) - 1)
+	s.Retain(len(u.lanes) + len(u.copies) - 1)
 	u.encoded.Add(1)
 	u.mu.Lock()
 	u.bytes += int64(s.Bytes)
 	u.mu.Unlock()
-	for _, l := range u.lanes {
-		l.queue <- s // and the segment belongs to the lanes
+	for _, lanes := range [][]*lane{u.lanes, u.copies} {
+		for _, l := range lanes {
+			l.queue <- s // and the segment belongs to the lanes
+		}
 	}
 	u.progress()
 	if u.hopeless() {
@@ -319,7 +337,7 @@ func (u *upload) result(root encoding.Root) Result {
 	defer u.mu.Unlock()
 	r := Result{
 		Root: root, Placed: map[share.Number]share.Server{}, Happiness: u.happiness(), Asked: len(u.servers),
-		Skipped: u.skipped, Failures: slices.Clone(u.failures),
+		Skipped: u.skipped, Failures: slices.Clone(u.failures), CopyErr: u.copyErr,
 	}
 	for number := range u.o.Params.Total {
 		if s, ok := u.placed[share.Number(number)]; ok {

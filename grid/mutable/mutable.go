@@ -47,6 +47,8 @@ type Env struct {
 	HeadServers func(context.Context) []share.Server
 	// Locate, if set, finds servers that say they hold shares of a file, for grids too large to ask everybody.
 	Locate func(context.Context, share.StorageIndex) []share.Server
+	// Copies, if set, returns the server that gets a copy of what is written and never changes, the zero Server where none is wanted.
+	Copies func(context.Context) (share.Server, error)
 	// Params returns the encoding of what is written. Nil lets the number of servers decide.
 	Params func(context.Context) share.Params
 	// Owner is the identity that holds the leases.

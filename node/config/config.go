@@ -57,6 +57,7 @@ type Spill struct {
 	High      int    `toml:"high" doc:"How full the disk becomes, in percent of what it lends, before shares go to the bucket."`
 	Low       int    `toml:"low" doc:"Up to how full, in percent of what it lends, the disk takes shares back from the bucket."`
 	Rate      Size   `toml:"rate" doc:"How much is brought back each second. 0: as fast as it goes."`
+	KeepCopy  bool   `toml:"keep_copy" doc:"Whether a complete copy of every file that this node stores goes to the bucket as well; put --keep-copy decides for one."`
 }
 
 // Network configures the peer-to-peer side.

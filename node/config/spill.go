@@ -12,6 +12,9 @@ func (s Spill) problems() []error {
 		problems = append(problems, fmt.Errorf("spill.%s: %w", key, fmt.Errorf(format, args...)))
 	}
 	if s.Bucket == "" {
+		if s.KeepCopy {
+			problem("keep_copy", "is set, but no bucket is: set spill.bucket too")
+		}
 		if s.Endpoint != "" || s.CA != "" {
 			problem("bucket", "is empty, but an endpoint or certificates are set: set the bucket too, or \"cairn spill off\"")
 		}

@@ -32,6 +32,7 @@ const maxLine = 8 << 20
 type Client struct {
 	endpoint Endpoint
 	http     *http.Client
+	copies   CopyWish
 }
 
 // Dial returns a client for the node that runs on the directory. It returns ErrNotRunning when nothing says that one
@@ -194,6 +195,9 @@ func (c *Client) do(ctx context.Context, method, path string, h http.Header, bod
 	}
 	if body != nil && size != 0 {
 		request.Body, request.ContentLength = io.NopCloser(body), size
+	}
+	if c.copies != CopyAsSet {
+		request.Header.Set(copyHeader, string(c.copies))
 	}
 	request.Header.Set("Authorization", "Bearer "+c.endpoint.Token)
 	response, err := c.http.Do(request)

@@ -3,6 +3,8 @@ package control
 import (
 	"context"
 	"time"
+
+	"cairn/share"
 )
 
 // Spill says how it stands with the bucket behind a node's disk. It is zero where none is set.
@@ -25,6 +27,10 @@ type Spill struct {
 	// Draining is what the pass has done that goes on now.
 	Draining *DrainResult `json:"draining,omitempty"`
 }
+
+// BucketOf returns the id under which a node counts the bucket behind its disk among the servers of its files. To others the bucket is a part
+// of the node.
+func BucketOf(node share.ServerID) share.ServerID { return node + "/bucket" }
 
 // Bucket says how it stands with the bucket in which a node keeps its shares.
 type Bucket struct {

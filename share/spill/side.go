@@ -34,9 +34,25 @@ func (s *Store) FarSide() *Side { return &Side{Store: s, part: s.far} }
 // because the near store has it too, as long as its owner renews the lease.
 func (s *Store) CopySide() *Side { return &Side{Store: s, part: s.far, copies: true} }
 
-// Numbers says which shares are in the store.
+// Numbers says which shares are in the store, of CopySide those of copies alone.
 func (s *Side) Numbers(ctx context.Context, indexes []share.StorageIndex) ([]share.Held, error) {
-	return s.part.Numbers(ctx, indexes)
+	held, err := s.part.Numbers(ctx, indexes)
+	if err != nil || !s.copies {
+		return held, err
+	}
+	for i, h := range held {
+		if len(h.Numbers) == 0 {
+			continue
+		}
+		stays, err := s.Kept(ctx, h.Index)
+		if err != nil {
+			return nil, err
+		}
+		if !stays {
+			held[i] = share.Held{Index: h.Index}
+		}
+	}
+	return held, nil
 }
 
 // Open opens the share that is in the store. One that comes back to the near store meanwhile is read there.
