@@ -1,7 +1,6 @@
 package testgrid_test
 
 import (
-	"crypto/rand"
 	"errors"
 	"io"
 	"slices"
@@ -17,6 +16,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 
+	"cairn/internal/hosttest"
+	"cairn/internal/membertest"
 	"cairn/internal/testgrid"
 	"cairn/introducer"
 	"cairn/introducer/exchange"
@@ -38,15 +39,8 @@ type private struct {
 
 func newPrivate(t *testing.T) *private {
 	t.Helper()
-	grid, key, err := introducer.Found("river friends", share.Params{}, false, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := introducer.GridSigner(grid, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &private{t: t, signer: signer, roster: introducer.NewRoster(grid)}
+	g := membertest.Found(t)
+	return &private{t: t, signer: g.Founder, roster: g.Roster}
 }
 
 // A friend is a member with a node that serves everything that nodes serve.
@@ -62,21 +56,10 @@ type friend struct {
 // member makes a person with a node; the node does not run yet.
 func (g *private) member(name string) *friend {
 	g.t.Helper()
-	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	id, err := p2p.IDOf(key)
-	if err != nil {
-		g.t.Fatal(err)
-	}
+	key, id := membertest.Node(g.t)
 	f := &friend{account: introducer.NewAccount(), key: key, id: id, roster: introducer.NewRoster(g.roster.Grid())}
-	if _, err := g.roster.Vouch(g.signer, introducer.Grant{Account: f.account.Key(), Nickname: name}, time.Now()); err != nil {
-		g.t.Fatal(err)
-	}
-	if _, err := g.roster.AddDevice(f.account, key, introducer.Device{Name: "node"}, time.Now()); err != nil {
-		g.t.Fatal(err)
-	}
+	membertest.Vouch(g.t, g.roster, g.signer, introducer.Grant{Account: f.account.Key(), Nickname: name})
+	membertest.Device(g.t, g.roster, f.account, key, "node")
 	if _, err := f.roster.Add(g.roster.Statements()...); err != nil {
 		g.t.Fatal(err)
 	}
@@ -86,14 +69,7 @@ func (g *private) member(name string) *friend {
 // run starts the node with all its protocols.
 func (g *private) run(f *friend) *friend {
 	g.t.Helper()
-	var err error
-	f.host, err = p2p.Open(g.t.Context(), p2p.Config{
-		Key: f.key, Grid: f.roster.Grid().ID(), Listen: p2p.LoopbackAddresses(0), Gate: f.roster,
-		Present: exchange.Present(f.roster, f.id),
-	})
-	if err != nil {
-		g.t.Fatal(err)
-	}
+	f.host = membertest.Open(g.t, p2p.Config{Key: f.key}, f.roster)
 	issuer, err := invite.OpenIssuer(invite.Config{
 		Path: g.t.TempDir() + "/invitations", Roster: f.roster, Signer: &g.signer, Self: f.id, Addresses: f.host.Addresses,
 	})
@@ -131,10 +107,7 @@ func (g *private) run(f *friend) *friend {
 func outsider(t *testing.T, key crypto.PrivKey) host.Host {
 	t.Helper()
 	if key == nil {
-		var err error
-		if key, _, err = crypto.GenerateEd25519Key(rand.Reader); err != nil {
-			t.Fatal(err)
-		}
+		key = hosttest.Key(t)
 	}
 	h, err := libp2p.New(libp2p.Identity(key), libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableMetrics())
 	if err != nil {

@@ -1,13 +1,14 @@
 package exchange_test
 
 import (
-	"crypto/rand"
 	"testing"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"go.uber.org/goleak"
 
+	"cairn/internal/hosttest"
+	"cairn/internal/membertest"
 	"cairn/introducer"
 	"cairn/introducer/exchange"
 	"cairn/p2p"
@@ -29,15 +30,8 @@ type grid struct {
 
 func found(t *testing.T) *grid {
 	t.Helper()
-	desc, key, err := introducer.Found("river friends", share.Params{}, false, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := introducer.GridSigner(desc, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &grid{t: t, desc: desc, founder: signer, roster: introducer.NewRoster(desc)}
+	g := membertest.Found(t)
+	return &grid{t: t, desc: g.Descriptor, founder: g.Founder, roster: g.Roster}
 }
 
 // A node is one node of one person.
@@ -55,14 +49,7 @@ type node struct {
 // newcomer is a person with a node who belongs to nothing.
 func (g *grid) newcomer(name string) *node {
 	g.t.Helper()
-	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	id, err := p2p.IDOf(key)
-	if err != nil {
-		g.t.Fatal(err)
-	}
+	key, id := membertest.Node(g.t)
 	return &node{t: g.t, name: name, account: introducer.NewAccount(), key: key, id: id, roster: introducer.NewRoster(g.desc)}
 }
 
@@ -74,15 +61,11 @@ func (n *node) grant() introducer.Grant {
 // join makes the node that of a member whom the signer vouches for, by the roster of whoever holds the signer.
 func (g *grid) join(n *node, signer introducer.Signer, by *introducer.Roster, grant introducer.Grant) *node {
 	g.t.Helper()
-	if _, err := by.Vouch(signer, grant, time.Now()); err != nil {
-		g.t.Fatal(err)
-	}
+	membertest.Vouch(g.t, by, signer, grant)
 	if _, err := n.roster.Add(by.Statements()...); err != nil {
 		g.t.Fatal(err)
 	}
-	if _, err := n.roster.AddDevice(n.account, n.key, introducer.Device{Name: "laptop"}, time.Now()); err != nil {
-		g.t.Fatal(err)
-	}
+	membertest.Device(g.t, n.roster, n.account, n.key, "laptop")
 	if _, err := by.Add(n.roster.Statements()...); err != nil {
 		g.t.Fatal(err)
 	}
@@ -98,14 +81,8 @@ func (g *grid) member(name string) *node {
 // up starts the node's host.
 func (n *node) up() *node {
 	n.t.Helper()
+	n.host = membertest.Open(n.t, p2p.Config{Key: n.key, Self: func() wire.Hello { return wire.Hello{Nickname: n.name} }}, n.roster)
 	var err error
-	n.host, err = p2p.Open(n.t.Context(), p2p.Config{
-		Key: n.key, Grid: n.roster.Grid().ID(), Listen: p2p.LoopbackAddresses(0), Gate: n.roster,
-		Present: exchange.Present(n.roster, n.id), Self: func() wire.Hello { return wire.Hello{Nickname: n.name} },
-	})
-	if err != nil {
-		n.t.Fatal(err)
-	}
 	if n.x, err = exchange.New(exchange.Config{Host: n.host, Roster: n.roster}); err != nil {
 		n.t.Fatal(err)
 	}
@@ -133,16 +110,7 @@ func (n *node) digest() [32]byte { return n.roster.Digest() }
 
 func eventually(t *testing.T, limit time.Duration, what string, holds func() bool) time.Duration {
 	t.Helper()
-	begin := time.Now()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		if time.Since(begin) > limit {
-			t.Fatalf("not within %v: %s", limit, what)
-		}
-		<-tick.C
-	}
-	return time.Since(begin)
+	return hosttest.Eventually(t, limit, what, holds)
 }
 
 func newExchange(h *p2p.Host, r *introducer.Roster) (*exchange.Exchange, error) {

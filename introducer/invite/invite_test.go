@@ -2,7 +2,6 @@ package invite
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"os"
 	"path/filepath"
@@ -11,9 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/crypto"
 	"go.uber.org/goleak"
 
+	"cairn/internal/hosttest"
+	"cairn/internal/membertest"
 	"cairn/introducer"
 	"cairn/introducer/exchange"
 	"cairn/p2p"
@@ -38,44 +38,18 @@ type home struct {
 	mu      sync.Mutex
 }
 
-func newNode(t *testing.T) (crypto.PrivKey, share.ServerID) {
-	t.Helper()
-	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, err := p2p.IDOf(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key, id
-}
-
 // newHome founds a grid and starts the founder's node.
 func newHome(t *testing.T) *home {
 	t.Helper()
-	grid, gridKey, err := introducer.Found("river friends", share.Params{}, false, time.Now())
-	if err != nil {
-		t.Fatal(err)
+	grid := membertest.Found(t)
+	h := &home{
+		t: t, account: introducer.NewAccount(), roster: grid.Roster, signer: grid.Founder, path: filepath.Join(t.TempDir(), "invitations"),
 	}
-	h := &home{t: t, account: introducer.NewAccount(), roster: introducer.NewRoster(grid), path: filepath.Join(t.TempDir(), "invitations")}
-	if h.signer, err = introducer.GridSigner(grid, gridKey); err != nil {
-		t.Fatal(err)
-	}
-	key, id := newNode(t)
-	grant := introducer.Grant{Account: h.account.Key(), Nickname: "founder", Introducer: true}
-	if _, err := h.roster.Vouch(h.signer, grant, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := h.roster.AddDevice(h.account, key, introducer.Device{Name: "desk"}, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	h.host, err = p2p.Open(t.Context(), p2p.Config{
-		Key: key, Grid: grid.ID(), Listen: p2p.LoopbackAddresses(0), Gate: h.roster, Present: exchange.Present(h.roster, id),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := hosttest.Key(t)
+	membertest.Vouch(t, h.roster, h.signer, introducer.Grant{Account: h.account.Key(), Nickname: "founder", Introducer: true})
+	membertest.Device(t, h.roster, h.account, key, "desk")
+	h.host = membertest.Open(t, p2p.Config{Key: key}, h.roster)
+	var err error
 	if h.x, err = exchange.New(exchange.Config{Host: h.host, Roster: h.roster}); err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +117,7 @@ type guest struct {
 
 func newGuest(t *testing.T, nickname string) *guest {
 	t.Helper()
-	key, _ := newNode(t)
+	key, _ := membertest.Node(t)
 	host, err := p2p.OpenStranger(t.Context(), p2p.Config{Key: key})
 	if err != nil {
 		t.Fatal(err)
@@ -221,15 +195,7 @@ func TestJoin(t *testing.T) {
 
 func eventually(t *testing.T, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
-	begin := time.Now()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		if time.Since(begin) > limit {
-			t.Fatalf("not within %v: %s", limit, what)
-		}
-		<-tick.C
-	}
+	hosttest.Eventually(t, limit, what, holds)
 }
 
 // TestNotValid: a used, a cancelled and an unknown invitation get one and the same answer, TestJoin has the used one.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"cairn/internal/membertest"
 	"cairn/introducer"
 	"cairn/introducer/exchange"
 	"cairn/introducer/message"
@@ -46,13 +47,13 @@ func proof(account introducer.Account, claimantNonce, memberNonce []byte, claima
 // another member.
 func TestOnlyAFreshProofCounts(t *testing.T) {
 	w := newTown(t)
-	key, id := newNode(t)
+	key, id := membertest.Node(t)
 	host, err := p2p.OpenStranger(t.Context(), p2p.Config{Key: key})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer host.Close()
-	_, other := newNode(t)
+	_, other := membertest.Node(t)
 	mine := make([]byte, 32)
 	for name, c := range map[string]struct {
 		sign func(theirs []byte) []byte
@@ -89,7 +90,7 @@ func TestOnlyAFreshProofCounts(t *testing.T) {
 // TestAnotherAnswers: who answers without belonging to the grid that it names is not believed.
 func TestAnotherAnswers(t *testing.T) {
 	w := newTown(t)
-	key, id := newNode(t)
+	key, id := membertest.Node(t)
 	liar, err := p2p.Open(t.Context(), p2p.Config{
 		Key: key, Grid: w.roster.Grid().ID(), Listen: p2p.LoopbackAddresses(0), Gate: introducer.NewRoster(w.roster.Grid()),
 		Present: exchange.Present(w.roster, id),

@@ -1,7 +1,6 @@
 package recovery_test
 
 import (
-	"crypto/rand"
 	"errors"
 	"slices"
 	"strings"
@@ -11,8 +10,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"go.uber.org/goleak"
 
+	"cairn/internal/hosttest"
+	"cairn/internal/membertest"
 	"cairn/introducer"
-	"cairn/introducer/exchange"
 	"cairn/introducer/recovery"
 	"cairn/p2p"
 	"cairn/share"
@@ -20,19 +20,6 @@ import (
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/ipfs/go-log/v2/writer.(*MirrorWriter).logRoutine"))
-}
-
-func newNode(t *testing.T) (crypto.PrivKey, share.ServerID) {
-	t.Helper()
-	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, err := p2p.IDOf(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key, id
 }
 
 // A town is a private grid whose founder's node answers, with another member, anna, who has a node that is gone.
@@ -46,29 +33,16 @@ type town struct {
 
 func newTown(t *testing.T) *town {
 	t.Helper()
-	grid, gridKey, err := introducer.Found("river friends", share.Params{}, false, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &town{t: t, roster: introducer.NewRoster(grid), anna: introducer.NewAccount()}
-	if w.signer, err = introducer.GridSigner(grid, gridKey); err != nil {
-		t.Fatal(err)
-	}
+	grid := membertest.Found(t)
+	w := &town{t: t, roster: grid.Roster, signer: grid.Founder, anna: introducer.NewAccount()}
 	founder := introducer.NewAccount()
 	w.vouch(introducer.Grant{Account: founder.Key(), Nickname: "founder", Introducer: true})
-	if _, err := w.roster.Vouch(founder.Signer(grid), introducer.Grant{Account: w.anna.Key(), Nickname: "anna", Quota: 5 << 30}, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	key, id := newNode(t)
+	membertest.Vouch(t, w.roster, founder.Signer(grid.Descriptor), introducer.Grant{Account: w.anna.Key(), Nickname: "anna", Quota: 5 << 30})
+	key, id := membertest.Node(t)
 	w.device(founder, key, "desk")
-	lost, _ := newNode(t)
+	lost := hosttest.Key(t)
 	w.device(w.anna, lost, "laptop")
-	w.host, err = p2p.Open(t.Context(), p2p.Config{
-		Key: key, Grid: grid.ID(), Listen: p2p.LoopbackAddresses(0), Gate: w.roster, Present: exchange.Present(w.roster, id),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	w.host = membertest.Open(t, p2p.Config{Key: key}, w.roster)
 	t.Cleanup(func() { w.host.Close() })
 	server, err := recovery.NewServer(recovery.Config{Roster: w.roster, Self: id, Contacts: w.host.Addresses})
 	if err != nil {
@@ -80,22 +54,18 @@ func newTown(t *testing.T) *town {
 
 func (w *town) vouch(g introducer.Grant) {
 	w.t.Helper()
-	if _, err := w.roster.Vouch(w.signer, g, time.Now()); err != nil {
-		w.t.Fatal(err)
-	}
+	membertest.Vouch(w.t, w.roster, w.signer, g)
 }
 
 func (w *town) device(account introducer.Account, key crypto.PrivKey, name string) {
 	w.t.Helper()
-	if _, err := w.roster.AddDevice(account, key, introducer.Device{Name: name}, time.Now()); err != nil {
-		w.t.Fatal(err)
-	}
+	membertest.Device(w.t, w.roster, account, key, name)
 }
 
 // back tries to come back on a new machine.
 func (w *town) back(who recovery.Claimant, addresses ...string) (recovery.Membership, share.ServerID, error) {
 	w.t.Helper()
-	key, id := newNode(w.t)
+	key, id := membertest.Node(w.t)
 	who.Node, who.Device = key, "new laptop"
 	host, err := p2p.OpenStranger(w.t.Context(), p2p.Config{Key: key})
 	if err != nil {
@@ -141,7 +111,7 @@ func TestBackWithTheAccountAlone(t *testing.T) {
 // TestDeadMembersAreSkipped: the first addresses lead nowhere.
 func TestDeadMembersAreSkipped(t *testing.T) {
 	w := newTown(t)
-	_, gone := newNode(t)
+	_, gone := membertest.Node(t)
 	addresses := append([]string{"/ip4/127.0.0.1/tcp/1/p2p/" + string(gone)}, w.host.Addresses()...)
 	if _, _, err := w.back(recovery.Claimant{Account: w.anna}, addresses...); err != nil {
 		t.Error(err)
@@ -178,7 +148,7 @@ func TestRefusals(t *testing.T) {
 func TestTooManyDevices(t *testing.T) {
 	w := newTown(t)
 	for range introducer.MaxDevices - 1 {
-		key, _ := newNode(t)
+		key, _ := membertest.Node(t)
 		w.device(w.anna, key, "another")
 	}
 	if _, _, err := w.back(recovery.Claimant{Account: w.anna}); !errors.Is(err, share.ErrTooLarge) {
