@@ -177,6 +177,28 @@ func TestQuestions(t *testing.T) {
 	}
 }
 
+// TestRefusedPuts: a put that is refused before its file was read does not spoil the connection for the next one.
+func TestRefusedPuts(t *testing.T) {
+	node := newFake()
+	node.fail = &share.UnhappyError{Happy: 3, Happiness: 1, Servers: 1}
+	node.entered = make(chan struct{}, 1000)
+	_, client := serve(t, node)
+	data := make([]byte, 300_000)
+	var work sync.WaitGroup
+	for range 2 {
+		work.Go(func() {
+			for range 300 {
+				_, err := client.Put(t.Context(), io.MultiReader(bytes.NewReader(data)), control.PutRequest{Size: int64(len(data))}, nil)
+				if e, ok := errors.AsType[*control.Error](err); !ok || e.Code != control.CodeNotEnough {
+					t.Errorf("refused with %v", err)
+					return
+				}
+			}
+		})
+	}
+	work.Wait()
+}
+
 func TestPutAndGet(t *testing.T) {
 	node := newFake()
 	_, client := serve(t, node)

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -207,6 +208,9 @@ func stream[T any](w http.ResponseWriter, r *http.Request, run func(context.Cont
 		last = event[T]{Error: ErrorOf(caused(r.Context(), err))}
 	}
 	lines.write(last)
+	// To end with a body that was not read is to close the connection, which may keep the client from reading why. A client that has
+	// read it ends the connection itself, unless it has sent all anyway.
+	_, _ = io.Copy(io.Discard, r.Body)
 }
 
 func putRequest(h http.Header) (PutRequest, error) {
