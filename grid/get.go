@@ -36,6 +36,8 @@ func (g *Grid) Open(ctx context.Context, c capability.Capability) (Reader, error
 		return g.openMutable(ctx, c)
 	case tree.IsDirectory(c):
 		return nil, tree.ErrIsDirectory
+	case c.Kind() == capability.KindFileVerify || c.Kind() == capability.KindMutableVerify:
+		return nil, fmt.Errorf("%w: this is %s, which checks and repairs it but does not read it; its read capability would", capability.ErrAuthority, c.Kind().Noun())
 	}
 	if err := c.Want(capability.KindFile); err != nil {
 		return nil, err

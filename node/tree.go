@@ -180,6 +180,9 @@ func (a api) describe(ctx context.Context, e *dir.Entry) {
 func (a api) Move(ctx context.Context, request control.MoveRequest) (control.Entry, error) {
 	ctx = dir.Once(ctx)
 	from, n, err := a.resolve(ctx, request.Source)
+	if err == nil {
+		err = removable(n)
+	}
 	if err != nil {
 		return control.Entry{}, from.explain(a.n, err)
 	}
@@ -204,6 +207,17 @@ func (a api) Move(ctx context.Context, request control.MoveRequest) (control.Ent
 		return control.Entry{}, to.explain(a.n, err)
 	}
 	return to.entry(moved, false), nil
+}
+
+// removable returns an error unless a node's name can be taken out of its directory.
+func removable(n tree.Node) error {
+	if len(n.Path) == 0 {
+		return &tree.PathError{Err: tree.ErrRoot}
+	}
+	if err := tree.Writable(n.Parent); err != nil {
+		return &tree.PathError{Path: tree.Join(n.Path[:len(n.Path)-1]), Err: err}
+	}
+	return nil
 }
 
 func (a api) Remove(ctx context.Context, request control.RemoveRequest) (control.Entry, error) {

@@ -66,7 +66,7 @@ func (a *app) copyTreeUp(ctx context.Context, o *cpOptions, source, target strin
 func copyTarget(ctx context.Context, client *control.Client, source, target string) (string, error) {
 	e, err := client.Lookup(ctx, control.LookupRequest{Target: target})
 	if errors.Is(err, share.ErrNotFound) {
-		return target, nil // home: too, before anything was put into it
+		return target, mayMake(ctx, client, target)
 	}
 	if err != nil {
 		return "", err
@@ -74,10 +74,39 @@ func copyTarget(ctx context.Context, client *control.Client, source, target stri
 	if !e.Directory() {
 		return "", usagef("%s is a file, and %s is a folder", shownTarget(target), source)
 	}
+	if err := mayChange(e); err != nil {
+		return "", about(err, "%s", shownTarget(target))
+	}
 	if name := filepath.Base(filepath.Clean(source)); !contents(source) && name != string(filepath.Separator) {
 		return below(target, name), nil
 	}
 	return target, nil
+}
+
+// mayMake returns an error when a directory that is not there cannot be made, before all that goes into it is stored. Where nothing is known
+// it returns none: home: is not there before anything was put into it.
+func mayMake(ctx context.Context, client *control.Client, target string) error {
+	name := nameOf(target)
+	if name == "" {
+		return nil
+	}
+	above := strings.TrimSuffix(strings.TrimRight(target, "/"), name)
+	e, err := client.Lookup(ctx, control.LookupRequest{Target: above})
+	if err != nil || !e.Directory() {
+		return nil //nolint:nilerr // making it tells what is wrong
+	}
+	return about(mayChange(e), "%s", shownTarget(above))
+}
+
+// mayChange returns an error unless a directory can be changed.
+func mayChange(e control.Entry) error {
+	switch {
+	case e.Kind == capability.KindIDir.String():
+		return fmt.Errorf("%w: the directory is immutable, nobody can change it", share.ErrReadOnly)
+	case !e.Writable:
+		return fmt.Errorf("%w: the directory is open for reading only here; its write capability (cairn:dir:…) would do", capability.ErrAuthority)
+	}
+	return nil
 }
 
 // contents reports whether a name of a folder means what is in it, and not the folder with its name.

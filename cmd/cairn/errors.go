@@ -101,7 +101,7 @@ func statusOf(err error) int {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return statusInterrupted
-	case errors.Is(err, capability.ErrAuthority), errors.Is(err, share.ErrDenied), locked, errors.Is(err, share.ErrReadOnly), errors.Is(err, introducer.ErrNicknameTaken),
+	case errors.Is(err, capability.ErrAuthority), errors.Is(err, share.ErrDenied), errors.Is(err, share.ErrReadOnly), locked, errors.Is(err, share.ErrReadOnly), errors.Is(err, introducer.ErrNicknameTaken),
 		errors.Is(err, invite.ErrNotValid), errors.Is(err, invite.ErrExpired), errors.Is(err, errOtherPhrase),
 		errors.Is(err, account.ErrPassphrase), errors.Is(err, node.ErrLocked):
 		return statusRefused

@@ -44,11 +44,7 @@ func (p *places) get(at string) (destination, bool) {
 	return d, ok
 }
 
-var (
-	errFileThere = errors.New("there is a file of that name, which a directory does not replace")
-	errReadOnly  = errors.New("the directory of that name is open for reading only there; its write capability (cairn:dir:…) would do")
-	errImmutable = errors.New("the directory of that name is immutable: nobody can change it")
-)
+var errFileThere = errors.New("there is a file of that name, which a directory does not replace")
 
 // find returns where the directory at a path is. Where there can be none the error is a localtree.Problem.
 func (p *places) find(ctx context.Context, at string) (destination, error) {
@@ -63,7 +59,7 @@ func (p *places) find(ctx context.Context, at string) (destination, error) {
 		from = path.Join(from, names[i])
 		if d.there {
 			var err error
-			if d, err = p.look(ctx, below(d.target, names[i])); errors.Is(err, errFileThere) || errors.Is(err, errReadOnly) || errors.Is(err, errImmutable) {
+			if d, err = p.look(ctx, below(d.target, names[i])); errors.Is(err, errFileThere) || errors.Is(err, share.ErrReadOnly) || errors.Is(err, capability.ErrAuthority) {
 				err = localtree.Problem{Path: from, Err: err}
 			}
 			if err != nil {
@@ -85,10 +81,6 @@ func (p *places) look(ctx context.Context, target string) (destination, error) {
 		return destination{}, err
 	case !e.Directory():
 		return destination{}, errFileThere
-	case e.Kind == capability.KindIDir.String():
-		return destination{}, errImmutable
-	case !e.Writable:
-		return destination{}, errReadOnly
 	}
-	return destination{target: e.Capability, there: true}, nil
+	return destination{target: e.Capability, there: true}, mayChange(e)
 }

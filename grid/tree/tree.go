@@ -115,7 +115,7 @@ func Writable(c capability.Capability) error {
 // parent returns the directory that a path's last name is in.
 func (t *Tree) parent(ctx context.Context, root capability.Capability, names []string) (Node, error) {
 	if len(names) == 0 {
-		return Node{}, &PathError{Err: errRoot}
+		return Node{}, &PathError{Err: ErrRoot}
 	}
 	n, err := t.resolve(ctx, root, names[:len(names)-1])
 	if err != nil {
@@ -124,4 +124,5 @@ func (t *Tree) parent(ctx context.Context, root capability.Capability, names []s
 	return n, at(n.Path, Writable(n.Entry.Capability))
 }
 
-var errRoot = errors.New("this is the root of the path, which is in no directory here")
+// ErrRoot says that a path has no name that could be made, moved or removed.
+var ErrRoot = errors.New("this is the root of the path, which is in no directory here")

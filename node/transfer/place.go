@@ -33,6 +33,9 @@ func (u *up) place(ctx context.Context, f *folder) (bool, error) {
 		f.passed = true
 		return false, nil
 	}
+	if err != nil && f.parent == nil {
+		return false, err
+	}
 	if err != nil {
 		return false, fmt.Errorf("folder %s: %w", f.entry.Path, err)
 	}
