@@ -22,6 +22,9 @@ func (t *Tree) Open(e Entry) (*Source, error) {
 	// Whatever was put in the file's place since the walk must not block: a pipe would.
 	f, err := t.root.OpenFile(e.Path, os.O_RDONLY|nonBlocking, 0)
 	if err != nil {
+		if now, failed := t.root.Lstat(e.Path); failed == nil && !now.Mode().IsRegular() {
+			err = ErrChanged // the error is about what is there instead
+		}
 		return nil, Problem{e.Path, cause(err)}
 	}
 	s := &Source{f, e}

@@ -56,6 +56,21 @@ func TestPipeInAFilesPlace(t *testing.T) {
 	}
 }
 
+// TestLinkInAFilesPlace: wherever it leads, it is not what was visited.
+func TestLinkInAFilesPlace(t *testing.T) {
+	for _, to := range []string{"/etc/passwd", "../outside", "other", "nowhere", "file"} {
+		dir := makeTree(t, "file", "other")
+		tree := open(t, dir, localtree.Options{})
+		l := &log{}
+		must(t, tree.Walk(t.Context(), l))
+		must(t, os.Remove(filepath.Join(dir, "file")))
+		must(t, os.Symlink(to, filepath.Join(dir, "file")))
+		if _, err := tree.Open(l.entries["file"]); !errors.Is(err, localtree.ErrChanged) {
+			t.Errorf("a link to %s: %v", to, err)
+		}
+	}
+}
+
 // A swapper puts something else in a folder's place between its being met and being listed.
 type swapper struct {
 	log

@@ -358,6 +358,44 @@ func TestPlacedNowAndThen(t *testing.T) {
 	})
 }
 
+// TestReplacedMeanwhile: a file that something else takes the place of while it waits is named as one that changed.
+func TestReplacedMeanwhile(t *testing.T) {
+	dir, g := t.TempDir(), newGrid()
+	write(t, dir, map[string]string{"folder": "small", "link": "small", "large": strings.Repeat("x", transfer.SmallFile+1), "stays": "small"})
+	tree, err := localtree.Open(dir, localtree.Options{})
+	must(t, err)
+	defer tree.Close()
+	replace := func(name string) (string, error) { // the walk asks for each name before the file is read
+		if name != "stays" && name != "." {
+			must(t, os.Remove(filepath.Join(dir, name)))
+			if name == "folder" {
+				must(t, os.Mkdir(filepath.Join(dir, name), 0o755))
+			} else {
+				must(t, os.Symlink("/etc/passwd", filepath.Join(dir, name)))
+			}
+		}
+		return name, nil
+	}
+	asked := map[string]bool{}
+	once := func(name string) (string, error) {
+		if asked[name] {
+			return name, nil
+		}
+		asked[name] = true
+		return replace(name)
+	}
+	result, err := transfer.Up(t.Context(), transfer.UpOptions{Tree: tree, Store: g, Folders: g, Memory: newMemory(), Name: once})
+	must(t, err)
+	for _, p := range result.Problems {
+		if !errors.Is(p, localtree.ErrChanged) {
+			t.Errorf("%v", p)
+		}
+	}
+	if c := result.Counts; c.Files != 1 || c.Problems != 3 {
+		t.Errorf("counts %+v, problems %v", c, result.Problems)
+	}
+}
+
 // TestFolderInTheWay: what cannot be a folder is passed over, and named once.
 func TestFolderInTheWay(t *testing.T) {
 	dir, g := sample(t), newGrid()

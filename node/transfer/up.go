@@ -299,7 +299,8 @@ func (u *up) read(p pending) (localtree.Entry, []byte, error) {
 	entry := p.entry
 	data, err := u.readOnce(entry)
 	if errors.Is(err, localtree.ErrChanged) {
-		if entry, err = u.Tree.Stat(entry.Path); err == nil && entry.Size > SmallFile {
+		entry, err = u.Tree.Stat(entry.Path)
+		if err == nil && entry.Size > SmallFile || errors.Is(err, localtree.ErrKind) {
 			err = localtree.ErrChanged
 		}
 		if err == nil {
