@@ -57,7 +57,7 @@ func (e Examination) Checks(ctx context.Context) []doctor.Check {
 	switch {
 	case !e.Config.Storage.Enabled:
 	case e.Config.Storage.Bucket():
-		checks = append(checks, e.bucket(ctx, dir, err))
+		checks = append(checks, e.bucket(ctx, dir, err)...)
 	default:
 		checks = append(checks, e.disk(ctx)...)
 	}
@@ -131,13 +131,16 @@ func (e Examination) grid(dir *Dir) doctor.Check {
 }
 
 // bucket tries out the bucket in which the node keeps its shares.
-func (e Examination) bucket(ctx context.Context, dir *Dir, err error) doctor.Check {
-	if err != nil {
-		return doctor.Tried(e.Config.Storage.Path, 0, err) // the keys of the node cannot be read
+func (e Examination) bucket(ctx context.Context, dir *Dir, err error) []doctor.Check {
+	var where s3.Config
+	if err == nil {
+		where, _, err = dir.StorageBucket(e.Config)
 	}
-	where, _, err := dir.StorageBucket(e.Config)
-	if errors.Is(err, ErrLocked) {
-		return doctor.Warning("bucket", "its keys are locked with a passphrase: it was not tried out", "start the node and look again")
+	switch {
+	case errors.Is(err, ErrLocked) && e.Running:
+		return nil // the node says whether it is served
+	case errors.Is(err, ErrLocked):
+		return []doctor.Check{doctor.Warning("bucket", "its keys are locked with a passphrase: it was not tried out", "start the node and look again")}
 	}
 	began := time.Now()
 	if err == nil {
@@ -147,7 +150,7 @@ func (e Examination) bucket(ctx context.Context, dir *Dir, err error) doctor.Che
 	if err != nil {
 		err = errors.New(s3.Explain(err))
 	}
-	return doctor.Tried(e.Config.Storage.Path, time.Since(began), err)
+	return []doctor.Check{doctor.Tried(e.Config.Storage.Path, time.Since(began), err)}
 }
 
 func (e Examination) disk(ctx context.Context) []doctor.Check {

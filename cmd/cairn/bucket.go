@@ -140,16 +140,16 @@ func (a *app) tryBucket(ctx context.Context, o *bucketOptions, c config.Config) 
 	}
 	keys, err := o.keys.read(a)
 	if err == nil {
-		err = explainBucket(node.TryBucket(ctx, c, keys, o.takeOver), c.Storage.Path, "--take-over", "correct it and try again; nothing was made")
+		err = explainBucket(node.TryBucket(ctx, c, keys, o.takeOver), c.Storage.Path, "", "--take-over", "correct it and try again; nothing was made")
 	}
 	return keys, err
 }
 
-// explainBucket says in plain words why a bucket cannot be used, and what to do about it: takeOver says how to take over the prefix, correct
-// how to correct what is wrong.
-func explainBucket(err error, url, takeOver, correct string) error {
+// explainBucket says in plain words why a bucket cannot be used, and what to do about it: how to choose another prefix, how to take over this one, and how
+// to correct what is wrong.
+func explainBucket(err error, url, another, takeOver, correct string) error {
 	if _, locked := errors.AsType[*s3.LockedError](err); locked {
-		return withHint(err, "choose another prefix; if that node is gone for good and will never run again, take over what it stored with %s", takeOver)
+		return withHint(err, "choose another prefix"+another+"; if that node is gone for good and will never run again, take over what it stored with %s", takeOver)
 	}
 	if _, answered := errors.AsType[*s3.Error](err); answered {
 		return withHint(&bucketError{url: url, err: err}, "%s", correct)
@@ -162,7 +162,7 @@ func (a *app) explainOwnBucket(err error, c config.Config) error {
 	if !c.Storage.Bucket() {
 		return err
 	}
-	return explainBucket(err, c.Storage.Path, "\""+a.command("storage take-over")+"\"", fmt.Sprintf("correct it with %q, or the keys with %q; %q tries it out",
+	return explainBucket(err, c.Storage.Path, fmt.Sprintf(" (%q)", a.command("config set storage.path s3://BUCKET/PREFIX")), "\""+a.command("storage take-over")+"\"", fmt.Sprintf("correct it with %q, or the keys with %q; %q tries it out",
 		a.command("config set storage..."), a.command("storage keys"), a.command("storage test")))
 }
 

@@ -97,10 +97,15 @@ func newConfigSetCommand(a *app) *cobra.Command {
 			if !node.Exists(a.dir) {
 				return about(node.ErrNoNode, "%s", a.dir)
 			}
+			before, _, wrong := a.loadConfig(nil)
 			if err := a.changeSetting(args[0], args[1]); err != nil {
 				return err
 			}
 			a.noteChange(args[0], args[1])
+			if now, _, err := a.loadConfig(nil); err == nil && wrong == nil && before.Storage.Enabled && now.Storage.Path != before.Storage.Path {
+				a.note("What is stored in %s stays there and is not served any more; a node that leaves (\"%s\") hands it to others first.",
+					before.Storage.Path, a.command("grid leave"))
+			}
 			return a.result(map[string]string{"key": args[0], "value": args[1]}, func(io.Writer) {})
 		},
 	}

@@ -127,12 +127,16 @@ func (s *Store) writeMarker(ctx context.Context) error {
 	return err
 }
 
-// first returns some key below the prefix.
+// first returns some key below the prefix that is in the way of a new store.
 func (s *Store) first(ctx context.Context) (key string, err error) {
 	err = s.bucket.do(ctx, "look into the prefix", 0, func(ctx context.Context) error {
-		page, err := s.bucket.page(ctx, "", "", 1)
-		if len(page) > 0 {
-			key = page[0].key
+		page, err := s.bucket.page(ctx, "", "", pageKeys)
+		for _, o := range page {
+			// A probe is left behind by who was killed in the middle of one; the other two are of who is taking the prefix at this moment.
+			if !strings.HasPrefix(o.key, probePrefix) && o.key != markerName && o.key != lockName {
+				key = o.key
+				break
+			}
 		}
 		return err
 	})

@@ -88,6 +88,8 @@ func (s *Store) Release(ctx context.Context, owner string, indexes []share.Stora
 	return nil
 }
 
+const probePrefix = "cairn-probe-"
+
 // Probe writes an object below the prefix, reads it, compares and deletes it, and so finds out whether the bucket can be used as the
 // settings say. It neither opens the prefix nor takes its lock, and can be called while a node uses it. Explain tells its error
 // in plain words.
@@ -102,7 +104,7 @@ func Probe(ctx context.Context, c Config) error {
 	if err != nil {
 		return fmt.Errorf("bucket %s: %w", c.URL(), err)
 	}
-	key := "cairn-probe-" + randomText(16)
+	key := probePrefix + randomText(16)
 	want := []byte(randomText(4 << 10))
 	if _, err := b.put(ctx, key, want, condition{absent: true}); err != nil {
 		return fmt.Errorf("write a probe: %w", err)

@@ -1,9 +1,14 @@
 package s3_test
 
 import (
+	"context"
+	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/minio/minio-go/v7"
 
 	"cairn/share"
 	"cairn/share/s3"
@@ -79,6 +84,30 @@ func stored(k *kit) (total int64) {
 		}
 	}
 	return total
+}
+
+// TestProbeLeftBehind opens a prefix in which somebody was killed in the middle of a probe, or is just beginning a store.
+func TestProbeLeftBehind(t *testing.T) {
+	k := newKit(t, nil)
+	c := k.config(t)
+	if _, err := k.server.Client().PutObject(t.Context(), c.Bucket, c.Prefix+"/cairn-probe-0123", strings.NewReader("x"), 1, minio.PutObjectOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s3.Look(t.Context(), c); err != nil {
+		t.Errorf("look: %v", err)
+	}
+	c.Owner = "first"
+	if err := s3.Claim(t.Context(), c); err != nil {
+		t.Fatalf("claim: %v", err)
+	}
+	other := c
+	other.Owner, other.Index = "second", t.TempDir()
+	for name, try := range map[string]func(context.Context, s3.Config) error{"look": s3.Look, "claim": s3.Claim} {
+		if err := try(t.Context(), other); !errors.Is(err, share.ErrBusy) {
+			t.Errorf("%s by another node: %v", name, err)
+		}
+	}
+	open(t, c)
 }
 
 // TestIndexStays opens a prefix again and again with the same index, also when the server was away meanwhile: it is not computed anew.
