@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"cairn/grid/dir"
+	"cairn/grid/mutable"
 	"cairn/grid/tree"
 	"cairn/node/control"
 	"cairn/share"
@@ -88,7 +90,11 @@ func (p place) explain(n *Node, err error) error {
 
 // hintFor returns the next step after an error about a path, or nothing.
 func hintFor(path string, err error) string {
+	collision, _ := errors.AsType[*mutable.CollisionError](err)
 	switch {
+	case collision != nil && !collision.Kept.IsZero():
+		return fmt.Sprintf("what you wrote is kept on this node until %s: \"cairn restore %s %s\" makes it the newest version; \"cairn history %s\" shows both",
+			collision.Kept.Local().Format(time.DateOnly), path, control.VersionText(collision.Ours.Sequence, tagOf(collision.Ours.Digest)), path)
 	case errors.Is(err, tree.ErrIsDirectory):
 		return "name a file in it, or use -r where a whole directory is meant"
 	case errors.Is(err, errLink):
@@ -96,7 +102,7 @@ func hintFor(path string, err error) string {
 	case errors.Is(err, share.ErrRollback):
 		return "wait until the members that have the newer version are up; " + formerVersions(path)
 	case errors.Is(err, share.ErrConflict):
-		return "read it again and decide; \"cairn history " + path + "\" shows both versions"
+		return "what you wrote was not stored; \"cairn history " + path + "\" shows what the other one wrote: run the same command again if it still applies"
 	case errors.Is(err, share.ErrCorrupt):
 		return formerVersions(path)
 	}

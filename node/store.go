@@ -202,7 +202,7 @@ func (a api) write(ctx context.Context, c capability.Capability, key keys.WriteK
 	if err != nil {
 		return nil, err
 	}
-	return a.n.grid.Files().Write(ctx, key, base, r, mutable.WriteOptions{Params: request.Params})
+	return a.n.grid.Files().Write(ctx, key, base, r, mutable.WriteOptions{Params: request.Params, Keep: true})
 }
 
 var _ control.File = grid.Reader(nil)

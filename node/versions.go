@@ -45,7 +45,7 @@ func (a api) history(ctx context.Context, n tree.Node) ([]control.Version, error
 	list := make([]control.Version, len(found))
 	for i, v := range found {
 		list[i] = control.Version{
-			Version: v.Head.Sequence, Written: v.Head.Written, Size: v.Size, Current: i == 0, Record: tagOf(v.Head.Digest),
+			Version: v.Head.Sequence, Written: v.Head.Written, Size: v.Size, Current: i == 0, Refused: v.Refused, Record: tagOf(v.Head.Digest),
 		}
 	}
 	return list, nil

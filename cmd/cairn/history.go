@@ -17,7 +17,8 @@ func newHistoryCommand(a *app) *cobra.Command {
 		Short: "show the versions of a mutable file or a directory",
 		Long: help(`Shows the versions that the servers still have, the newest first: its number, when it was written, and its size (of
 a directory, of its list). Two versions with one number were written by writers who did not know of each other;
-nothing of either is lost, and what follows the number, as in 4@70dcc5b7, tells them apart.
+what follows the number, as in 4@70dcc5b7, tells them apart. What this node wrote into a file when somebody else
+was first is kept for a week, and marked; only this node shows it.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example:           "  cairn history home:notes.txt\n  cairn history home:",
@@ -36,8 +37,11 @@ nothing of either is lost, and what follows the number, as in 4@70dcc5b7, tells 
 						if v.Size >= 0 {
 							size = fmt.Sprint(v.Size)
 						}
-						if v.Current {
+						switch {
+						case v.Current:
 							mark = "current"
+						case v.Refused:
+							mark = "refused, kept here"
 						}
 						t.row(versionText(versions, i), v.Written.Local().Format("2006-01-02 15:04:05"), size, mark)
 					}

@@ -86,7 +86,9 @@ func (w *write) commit(ctx context.Context) (*Version, error) {
 	}
 	if err := c.run(ctx); err != nil {
 		c.end()
-		c.m.leave(c.name, w.root)
+		if !w.keep(ctx, err) {
+			c.m.leave(c.name, w.root)
+		}
 		return nil, err
 	}
 	v := c.version()

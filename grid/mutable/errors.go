@@ -2,6 +2,7 @@ package mutable
 
 import (
 	"fmt"
+	"time"
 
 	"cairn/share"
 	"cairn/share/head"
@@ -11,21 +12,23 @@ import (
 var errUnclear = fmt.Errorf("%w: the servers that know which version follows which do not answer", share.ErrUnavailable)
 
 // A CollisionError says that somebody else has written a version meanwhile. It wraps a *share.ConflictError. Theirs is what
-// most servers hold; Ours is what this writer tried, which Holders servers took before and keep as history.
+// most servers hold; Ours is what this writer tried, which Holders servers took before.
 type CollisionError struct {
 	Theirs  head.Head
 	Ours    head.Head
 	Holders int
 	// Left says that some server may have taken Ours, or may take it yet.
-	Left   bool
+	Left bool
+	// Kept, if set, says until when Ours is kept: History lists it to who wrote it, and RestoreHead makes it the newest.
+	Kept   time.Time
 	record []byte
 }
 
 func (e *CollisionError) Error() string {
 	text := fmt.Sprintf("%v: version %d of %s was written on %s", share.ErrConflict, e.Theirs.Sequence, e.Theirs.Name,
 		e.Theirs.Written.Format("2006-01-02 15:04:05"))
-	if e.Holders > 0 {
-		text += fmt.Sprintf("; %d servers keep what was to be version %d in its history", e.Holders, e.Ours.Sequence)
+	if !e.Kept.IsZero() {
+		text += fmt.Sprintf("; what was to be version %d is kept beside it", e.Ours.Sequence)
 	}
 	return text
 }

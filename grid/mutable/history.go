@@ -19,8 +19,8 @@ import (
 	"cairn/share/keys"
 )
 
-// History returns the versions that servers still know of, newest first; of two with one sequence, written by writers who
-// did not know of each other, both. Size is -1 where no share of a version was found, and Unclear is set where the version that it
+// History returns the versions that servers still know of, newest first, and those that this writer was refused and that are
+// kept; of two with one sequence, written by writers who did not know of each other, both, the one that more servers hold first. Size is -1 where no share of a version was found, and Unclear is set where the version that it
 // replaced should be kept and was not found. How far back it goes follows from the
 // Retention of the writes. It returns ErrNotFound when no server knows any.
 func (m *Files) History(ctx context.Context, c capability.Capability) ([]Version, error) {
@@ -35,21 +35,34 @@ func (m *Files) History(ctx context.Context, c capability.Capability) ([]Version
 		}
 		return nil, fmt.Errorf("history of %s: %w", name, share.ErrNotFound)
 	}
-	heads := slices.SortedFunc(maps.Values(known.heads), func(a, b head.Head) int {
-		return cmp.Or(cmp.Compare(b.Sequence, a.Sequence), bytes.Compare(b.Digest[:], a.Digest[:]))
-	})
+	refused := map[share.Digest]bool{}
+	for _, h := range m.kept(name) {
+		if _, known := known.heads[h.Digest]; !known {
+			refused[h.Digest] = true
+		}
+	}
+	newest := slices.MaxFunc(slices.Collect(maps.Values(known.heads)), known.compare)
+	known.know(m.kept(name)...)
+	heads := slices.SortedFunc(maps.Values(known.heads), func(a, b head.Head) int { return known.compare(b, a) })
+	at := slices.IndexFunc(heads, func(h head.Head) bool { return h.Digest == newest.Digest })
+	heads = slices.Insert(slices.Delete(heads, at, at+1), 0, newest)
 	sizes := m.sizes(ctx, name, heads)
 	versions := make([]Version, len(heads))
 	for i, h := range heads {
-		versions[i] = Version{Head: h, Size: -1, m: m, key: key, top: heads[0].Sequence}
+		versions[i] = Version{Head: h, Size: -1, Refused: refused[h.Digest], m: m, key: key, top: heads[0].Sequence}
 		if size, ok := sizes[h.Root]; ok {
 			versions[i].Size = size
 		}
-		if known.lacks(heads[0], h) {
+		if !refused[h.Digest] && known.lacks(newest, h) {
 			versions[i].Unclear = errUnclear
 		}
 	}
 	return versions, nil
+}
+
+// compare orders heads: by their sequence, then by how many servers hold them as the newest.
+func (l *lineage) compare(a, b head.Head) int {
+	return cmp.Or(cmp.Compare(a.Sequence, b.Sequence), cmp.Compare(l.current[a.Digest], l.current[b.Digest]), bytes.Compare(a.Digest[:], b.Digest[:]))
 }
 
 // sizes asks for the roots of versions, which tell their sizes.

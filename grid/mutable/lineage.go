@@ -17,6 +17,7 @@ type lineage struct {
 	heads    map[share.Digest]head.Head
 	holders  map[share.Digest]map[share.ServerID]bool
 	answered map[share.ServerID]bool
+	current  map[share.Digest]int // on how many servers a head is the newest
 }
 
 // lineage asks the head servers that are up for all heads they have kept.
@@ -25,6 +26,7 @@ func (m *Files) lineage(ctx context.Context, name share.Name) *lineage {
 	defer cancel()
 	l := &lineage{
 		heads: map[share.Digest]head.Head{}, holders: map[share.Digest]map[share.ServerID]bool{}, answered: map[share.ServerID]bool{},
+		current: map[share.Digest]int{},
 	}
 	var mu sync.Mutex
 	var asking sync.WaitGroup
@@ -41,6 +43,9 @@ func (m *Files) lineage(ctx context.Context, name share.Name) *lineage {
 			mu.Lock()
 			defer mu.Unlock()
 			l.answered[server.ID] = true
+			if len(records) > 0 {
+				l.current[sha256.Sum256(records[0])]++
+			}
 			if err := l.add(server.ID, name, records); err != nil {
 				m.env.Logger.Warn("a server gave a head that does not verify", "server", server.String(), "name", name.String(), "error", err)
 			}

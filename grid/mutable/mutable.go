@@ -55,7 +55,7 @@ type Env struct {
 	Owner string
 	// Lease returns how long leases run. Nil means share.DefaultLease.
 	Lease func() time.Duration
-	// Memory remembers the newest heads. Nil is one that lasts as long as the Files.
+	// Memory remembers the newest heads, and as a Keeper versions that lost a collision. Nil is one that lasts as long as the Files.
 	Memory Memory
 	// Background, if set, runs a function that finishes a write which has succeeded already. It ends soon after its
 	// context. Without it a write that has succeeded waits for the others a little longer, and then ends what is under way.
@@ -109,11 +109,14 @@ type Memory interface {
 }
 
 // NewMemory returns a Memory that does not outlive the program.
-func NewMemory() Memory { return &memory{heads: map[share.Name]head.Head{}} }
+func NewMemory() Memory {
+	return &memory{heads: map[share.Name]head.Head{}, kept: map[share.Name][]kept{}}
+}
 
 type memory struct {
 	mu    sync.Mutex
 	heads map[share.Name]head.Head
+	kept  map[share.Name][]kept
 }
 
 func (m *memory) Seen(name share.Name) (head.Head, bool) {

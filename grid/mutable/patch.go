@@ -27,7 +27,7 @@ const (
 //
 // Every version is encrypted under keys of its own, because two texts under one key stream betray their difference, so a
 // patch costs as much as reading the old version and writing the new one, however little it changes. A short patch is applied again
-// to the newer version after a collision; a longer one returns the *CollisionError.
+// to the newer version after a collision; a longer one is kept, and returns the *CollisionError.
 func (m *Files) Patch(ctx context.Context, key keys.WriteKey, off int64, r io.Reader) (*Version, error) {
 	if off < 0 {
 		return nil, fmt.Errorf("patch %s at offset %d: negative", capability.NameOf(key), off)
@@ -44,7 +44,7 @@ func (m *Files) Patch(ctx context.Context, key keys.WriteKey, off int64, r io.Re
 		if len(short) > patchBuffer {
 			in = io.MultiReader(in, r)
 		}
-		v, err := m.patch(ctx, key, off, in)
+		v, err := m.patch(ctx, key, off, in, len(short) > patchBuffer || try == patchTries)
 		if len(short) > patchBuffer || try == patchTries || !errors.Is(err, share.ErrConflict) {
 			return v, err
 		}
@@ -56,7 +56,7 @@ func (m *Files) Patch(ctx context.Context, key keys.WriteKey, off int64, r io.Re
 	}
 }
 
-func (m *Files) patch(ctx context.Context, key keys.WriteKey, off int64, r io.Reader) (*Version, error) {
+func (m *Files) patch(ctx context.Context, key keys.WriteKey, off int64, r io.Reader, keep bool) (*Version, error) {
 	base, err := m.Read(ctx, capability.Mutable(key))
 	if err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func (m *Files) patch(ctx context.Context, key keys.WriteKey, off int64, r io.Re
 	patch := &counter{r: r}
 	rest := &lazy{make: func() io.Reader { return section(ctx, old, off+patch.n, old.Size()) }}
 	whole := io.MultiReader(section(ctx, old, 0, min(off, old.Size())), io.LimitReader(zeros{}, max(0, off-old.Size())), patch, rest)
-	return m.Write(ctx, key, base, whole, WriteOptions{})
+	return m.Write(ctx, key, base, whole, WriteOptions{Keep: keep})
 }
 
 // section returns the bytes of a version from off to end.

@@ -43,6 +43,9 @@ type WriteOptions struct {
 	// Follows are heads that the version follows beside the one before and its Forks, as far as there is room: those of versions that
 	// were refused and whose content is in this one, or is given up.
 	Follows []head.Head
+	// Keep says that what loses a collision is stored all the same, for KeptFor, and kept in the history of who wrote it. It is for a
+	// version without Extra that is not written again on the newer one.
+	Keep bool
 	// Retention says which past versions servers keep. The zero value is DefaultRetention.
 	Retention share.Retention
 }
@@ -57,7 +60,7 @@ var DefaultRetention = share.Retention{Versions: 10, Age: 7 * 24 * time.Hour}
 // A small version costs one exchange with each server. A large one is uploaded like an immutable file before its head is set.
 //
 // It returns a *CollisionError, which wraps a *share.ConflictError, when somebody else has written a version meanwhile; nothing of the
-// other version is lost then. A *share.UnhappyError says that too few servers took the version: it may be found by
+// other version is lost then, nor of this one where Keep is set. A *share.UnhappyError says that too few servers took the version: it may be found by
 // readers all the same, or not, until the next write.
 func (m *Files) Write(ctx context.Context, key keys.WriteKey, base *Version, r io.Reader, o WriteOptions) (*Version, error) {
 	w, err := m.newWrite(ctx, key, base, o)

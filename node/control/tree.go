@@ -155,6 +155,7 @@ type Version struct {
 	Written time.Time `json:"written"`
 	Size    int64     `json:"size"` // bytes; of a directory, of its list; -1 where it is unknown
 	Current bool      `json:"current,omitempty"`
+	Refused bool      `json:"refused,omitempty"` // it lost a collision and is kept on this node only
 	// Record tells two versions apart that were written with the same number.
 	Record string `json:"record"`
 }

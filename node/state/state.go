@@ -1,5 +1,5 @@
 // Package state keeps what a node remembers of the grid from one run to the next: the newest head that it has seen of each
-// mutable name, so that an older one is noticed, and when it renewed which leases.
+// mutable name, so that an older one is noticed, when it renewed which leases, and which versions of its own were refused and are kept.
 //
 // Remembering does not wait for the disk: what was learnt in the last moments before a crash may be forgotten. Then an
 // older version could be taken for the newest once more, as by a node that never saw the newer one.
@@ -31,7 +31,7 @@ const (
 	maxPending = 10000
 )
 
-var headsBucket, renewedBucket, roundsBucket = []byte("heads/1"), []byte("renewed/1"), []byte("rounds/1")
+var headsBucket, renewedBucket, roundsBucket, keptBucket = []byte("heads/1"), []byte("renewed/1"), []byte("rounds/1"), []byte("kept/1")
 
 // A State is the memory of one node, in a file. It is safe for concurrent use.
 type State struct {
@@ -72,7 +72,7 @@ func Open(path string, log *slog.Logger) (*State, error) {
 
 // open opens the file and reads all of it once, which is how damage shows.
 func open(path string) (*boltfile.File, error) {
-	db, err := boltfile.Open(path, openTimeout, headsBucket, renewedBucket, roundsBucket)
+	db, err := boltfile.Open(path, openTimeout, headsBucket, renewedBucket, roundsBucket, keptBucket)
 	if err != nil {
 		return nil, err
 	}
