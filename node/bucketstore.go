@@ -55,7 +55,7 @@ func (n *Node) openBucketStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	where.Logger = n.log.With("part", "bucket")
+	where.Logger, where.OnBad = n.log.With("part", "bucket"), n.badInBucket
 	x := &bucketStore{where: where, late: &spill.Late{}}
 	n.own, n.store = x, x.late
 	life, stop := context.WithCancel(context.Background())
@@ -94,7 +94,11 @@ func (n *Node) keepBucket(ctx context.Context, first chan<- error) {
 		default:
 		}
 		if err == nil {
-			collectBucket(ctx, n.own.bucket, n.log.With("part", "bucket"), n.history.add)
+			log := n.log.With("part", "bucket")
+			var care sync.WaitGroup
+			care.Go(func() { scrubBucket(ctx, n.own.bucket, n.config.Bucket, log, n.history.add) })
+			collectBucket(ctx, n.own.bucket, log, n.history.add)
+			care.Wait()
 			return
 		}
 	}
@@ -159,6 +163,7 @@ func (n *Node) bucketStatus() *control.Bucket {
 		s.Open, s.Objects, s.Stored = true, stats.Objects, stats.Stored
 		s.Requests = stats.Put.Requests + stats.Get.Requests + stats.Head.Requests + stats.List.Requests + stats.Delete.Requests
 		s.Sent, s.Received = stats.Put.Sent, stats.Get.Received
+		s.Months = bucketMonths(bucket, n.config.Bucket)
 	}
 	return s
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -56,12 +57,17 @@ func (x *spilling) tell(report drained) {
 func (n *Node) keepSpilling(ctx context.Context) {
 	collected := time.Now().Add(collectAfter - collectEvery)
 	wait := openBucketAgain
+	var care sync.WaitGroup
+	defer care.Wait()
 	for pause(ctx, wait) {
 		opening, cancel := context.WithTimeout(ctx, openBucketWithin)
 		open := n.openBucket(opening)
 		cancel()
 		if !open {
 			continue
+		}
+		if wait != drainEvery {
+			care.Go(func() { scrubBucket(ctx, n.spill.bucket, n.config.Bucket, n.log.With("part", "spill"), n.history.add) })
 		}
 		wait = drainEvery
 		n.drainAlone(ctx)

@@ -61,7 +61,7 @@ func (n *Node) openSpill(ctx context.Context) error {
 	if err != nil || !set || n.own != nil {
 		return err
 	}
-	where.Logger = n.log.With("part", "bucket")
+	where.Logger, where.OnBad = n.log.With("part", "bucket"), n.badInBucket
 	c := n.config.Spill
 	x := &spilling{late: &spill.Late{}, where: where, rate: int64(c.Rate), turn: make(chan struct{}, 1)}
 	near := spill.Part(n.disk)
@@ -150,6 +150,7 @@ func (a api) Spill(ctx context.Context) (control.Spill, error) {
 	s.Open, s.Objects, s.Stored = true, stats.Objects, stats.Stored
 	s.Requests = stats.Put.Requests + stats.Get.Requests + stats.Head.Requests + stats.List.Requests + stats.Delete.Requests
 	s.Sent, s.Received = stats.Put.Sent, stats.Get.Received
+	s.Months = bucketMonths(x.bucket, a.n.config.Bucket)
 	space, err := x.bucket.Space(ctx)
 	s.Used = space.Used
 	return s, err

@@ -236,6 +236,9 @@ func printSpill(w io.Writer, s control.Spill) {
 	}
 	fmt.Fprintf(w, "holds     %s of shares, %d objects of %s\n", sizeText(s.Used), s.Objects, sizeText(s.Stored))
 	fmt.Fprintf(w, "requests  %d, %s sent, %s received since the node started\n", s.Requests, sizeText(s.Sent), sizeText(s.Received))
+	for i := range s.Months {
+		fmt.Fprintf(w, "%-9s %s\n", s.Months[i].Month, monthText(&s.Months[i]))
+	}
 	if s.Draining != nil {
 		fmt.Fprintf(w, "draining  %s so far in the pass that goes on\n", movedText(*s.Draining))
 	}

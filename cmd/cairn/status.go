@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -80,6 +81,28 @@ func printBucket(w io.Writer, b *control.Bucket) {
 	if b.Problem != "" {
 		fmt.Fprintf(w, "problem  %s\n", b.Problem)
 	}
+	for i := range b.Months {
+		fmt.Fprintf(w, "%-8s %s\n", b.Months[i].Month, monthText(&b.Months[i]))
+	}
+}
+
+// monthText says what was asked of a bucket in a month, and what that costs where the prices are known.
+func monthText(m *control.BucketMonth) string {
+	text := fmt.Sprintf("%d requests that write, %d that read; %s sent, %s received, %s kept on average",
+		m.Writes, m.Reads, sizeText(m.Sent), sizeText(m.Received), sizeText(m.Kept))
+	if m.Cost == nil {
+		return text
+	}
+	return fmt.Sprintf("%s; cost %s so far, %s for the whole month if it goes on so", text, moneyText(*m.Cost, m.Currency), moneyText(*m.Expected, m.Currency))
+}
+
+// moneyText writes an amount with as many digits as make sense of it.
+func moneyText(amount float64, currency string) string {
+	digits := 2
+	if amount > 0 && amount < 0.1 {
+		digits = 4
+	}
+	return strings.TrimSpace(fmt.Sprintf("%.*f %s", digits, amount, currency))
 }
 
 // maxOwners is how many of those who use the disk are named; the others are in the JSON.

@@ -35,3 +35,20 @@ func TestStatusText(t *testing.T) {
 		}
 	}
 }
+
+// TestMonthText shows what a bucket costs, as far as that is known.
+func TestMonthText(t *testing.T) {
+	m := control.BucketMonth{Month: "2026-11", Writes: 12, Reads: 34, Sent: 5e6, Received: 6e6, Kept: 7e9}
+	const asked = "12 requests that write, 34 that read; 5.0 MB sent, 6.0 MB received, 7.0 GB kept on average"
+	if text := monthText(&m); text != asked {
+		t.Errorf("%q, want %q", text, asked)
+	}
+	cost, expected := 0.0421, 3.456
+	m.Currency, m.Cost, m.Expected = "EUR", &cost, &expected
+	if text, want := monthText(&m), asked+"; cost 0.0421 EUR so far, 3.46 EUR for the whole month if it goes on so"; text != want {
+		t.Errorf("%q, want %q", text, want)
+	}
+	if text := moneyText(0, ""); text != "0.00" {
+		t.Errorf("nothing is %q", text)
+	}
+}

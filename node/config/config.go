@@ -22,6 +22,7 @@ type Config struct {
 	Nickname string  `toml:"nickname" doc:"What other members see beside this node's id."`
 	Storage  Storage `toml:"storage" doc:"The space that this node lends to the grid: of a disk, or in a bucket."`
 	Spill    Spill   `toml:"spill" doc:"A bucket for the shares that the disk cannot take. The keys are not here: cairn spill set keeps them."`
+	Bucket   Bucket  `toml:"bucket" doc:"What a bucket costs and how it is verified, be it the one of storage.path or of spill.bucket."`
 	Network  Network `toml:"network" doc:"How other nodes reach this one."`
 	Control  Control `toml:"control" doc:"The local interface that the command line uses."`
 	Grid     Grid    `toml:"grid" doc:"How files are encoded that this node stores. 0 everywhere: as the grid says, or by its size."`
@@ -60,6 +61,18 @@ type Spill struct {
 	KeepCopy  bool   `toml:"keep_copy" doc:"Whether a complete copy of every file that this node stores goes to the bucket as well; put --keep-copy decides for one."`
 }
 
+// Bucket configures what is common to both uses of a bucket.
+type Bucket struct {
+	Scrub         Size   `toml:"scrub" doc:"How much is read from the bucket each second to verify what is in it. 0: as fast as it goes."`
+	ScrubDay      Size   `toml:"scrub_day" doc:"How much is read from the bucket in a day to verify what is in it; the next day goes on. 0: nothing is read, only a listing is compared."`
+	ScrubRequests int    `toml:"scrub_requests" doc:"How many requests a day may be spent on verifying. 0: as many as it takes."`
+	Currency      string `toml:"currency" doc:"The currency of the prices, such as EUR."`
+	PriceWrites   Price  `toml:"price_writes" doc:"What a thousand requests cost that write or list. 0: nothing, or not known."`
+	PriceReads    Price  `toml:"price_reads" doc:"What a thousand requests cost that read."`
+	PriceKept     Price  `toml:"price_kept" doc:"What it costs to keep a GB (10^9 bytes) for a month."`
+	PriceOut      Price  `toml:"price_out" doc:"What it costs to read a GB out of the bucket."`
+}
+
 // Network configures the peer-to-peer side.
 type Network struct {
 	Listen    []string `toml:"listen" doc:"Multiaddrs to listen on. The port must stay the same for friends to find this node again."`
@@ -95,6 +108,7 @@ func Default() Config {
 	return Config{
 		Storage: Storage{Enabled: true, Path: "storage", Reserve: 1 << 30, Grace: Duration(14 * 24 * time.Hour), Scrub: 4e6},
 		Spill:   Spill{High: 90, Low: 80, Rate: 10e6},
+		Bucket:  Bucket{Scrub: 4e6, ScrubDay: 1e9, ScrubRequests: 1000},
 		Network: Network{
 			Listen: []string{"/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1", "/ip6/::/tcp/0", "/ip6/::/udp/0/quic-v1"},
 			MDNS:   true,
@@ -138,6 +152,7 @@ func (c Config) Validate() error {
 	problems = append(problems, c.Storage.problems()...)
 	problems = append(problems, c.Storage.bucketProblems(c.Spill)...)
 	problems = append(problems, c.Spill.problems()...)
+	problems = append(problems, c.Bucket.problems()...)
 	problems = append(problems, c.Network.problems()...)
 	if err := loopback(c.Control.Address); err != nil {
 		problem("control.address", "%w", err)

@@ -254,3 +254,28 @@ func TestMemberLimits(t *testing.T) {
 		t.Errorf("from the environment: %+v, %v", c.Storage, err)
 	}
 }
+
+func TestPrices(t *testing.T) {
+	var p config.Price
+	for text, want := range map[string]string{"0.023": "0.023", "0": "0", "5e-3": "0.005", "12": "12"} {
+		if err := p.UnmarshalText([]byte(text)); err != nil || p.String() != want {
+			t.Errorf("%s: %v, %v", text, p, err)
+		}
+	}
+	for _, text := range []string{"", "-1", "NaN", "Inf", "1e9", "0,5", "5 EUR"} {
+		if err := p.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is a price: %v", text, p)
+		}
+	}
+}
+
+func TestBucketProblems(t *testing.T) {
+	c := config.Default()
+	c.Bucket.ScrubRequests, c.Bucket.Currency = -1, "US dollars"
+	err := c.Validate()
+	for _, want := range []string{"bucket.scrub_requests", "bucket.currency"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want words on %s", err, want)
+		}
+	}
+}

@@ -20,7 +20,9 @@ type Spill struct {
 	Requests int64 `json:"requests"`
 	Sent     int64 `json:"sent"`
 	Received int64 `json:"received"`
-	NoDisk   bool  `json:"no_disk,omitempty"` // the bucket is all that the node has
+	// Months are this month and the last one.
+	Months []BucketMonth `json:"months,omitempty"`
+	NoDisk bool          `json:"no_disk,omitempty"` // the bucket is all that the node has
 	// Drained is when the last pass ended that brings shares back, and DrainResult what it did and left.
 	Drained time.Time `json:"drained"`
 	DrainResult
@@ -46,6 +48,8 @@ type Bucket struct {
 	Requests int64 `json:"requests"`
 	Sent     int64 `json:"sent"`
 	Received int64 `json:"received"`
+	// Months are this month and the last one.
+	Months []BucketMonth `json:"months,omitempty"`
 }
 
 // Spilled is a file of which shares are in the bucket.
