@@ -76,6 +76,9 @@ func (p place) explain(n *Node, err error) error {
 		}
 	}
 	if p.target.Alias == control.HomeAlias && errors.Is(err, share.ErrNotFound) && !n.home.exists(context.Background()) {
+		if away := n.rootAway(); away != nil {
+			return away
+		}
 		err = fmt.Errorf("%w: nothing was put into the root directory yet", share.ErrNotFound)
 	}
 	told := control.ErrorOf(fmt.Errorf("%s: %w", strings.TrimSuffix(wrong, ":"), err))

@@ -152,6 +152,49 @@ func TestFounderComesBack(t *testing.T) {
 	}
 }
 
+// TestRootOutOfReach comes back while nobody is there who has the root directory: it is not taken for one that is empty, and what is
+// put into it meanwhile is there.
+func TestRootOutOfReach(t *testing.T) {
+	anna, grid := foundPrivate(t, "anna")
+	phrase, err := anna.Phrase()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, stopAnna := start(t, anna)
+	atAnna := client(t, anna)
+	bert := invited(t, atAnna, control.InviteRequest{Nickname: "bert"}, "")
+	start(t, bert)
+	atBert := client(t, bert)
+	comesTrue(t, "anna meets bert", func() bool { return storing(t, atAnna) == 1 })
+	stopAnna() // before anything is in the root directory, so that bert has nothing of it
+	status, err := atBert.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := newFrom(t, phrase)
+	if _, err := back.Recover(t.Context(), status.Addresses, grid.ID(), "new laptop"); err != nil {
+		t.Fatal(err)
+	}
+	start(t, back)
+	atBack := client(t, back)
+	comesTrue(t, "anna meets bert again", func() bool { return storing(t, atBack) == 1 })
+	each := func(control.Entry) error { return nil }
+	listed := atBack.List(t.Context(), control.ListRequest{Target: "home:"}, each)
+	_, looked := atBack.Lookup(t.Context(), control.LookupRequest{Target: "home:docs"})
+	_, checked := atBack.CheckTree(t.Context(), control.TreeCheckRequest{Target: "home:"}, nil)
+	for what, err := range map[string]error{"list": listed, "look up": looked, "check": checked} {
+		if codeOf(err) != control.CodeNotEnough || !strings.Contains(err.Error(), "2 nodes that answer; the grid has 3") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := atBack.Mkdir(t.Context(), control.MkdirRequest{Target: "home:new"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := atBack.List(t.Context(), control.ListRequest{Target: "home:"}, each); err != nil {
+		t.Errorf("with something in it: %v", err)
+	}
+}
+
 func TestRevokedStaysOut(t *testing.T) {
 	anna, _ := foundPrivate(t, "anna")
 	start(t, anna)

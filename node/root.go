@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"cairn/grid"
+	"cairn/introducer"
+	"cairn/node/control"
 	"cairn/node/state"
 	"cairn/share"
 	"cairn/share/capability"
@@ -73,4 +76,36 @@ func (h *home) make(ctx context.Context) error {
 	}
 	h.made.Store(true)
 	return nil
+}
+
+// rootAway returns an error where the root directory was found nowhere, and this is no proof that nothing was ever put into it: another
+// device of the person may have done so, on nodes that do not answer now.
+func (n *Node) rootAway() error {
+	if n.roster == nil {
+		return nil
+	}
+	now := time.Now()
+	if me, ok := n.roster.AccountOf(n.dir.id, now); !ok || len(me.Devices) < 2 {
+		return nil
+	}
+	nodes, answer := 0, 1 // this one does
+	for _, m := range n.roster.Members(now) {
+		if m.State == introducer.StateMember {
+			nodes += len(m.Devices)
+		}
+	}
+	for _, p := range n.host.Peers() {
+		if p.Responsive && p.Problem == "" {
+			answer++
+		}
+	}
+	if answer >= nodes {
+		return nil
+	}
+	return &control.Error{
+		Code:     control.CodeNotEnough,
+		Message:  fmt.Sprintf("%s: the root directory is on none of the %d nodes that answer; the grid has %d", control.HomeAlias, answer, nodes),
+		Hint:     "wait for the others; \"cairn peers\" shows who is there. What is put into home: meanwhile is brought together with what was in it",
+		Answered: answer, Asked: nodes,
+	}
 }

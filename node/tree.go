@@ -36,6 +36,9 @@ func (a api) List(ctx context.Context, request control.ListRequest, each func(co
 		return p.explain(a.n, err)
 	}
 	if p.target.Alias == control.HomeAlias && len(n.Path) == 0 && !a.n.home.exists(ctx) {
+		if err := a.n.rootAway(); err != nil {
+			return err
+		}
 		if request.Self {
 			return each(a.shown(ctx, p, n, request.Capabilities, request.Links))
 		}

@@ -19,7 +19,7 @@ func (a api) CheckTree(ctx context.Context, request control.TreeCheckRequest, pr
 	}
 	report := control.TreeReport{Path: p.path(n.Path), Unhealthy: []control.TreeItem{}}
 	if p.target.Alias == control.HomeAlias && len(n.Path) == 0 && !a.n.home.exists(ctx) {
-		return report, nil
+		return report, a.n.rootAway()
 	}
 	note := "checking"
 	if request.Repair {

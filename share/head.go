@@ -104,7 +104,7 @@ type RollbackError struct {
 }
 
 func (e *RollbackError) Error() string {
-	return fmt.Sprintf("%s: version %d is %v: version %d; the servers that have it may be off line", e.Name, e.Found, ErrRollback, e.Seen)
+	return fmt.Sprintf("version %d is %v: version %d of %s; the servers that have it may be off line", e.Found, ErrRollback, e.Seen, e.Name)
 }
 
 // Unwrap returns ErrRollback.

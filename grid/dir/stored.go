@@ -144,11 +144,7 @@ func (s *Store) base(ctx context.Context, key keys.WriteKey, bases []Version) (*
 	if v, ok := bases[0].Handle.(*mutable.Version); ok {
 		return v, nil
 	}
-	v, err := s.files.Read(ctx, capability.Directory(key))
-	if err == nil && v.Head.Digest != bases[0].Digest {
-		err = &share.ConflictError{Name: v.Head.Name}
-	}
-	return v, err
+	return s.files.Overrule(ctx, key, headOf(capability.NameOf(key), bases[0]))
 }
 
 func (s *Store) leave(name share.Name, pages []Page) {

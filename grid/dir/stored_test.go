@@ -99,3 +99,40 @@ func TestNoServers(t *testing.T) {
 		t.Errorf("a directory on no servers: %v", err)
 	}
 }
+
+// TestRestoreWithoutTheNewest restores a version of a directory where the newest one is damaged on all servers, and where it was on
+// servers that are gone.
+func TestRestoreWithoutTheNewest(t *testing.T) {
+	for _, what := range []string{"damaged", "out of reach"} {
+		s := newServers(20)
+		d := s.dirs(t)
+		c, err := d.Create(t.Context(), usual(0, 3))
+		check(t, err)
+		for i := 10; i < 20; i++ {
+			s.down.Store(i, true)
+		}
+		x := update(t, d, c, func(e *dir.Editor) error { return e.Set(entry("new", 7)) })
+		s.down.Clear()
+		for i, store := range s.stores[:10] {
+			if what == "out of reach" {
+				s.stores[i] = memory.New(memory.Options{})
+				continue
+			}
+			held, err := store.Numbers(t.Context(), []share.StorageIndex{x.Version().Root})
+			check(t, err)
+			check(t, store.Drop(t.Context(), x.Version().Root, held[0].Numbers))
+		}
+		if _, err := d.Open(t.Context(), c); err == nil {
+			t.Fatalf("%s: still read", what)
+		}
+		versions, err := d.Versions(t.Context(), c)
+		check(t, err)
+		x, err = d.Restore(t.Context(), c, versions[len(versions)-1])
+		if err != nil || x.Version().Sequence != 3 {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if got := names(t, open(t, d, c)); len(got) != 3 {
+			t.Errorf("%s: restored, it has %q", what, got)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -183,13 +184,14 @@ func (m *Files) nearest(ctx context.Context, name share.Name) []share.Server {
 
 // Restore writes a new version with the content of an old one. Where enough servers still hold the old version's shares
 // nothing is uploaded: the new head points at them, and their leases are renewed. Otherwise the content is read and written
-// anew. It returns ErrNotFound when no version has the sequence, and a *CollisionError as Write does.
+// anew. It needs nothing of the newest version, which may be damaged, or out of reach so that only older ones are found. It returns
+// ErrNotFound when no version has the sequence, and a *CollisionError as Write does.
 //
 // Where two versions have the sequence, written by writers who did not know of each other, it takes the one that the newest
 // version follows; RestoreHead takes any.
 func (m *Files) Restore(ctx context.Context, key keys.WriteKey, sequence uint64) (*Version, error) {
 	name := capability.NameOf(key)
-	base, err := m.Read(ctx, capability.Mutable(key))
+	base, err := m.basis(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -220,11 +222,52 @@ func (m *Files) Restore(ctx context.Context, key keys.WriteKey, sequence uint64)
 
 // RestoreHead is Restore for a version that History gave.
 func (m *Files) RestoreHead(ctx context.Context, key keys.WriteKey, h head.Head) (*Version, error) {
-	base, err := m.Read(ctx, capability.Mutable(key))
+	base, err := m.basis(ctx, key)
 	if err != nil {
 		return nil, err
 	}
 	return m.restore(ctx, key, base, h)
+}
+
+// basis returns what a restored version follows: the newest one, whether it can be read or not, or where that is out of reach the one
+// before it.
+func (m *Files) basis(ctx context.Context, key keys.WriteKey) (*Version, error) {
+	c := capability.Mutable(key)
+	v, err := m.Read(ctx, c)
+	few := (*share.NotEnoughSharesError)(nil)
+	switch {
+	case errors.Is(err, share.ErrRollback) && v != nil:
+		return v, nil
+	case errors.As(err, &few), errors.Is(err, share.ErrCorrupt), errors.Is(err, share.ErrNotFound):
+		versions, unknown := m.History(ctx, c)
+		if unknown != nil {
+			return nil, err
+		}
+		return m.Overrule(ctx, key, versions[0].Head)
+	}
+	return v, err
+}
+
+// Overrule returns a version that History gave as the base of a write that does without its contents, which may be damaged. It returns
+// a *share.ConflictError when there is a newer one.
+func (m *Files) Overrule(ctx context.Context, key keys.WriteKey, h head.Head) (*Version, error) {
+	s := m.newSurvey(ctx, capability.NameOf(key), false)
+	defer s.close()
+	if err := s.all(ctx); err != nil {
+		return nil, err
+	}
+	candidates := s.candidates()
+	if len(candidates) == 0 {
+		return nil, &share.NotEnoughSharesError{Asked: len(s.servers), Causes: s.causes()}
+	}
+	if candidates[0].head.Sequence > h.Sequence {
+		return nil, &share.ConflictError{Name: h.Name}
+	}
+	pick := &choice{survey: s, key: key.ReadKey(), happy: m.env.Params(ctx).Happy, candidates: candidates, gone: map[share.Digest]int{}}
+	v := &Version{Head: h, m: m, key: pick.key, top: h.Sequence, gone: pick.gone}
+	v.Forks, v.Unclear = pick.forks(ctx, candidate{head: h})
+	v.held = s.held(h, pick.gone)
+	return v, nil
 }
 
 func (m *Files) restore(ctx context.Context, key keys.WriteKey, base *Version, h head.Head) (*Version, error) {

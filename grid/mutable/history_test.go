@@ -222,3 +222,43 @@ func BenchmarkRead(b *testing.B) {
 		}
 	}
 }
+
+// TestRestoreWithoutTheNewest restores a version where the newest one is damaged on all servers, and where it was on servers that
+// are gone.
+func TestRestoreWithoutTheNewest(t *testing.T) {
+	key := keys.NewWriteKey()
+	c := capability.Mutable(key)
+	for _, what := range []string{"damaged", "out of reach"} {
+		g := newGrid(20)
+		m := newFiles(t, g)
+		v := write(t, m, key, nil, "one")
+		v = write(t, newFiles(t, g.part(0, 10)), key, v, "two")
+		if _, got := read(t, m, c); got != "two" {
+			t.Fatalf("read %q", got)
+		}
+		for _, s := range g.stores[:10] {
+			if what == "damaged" {
+				must(t, s.Drop(t.Context(), v.Head.Root, s.numbers(t, v.Head.Root)))
+			} else {
+				s.Store = newStore("").Store
+			}
+		}
+		if _, err := m.Read(t.Context(), c); err == nil {
+			t.Fatalf("%s: still read", what)
+		}
+		restored, err := m.Restore(t.Context(), key, 1)
+		if err != nil || restored.Head.Sequence != 3 {
+			t.Fatalf("%s: %+v, %v", what, restored, err)
+		}
+		if _, got := read(t, m, c); got != "one" {
+			t.Errorf("%s: restored, it is %q", what, got)
+		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -33,6 +33,9 @@ func (m *Files) Read(ctx context.Context, c capability.Capability) (*Version, er
 		if errors.As(err, &again) && try < readTries && ctx.Err() == nil {
 			continue
 		}
+		if errors.Is(err, share.ErrRollback) {
+			return v, err // which has the name
+		}
 		if err != nil {
 			return v, fmt.Errorf("read %s: %w", name, err)
 		}
@@ -101,7 +104,7 @@ func (m *Files) newest(ctx context.Context, s *survey, key keys.ReadKey, seen he
 	switch {
 	case err == nil && v.Head.Sequence < seen.Sequence:
 		return v, &share.RollbackError{Name: s.name, Found: v.Head.Sequence, Seen: seen.Sequence}
-	case errors.Is(err, share.ErrNotFound) && seen.Sequence > 0:
+	case errors.Is(err, share.ErrNotFound) && len(s.candidates()) == 0 && seen.Sequence > 0:
 		return nil, &share.RollbackError{Name: s.name, Seen: seen.Sequence}
 	case err != nil:
 		return nil, err
