@@ -296,6 +296,7 @@ func TestErrorsKeepTheirKind(t *testing.T) {
 		"not found":     {fmt.Errorf("open: %w", share.ErrNotFound), control.CodeNotFound},
 		"nobody has it": {&share.NotEnoughSharesError{Index: index, Needed: 3, Answered: 9, Asked: 9}, control.CodeNotFound},
 		"some silent":   {&share.NotEnoughSharesError{Index: index, Needed: 3, Answered: 2, Asked: 9}, control.CodeNotEnough},
+		"not readable":  {&share.NotEnoughSharesError{Index: index, Needed: 1, Answered: 1, Asked: 1, Causes: []error{share.ErrUnavailable}}, control.CodeNotEnough},
 		"too few":       {&share.NotEnoughSharesError{Index: index, Needed: 3, Found: 2, Answered: 9, Asked: 9}, control.CodeNotEnough},
 		"unhappy":       {fmt.Errorf("put: %w", &share.UnhappyError{Happiness: 1, Happy: 2}), control.CodeNotEnough},
 		"authority":     {fmt.Errorf("get: %w", capability.ErrAuthority), control.CodeRefused},

@@ -123,7 +123,7 @@ func codeOf(err error) Code {
 		return CodeRefused
 	case isUnhappy && unhappy != nil:
 		return CodeNotEnough
-	case isFew && few.Found == 0 && few.Answered == few.Asked:
+	case isFew && few.Found == 0 && few.Answered == few.Asked && len(few.Causes) == 0:
 		return CodeNotFound // everybody answered and nobody knows the file
 	case isFew:
 		return CodeNotEnough
