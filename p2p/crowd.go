@@ -20,13 +20,13 @@ const (
 	newFor = 30 * time.Second
 )
 
-// spare is how many connections stay beyond those that a host keeps: of members that keep this one, and that lookups met.
+// spare is how many connections stay beyond Keep: of members that lookups met.
 func spare(keep int) int { return max(8, keep/4) }
 
 // newConnManager returns the manager that parts with members that nothing is carried to, when there are many more than
-// the host keeps. It leaves alone and does not count what is protected.
+// the host keeps. It leaves alone and does not count what is protected, which is half of Keep when there can be too many.
 func newConnManager(keep int) (*libconnmgr.BasicConnMgr, error) {
-	return libconnmgr.NewConnManager(spare(keep), keep+2*spare(keep), libconnmgr.WithGracePeriod(newFor))
+	return libconnmgr.NewConnManager(keep/2+spare(keep), keep+2*spare(keep), libconnmgr.WithGracePeriod(newFor))
 }
 
 // ConnManager keeps others, the DHT above all, from protecting connections by the dozen: whom to stay connected to is for
@@ -48,8 +48,16 @@ func (h *Host) inUse(s network.Stream) (used *atomic.Int64) {
 	return used
 }
 
-// releaseIdle gives up the connections that were used once and are not any more, and closes those that are needless.
-func (h *Host) releaseIdle(now time.Time) {
+// sortOut chooses which connections stay however many there are, gives up those that were used once and are not any more, and
+// closes those that are needless.
+func (h *Host) sortOut(now time.Time) {
+	stay, leave := h.members.kept(h.cfg.Keep)
+	for _, id := range stay {
+		h.host.ConnManager().Protect(id, keepTag)
+	}
+	for _, id := range leave {
+		h.host.ConnManager().Unprotect(id, keepTag)
+	}
 	for _, id := range h.host.Network().Peers() {
 		idle := false
 		h.members.with(id, func(m *member) {

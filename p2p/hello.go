@@ -50,9 +50,6 @@ func (h *Host) welcome(id peer.ID) {
 		}
 		return
 	}
-	if len(h.host.Network().Peers()) <= h.cfg.Keep {
-		h.host.ConnManager().Protect(id, keepTag)
-	}
 	h.start(func() {
 		defer leave()
 		h.attend(ctx, id, asked)

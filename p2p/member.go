@@ -85,6 +85,7 @@ type member struct {
 	connected  bool
 	up         bool // it has answered on the present connection
 	responsive bool
+	kept       bool // the connection stays however many there are
 	problem    string
 	denies     bool // the problem is that the peer does not admit us
 

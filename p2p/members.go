@@ -147,7 +147,7 @@ func (t *members) disconnect(id peer.ID, now, next time.Time) (p Peer, wasUp boo
 	}
 	wasUp = m.up
 	m.leave()
-	m.connected, m.up, m.responsive, m.leave = false, false, false, nil
+	m.connected, m.up, m.responsive, m.kept, m.leave = false, false, false, false, nil
 	if m.problem == "" {
 		m.nextDial, m.tried = next, now
 	}
@@ -313,11 +313,12 @@ func (t *members) retry(admit func(peer.ID) error, now time.Time) {
 }
 
 // due marks up to limit peers as being dialled and returns them, with the time at which the next one is due (zero when
-// none is). At most keep peers are connected to or dialled; those of the configuration beyond that, but seldom: in a large
+// none is). At most as many peers as wanted are connected to or dialled; those of the configuration beyond that, but seldom: in a large
 // grid everybody has the same few, which cannot stay connected to all.
 func (t *members) due(now time.Time, limit, keep int) (dial []peer.AddrInfo, next time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	keep = t.wanted(keep)
 	busy, dialling := 0, 0
 	for _, m := range t.byID {
 		if m.connected || m.dialling {
@@ -474,6 +475,48 @@ func (t *members) changedSince(version uint64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.version != version
+}
+
+// wanted returns how many members a host wants to be connected to: keep where there are no more, and half as many in a larger
+// grid. There whoever comes later finds everybody connected to enough others already, and must be let in all the same. The lock
+// is held.
+func (t *members) wanted(keep int) int {
+	known := 0
+	for _, m := range t.byID {
+		if m.met && m.problem == "" {
+			known++
+		}
+	}
+	if known > keep {
+		return max(1, keep/2)
+	}
+	return keep
+}
+
+// kept returns which of the connected members to keep: those that are kept already, and others up to as many as wanted.
+func (t *members) kept(keep int) (stay, leave []peer.ID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	keep = t.wanted(keep)
+	for _, already := range []bool{true, false} {
+		for id, m := range t.byID {
+			if !m.connected || m.kept != already {
+				continue
+			}
+			if m.up && m.problem == "" && len(stay) < keep {
+				stay = append(stay, id)
+			} else {
+				leave = append(leave, id)
+			}
+		}
+	}
+	for _, id := range stay {
+		t.byID[id].kept = true
+	}
+	for _, id := range leave {
+		t.byID[id].kept = false
+	}
+	return stay, leave
 }
 
 func later(a, b time.Time) time.Time {

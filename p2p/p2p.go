@@ -84,8 +84,8 @@ type Config struct {
 	// NoGossip keeps from members what this node knows of the others.
 	NoGossip bool
 
-	// Keep is how many members the host stays connected to; larger grids get a random subset. Half as many more, but at least
-	// 16, may be connected for longer than they are of use.
+	// Keep is how many members the host stays connected to. In a larger grid it wants half as many, by chance, and has up to half
+	// as many more, or 16 more where that is less, of members that want to be connected to it.
 	Keep         int
 	HelloEvery   time.Duration
 	AnswerWithin time.Duration

@@ -195,7 +195,7 @@ func (h *Host) tidy() {
 			return
 		case <-tick.C:
 		}
-		h.releaseIdle(time.Now())
+		h.sortOut(time.Now())
 		for _, c := range h.paths.idle(time.Now()) {
 			if path, _ := h.pathTo(c.RemotePeer()); path == Direct || path == Punched {
 				c.Close()

@@ -78,7 +78,7 @@ type Network struct {
 	Listen    []string `toml:"listen" doc:"Multiaddrs to listen on. The port must stay the same for friends to find this node again."`
 	Bootstrap []string `toml:"bootstrap" doc:"More peers to start from, as multiaddrs that end in /p2p/ID, beside those in the grid's address."`
 	MDNS      bool     `toml:"mdns" doc:"Whether to look for members on the local network."`
-	Keep      int      `toml:"keep" doc:"How many members to stay connected to. Larger grids are known by this many members of chance, and the rest is looked up."`
+	Keep      int      `toml:"keep" doc:"How many members to stay connected to. In a larger grid these are members of chance, half as many to half as many again, and the rest is looked up."`
 	AskAll    int      `toml:"ask_all" doc:"Up to how many members that store everybody is asked for shares; in larger grids those that announced them."`
 }
 

@@ -14,6 +14,9 @@ import (
 // settle is how long after a member came up the DHT is walked: long enough for the others that come up at the same time.
 const settle = 2 * time.Second
 
+// soon are the pauses after the first walks. Whoever starts together with many others finds few in the DHT at first.
+var soon = [...]time.Duration{30 * time.Second, 2 * time.Minute}
+
 // enough is the size of a routing table that needs no further walks beyond the regular ones.
 const enough = 20
 
@@ -26,7 +29,7 @@ func (d *Discovery) walk(ctx context.Context) {
 	timer := time.NewTimer(settle)
 	defer timer.Stop()
 	next := time.Now().Add(settle)
-	for count := 1; ; {
+	for count := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
@@ -39,15 +42,19 @@ func (d *Discovery) walk(ctx context.Context) {
 				timer.Reset(settle)
 			}
 		case <-timer.C:
+			count++
 			switch {
 			case count%refreshWalks == 0:
 				d.refresh(ctx)
-			case d.Known() < enough:
+			case count <= len(soon)+1 || d.Known() < enough:
 				d.meet(ctx, string(d.dht.PeerID()))
 			}
 			d.Walk(ctx)
-			count++
-			pause := d.cfg.WalkEvery*3/4 + mathrand.N(d.cfg.WalkEvery/2)
+			pause := d.cfg.WalkEvery
+			if count <= len(soon) {
+				pause = min(pause, soon[count-1])
+			}
+			pause = pause*3/4 + mathrand.N(pause/2)
 			next = time.Now().Add(pause)
 			timer.Reset(pause)
 		}
