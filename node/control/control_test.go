@@ -287,6 +287,17 @@ func TestFailureWhileSending(t *testing.T) {
 	}
 }
 
+// TestSharesThatCannotBeRead has everybody answer who has shares of a file, and none of them give one.
+func TestSharesThatCannotBeRead(t *testing.T) {
+	node := newFake()
+	node.fail = &share.NotEnoughSharesError{Needed: 1, Answered: 1, Asked: 1, Causes: []error{share.ErrUnavailable}}
+	_, client := serve(t, node)
+	_, err := client.Stat(t.Context(), capability.FileVerify(share.StorageIndex{7}))
+	if e, ok := errors.AsType[*control.Error](err); !ok || e.Code != control.CodeNotEnough || errors.Is(err, share.ErrNotFound) || len(e.Causes) != 1 {
+		t.Errorf("got %+v, want code %s with the cause", err, control.CodeNotEnough)
+	}
+}
+
 func TestErrorsKeepTheirKind(t *testing.T) {
 	index := share.StorageIndex{7}
 	for name, try := range map[string]struct {
@@ -296,7 +307,6 @@ func TestErrorsKeepTheirKind(t *testing.T) {
 		"not found":     {fmt.Errorf("open: %w", share.ErrNotFound), control.CodeNotFound},
 		"nobody has it": {&share.NotEnoughSharesError{Index: index, Needed: 3, Answered: 9, Asked: 9}, control.CodeNotFound},
 		"some silent":   {&share.NotEnoughSharesError{Index: index, Needed: 3, Answered: 2, Asked: 9}, control.CodeNotEnough},
-		"not readable":  {&share.NotEnoughSharesError{Index: index, Needed: 1, Answered: 1, Asked: 1, Causes: []error{share.ErrUnavailable}}, control.CodeNotEnough},
 		"too few":       {&share.NotEnoughSharesError{Index: index, Needed: 3, Found: 2, Answered: 9, Asked: 9}, control.CodeNotEnough},
 		"unhappy":       {fmt.Errorf("put: %w", &share.UnhappyError{Happiness: 1, Happy: 2}), control.CodeNotEnough},
 		"authority":     {fmt.Errorf("get: %w", capability.ErrAuthority), control.CodeRefused},
