@@ -20,6 +20,7 @@ import (
 
 	"cairn/introducer"
 	"cairn/node"
+	"cairn/node/config"
 	"cairn/node/control"
 	"cairn/share"
 	"cairn/share/capability"
@@ -38,7 +39,13 @@ func TestMain(m *testing.M) {
 // start opens the node of a directory and runs it until the test ends or the returned function is called.
 func start(t *testing.T, dir *node.Dir) (*node.Node, func()) {
 	t.Helper()
-	n, err := node.Open(t.Context(), dir.Path(), testConfig(), node.Options{Version: "test"})
+	return startWith(t, dir, testConfig())
+}
+
+// startWith is start with other settings.
+func startWith(t *testing.T, dir *node.Dir, c config.Config) (*node.Node, func()) {
+	t.Helper()
+	n, err := node.Open(t.Context(), dir.Path(), c, node.Options{Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

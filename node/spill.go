@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -52,6 +53,7 @@ type spilling struct {
 	mu      sync.Mutex // guards what follows
 	bucket  *s3.Store  // nil until it is open
 	problem error      // why it is not
+	refused error      // why it did not take what it was given last, nil when it did
 	passes
 }
 
@@ -64,6 +66,7 @@ func (n *Node) openSpill(ctx context.Context) error {
 	where.Logger, where.OnBad = n.log.With("part", "bucket"), n.badInBucket
 	c := n.config.Spill
 	x := &spilling{late: &spill.Late{}, where: where, rate: int64(c.Rate), turn: make(chan struct{}, 1)}
+	x.late.OnWrite = x.wrote
 	near := spill.Part(n.disk)
 	if n.disk == nil {
 		near = memory.New(memory.Options{Offer: 1}) // which takes nothing
@@ -119,10 +122,25 @@ func (n *Node) diagnoseSpill() []doctor.Check {
 	n.spill.mu.Lock()
 	defer n.spill.mu.Unlock()
 	problem := ""
-	if n.spill.problem != nil {
-		problem = s3.Explain(n.spill.problem)
+	if why := n.spill.trouble(); why != nil {
+		problem = s3.Explain(why)
 	}
 	return []doctor.Check{doctor.Bucket(n.spill.where.URL(), problem, len(n.spill.last.Damaged))}
+}
+
+// trouble returns why the bucket is not open, or takes nothing; nil when all is well. x.mu is held.
+func (x *spilling) trouble() error {
+	if x.bucket == nil {
+		return x.problem
+	}
+	return cmp.Or(x.bucket.Problem(), x.refused)
+}
+
+// wrote notes how the last attempt to store something in the bucket ended.
+func (x *spilling) wrote(err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.refused = err
 }
 
 var errNoBucket = &control.Error{Code: control.CodeRefused, Message: "no bucket is set", Hint: "set one with \"cairn spill set s3://BUCKET/PREFIX\" and start the node again"}
@@ -140,8 +158,8 @@ func (a api) Spill(ctx context.Context) (control.Spill, error) {
 		now := x.now.result()
 		s.Draining = &now
 	}
-	if x.problem != nil {
-		s.Problem = s3.Explain(x.problem)
+	if why := x.trouble(); why != nil {
+		s.Problem = s3.Explain(why)
 	}
 	if x.bucket == nil {
 		return s, nil
@@ -159,7 +177,7 @@ func (a api) Spill(ctx context.Context) (control.Spill, error) {
 // maxSpilled bounds a list of what is in the bucket.
 const maxSpilled = 10_000
 
-// Spilled lists the files of which shares are in the bucket.
+// Spilled lists the files of which shares are in the bucket, and the names of which heads are.
 func (a api) Spilled(ctx context.Context) ([]control.Spilled, error) {
 	x := a.n.spill
 	if x == nil {
@@ -167,7 +185,7 @@ func (a api) Spilled(ctx context.Context) ([]control.Spilled, error) {
 	}
 	all := []control.Spilled{}
 	indexes, err := x.late.List(ctx, share.StorageIndex{}, maxSpilled)
-	if err != nil || len(indexes) == 0 {
+	if err != nil {
 		return all, err
 	}
 	held, err := x.late.Numbers(ctx, indexes)
@@ -175,7 +193,7 @@ func (a api) Spilled(ctx context.Context) ([]control.Spilled, error) {
 		return nil, err
 	}
 	for _, h := range held {
-		leases, err := x.late.Leases(ctx, h.Index)
+		leases, err := x.store.Leases(ctx, h.Index)
 		if errors.Is(err, share.ErrNotFound) {
 			continue
 		}
@@ -183,6 +201,9 @@ func (a api) Spilled(ctx context.Context) ([]control.Spilled, error) {
 			return nil, err
 		}
 		f := control.Spilled{File: h.Index.String()}
+		if f.Copy, err = x.store.Kept(ctx, h.Index); err != nil {
+			return nil, err
+		}
 		for _, n := range h.Numbers {
 			f.Shares = append(f.Shares, int(n))
 		}
@@ -191,5 +212,9 @@ func (a api) Spilled(ctx context.Context) ([]control.Spilled, error) {
 		}
 		all = append(all, f)
 	}
-	return all, nil
+	names, err := x.late.Names(ctx, share.Name{}, maxSpilled)
+	for _, name := range names {
+		all = append(all, control.Spilled{Name: name.String()})
+	}
+	return all, err
 }

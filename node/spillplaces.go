@@ -17,8 +17,10 @@ const bucketName = "bucket"
 func (x *spilling) places(ctx context.Context, n *Node) []share.Server {
 	far := n.self(x.store.FarSide(), 0)
 	far.Last, far.Down = true, x.opened() == nil
-	if space, err := x.store.FarSide().Space(ctx); err == nil {
-		far.Free = space.Free
+	if bucket := x.opened(); bucket != nil && bucket.Problem() == nil {
+		if space, err := x.store.FarSide().Space(ctx); err == nil {
+			far.Free = space.Free
+		}
 	}
 	if n.disk == nil {
 		return []share.Server{far}

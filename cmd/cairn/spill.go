@@ -21,9 +21,11 @@ import (
 func newSpillCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "spill",
-		Short: "a bucket for what the disk cannot take",
-		Long: help(`Puts a bucket of an S3-compatible server behind the node's disk. While the disk is fuller than its mark, shares go
-to the bucket; when there is room again they come back. Members find and read them here as before.`),
+		Short: "a bucket for what the disk and the peers cannot take",
+		Long: help(`Puts a bucket of an S3-compatible server behind the node's disk, or in its place where the node lends nothing. Shares
+of this node's files go there when no other node is left for them: too few, too full, or off line. While the disk is
+fuller than its mark, what others store here goes there too. When there is room again they leave it. Members find and
+read them here as before.`),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -231,8 +233,14 @@ func printSpill(w io.Writer, s control.Spill) {
 	}
 	fmt.Fprintf(w, "bucket    %s\n", s.Bucket)
 	if s.Problem != "" {
-		fmt.Fprintf(w, "problem   what is in it is not served: %s\n", s.Problem)
-		return
+		what := "what is in it is not served"
+		if s.Open {
+			what = "it takes nothing, or does not answer"
+		}
+		fmt.Fprintf(w, "problem   %s: %s\n", what, s.Problem)
+		if !s.Open {
+			return
+		}
 	}
 	fmt.Fprintf(w, "holds     %s of shares, %d objects of %s\n", sizeText(s.Used), s.Objects, sizeText(s.Stored))
 	fmt.Fprintf(w, "requests  %d, %s sent, %s received since the node started\n", s.Requests, sizeText(s.Sent), sizeText(s.Received))
@@ -338,8 +346,8 @@ func newSpillOffCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "off",
 		Short: "use no bucket any more",
-		Long: help(`Stops using the bucket from the node's next start on, and forgets its keys. It is refused while shares are in the
-bucket; --abandon lists them and leaves them there, where nobody serves them.`, statusRefused),
+		Long: help(`Stops using the bucket from the node's next start on, and forgets its keys. It is refused while shares, copies or heads
+are in the bucket; --abandon lists them and leaves them there, where nobody serves them.`, statusRefused),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runSpillOff(a, cmd, abandon) },
 	}
@@ -353,12 +361,9 @@ func runSpillOff(a *app, cmd *cobra.Command, abandon bool) error {
 		return err
 	}
 	left := []control.Spilled{}
-	var status control.Spill
 	if c.Spill.Bucket != "" {
 		err = a.running("spill off", func(client *control.Client) (err error) {
-			if left, err = client.Spilled(cmd.Context()); err == nil {
-				status, err = client.Spill(cmd.Context())
-			}
+			left, err = client.Spilled(cmd.Context())
 			return err
 		})
 		if err != nil && !abandon {
@@ -367,14 +372,8 @@ func runSpillOff(a *app, cmd *cobra.Command, abandon bool) error {
 	}
 	if len(left) > 0 && !abandon {
 		return &control.Error{
-			Code: control.CodeRefused, Message: fmt.Sprintf("spill off: shares of %d files are in %s and would be lost to the grid", len(left), c.Spill.Bucket),
+			Code: control.CodeRefused, Message: fmt.Sprintf("spill off: %s are in %s and would be lost to the grid", spilledText(left), c.Spill.Bucket),
 			Hint: "bring them back with \"" + a.command("spill drain --all") + "\", or give them up with --abandon, which lists them",
-		}
-	}
-	if len(left) == 0 && status.Used > 0 && !abandon {
-		return &control.Error{
-			Code: control.CodeRefused, Message: fmt.Sprintf("spill off: heads of %s are in %s and would be lost to the grid", sizeText(status.Used), c.Spill.Bucket),
-			Hint: "other nodes that keep the names bring them up to date; --abandon gives these up",
 		}
 	}
 	dir, err := a.openDir()
@@ -392,12 +391,45 @@ func runSpillOff(a *app, cmd *cobra.Command, abandon bool) error {
 	a.noteRestart("no bucket is used")
 	return a.result(map[string]any{"abandoned": left}, func(w io.Writer) {
 		for _, f := range left {
+			if f.Name != "" {
+				fmt.Fprintf(w, "%s heads\n", f.Name)
+				continue
+			}
+			what := "stored for"
+			if f.Copy {
+				what = "a copy for"
+			}
 			var numbers []string
 			for _, n := range f.Shares {
 				numbers = append(numbers, strconv.Itoa(n))
 			}
 			slices.Sort(f.Owners)
-			fmt.Fprintf(w, "%s shares %s, stored for %s\n", f.File, strings.Join(numbers, ","), strings.Join(f.Owners, ", "))
+			fmt.Fprintf(w, "%s shares %s, %s %s\n", f.File, strings.Join(numbers, ","), what, strings.Join(f.Owners, ", "))
 		}
 	})
+}
+
+// spilledText counts what is in the bucket.
+func spilledText(all []control.Spilled) string {
+	files, copies, names := 0, 0, 0
+	for _, f := range all {
+		switch {
+		case f.Name != "":
+			names++
+		case f.Copy:
+			copies++
+		default:
+			files++
+		}
+	}
+	var texts []string
+	for _, c := range []struct {
+		count int
+		what  string
+	}{{files, "shares of %d files"}, {copies, "copies of %d files"}, {names, "heads of %d names"}} {
+		if c.count > 0 {
+			texts = append(texts, fmt.Sprintf(c.what, c.count))
+		}
+	}
+	return strings.Join(texts, ", ")
 }

@@ -57,10 +57,17 @@ func printStatus(w io.Writer, s control.Status) {
 	}
 	if s.Spill != nil {
 		held := sizeText(s.Spill.Used) + " of it there"
-		if s.Spill.Problem != "" {
-			held = "not served: " + s.Spill.Problem
+		where := "behind the disk"
+		if s.Spill.NoDisk {
+			where = "for this node's files"
 		}
-		fmt.Fprintf(w, "bucket   %s behind the disk, %s\n", s.Spill.Bucket, held)
+		switch {
+		case s.Spill.Problem != "" && !s.Spill.Open:
+			held = "not served: " + s.Spill.Problem
+		case s.Spill.Problem != "":
+			held += ", but it is in trouble: " + s.Spill.Problem
+		}
+		fmt.Fprintf(w, "bucket   %s %s, %s\n", s.Spill.Bucket, where, held)
 	}
 	if s.Alone != "" {
 		fmt.Fprintf(w, "alone    what you store stays with this node: %s\n", s.Alone)

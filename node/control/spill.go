@@ -52,9 +52,11 @@ type Bucket struct {
 	Months []BucketMonth `json:"months,omitempty"`
 }
 
-// Spilled is a file of which shares are in the bucket.
+// Spilled is a file of which shares are in the bucket, or a name of which heads are.
 type Spilled struct {
-	File   string   `json:"file"` // its storage index
+	File   string   `json:"file,omitempty"` // its storage index
+	Name   string   `json:"name,omitempty"`
+	Copy   bool     `json:"copy,omitempty"` // the shares are a complete copy of a file that other servers have too
 	Shares []int    `json:"shares"`
 	Owners []string `json:"owners"` // the nodes that have a lease on it
 }

@@ -10,7 +10,7 @@ func Bucket(url, problem string, damaged int) Check {
 	const name = "bucket"
 	switch {
 	case problem != "":
-		return fail(name, url+" is not in use: "+problem, "correct it and try it out with \"cairn spill test\"; what is in it is served once it can be opened")
+		return fail(name, url+" is not in use, or takes nothing: "+problem, "correct it and try it out with \"cairn spill test\"; the node goes on with its disk meanwhile, and tries again by itself")
 	case damaged > 0:
 		return warn(name, fmt.Sprintf("%s holds %d shares that do not verify", url, damaged), "their owners can repair the files: cairn repair")
 	}

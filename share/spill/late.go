@@ -11,7 +11,12 @@ import (
 
 // A Late store is one that may not be there yet, such as a bucket that cannot be reached when a node starts. Until Set is called it
 // answers share.ErrUnavailable, and offers and counts nothing.
-type Late struct{ inner atomic.Pointer[Part] }
+type Late struct {
+	// OnWrite, if set before the first use, is told how each attempt to store something in the store ended: with an error, or nil.
+	OnWrite func(error)
+
+	inner atomic.Pointer[Part]
+}
 
 var _ Part = (*Late)(nil)
 
@@ -56,7 +61,11 @@ func (l *Late) Open(ctx context.Context, index share.StorageIndex, n share.Numbe
 
 // Create implements share.Store.
 func (l *Late) Create(ctx context.Context, u share.Upload) (share.Writer, error) {
-	return with(l, func(p Part) (share.Writer, error) { return p.Create(ctx, u) })
+	w, err := with(l, func(p Part) (share.Writer, error) { return p.Create(ctx, u) })
+	if err != nil {
+		return nil, l.told(ctx, err)
+	}
+	return watchedWriter{w, l}, nil
 }
 
 // Renew implements share.Store.
@@ -70,7 +79,9 @@ func (l *Late) Renew(ctx context.Context, indexes []share.StorageIndex, lease sh
 
 // Put implements share.Batcher.
 func (l *Late) Put(ctx context.Context, shares []share.WholeShare, lease share.Lease) ([]error, error) {
-	return with(l, func(p Part) ([]error, error) { return p.Put(ctx, shares, lease) })
+	verdicts, err := with(l, func(p Part) ([]error, error) { return p.Put(ctx, shares, lease) })
+	_ = l.told(ctx, cmp.Or(err, cmp.Or(verdicts...)))
+	return verdicts, err
 }
 
 // Fetch implements share.Batcher.
@@ -89,7 +100,7 @@ func (l *Late) SetHead(ctx context.Context, u share.HeadUpdate) error {
 	if err != nil {
 		return err
 	}
-	return p.SetHead(ctx, u)
+	return l.told(ctx, p.SetHead(ctx, u))
 }
 
 // History implements share.HeadStore.
