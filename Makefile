@@ -67,9 +67,9 @@ s3server: | .build
 	cd .ci/s3server && $(GO) build -o ../../.build/versitygw github.com/versity/versitygw/cmd/versitygw
 
 # restic is only compared with: where it is missing and cannot be installed, the tables leave it out and say so.
-bench: build
+bench: build s3server
 	@command -v restic >/dev/null || [ "$$(id -u)" != 0 ] || apt-get install -y -q restic >/dev/null 2>&1 || echo "restic is left out: it cannot be installed"
-	bin/cairn bench --size 100MB,1GiB --markdown docs/benchmarks.md
+	bin/cairn bench --size 100MB,1GiB $$([ ! -x .build/versitygw ] || echo --s3-server .build/versitygw) --markdown docs/benchmarks.md
 
 man: build
 	mkdir -p .build/man

@@ -27,6 +27,9 @@ type benchOptions struct {
 	idle     time.Duration
 	notice   time.Duration
 	markdown string
+	// server is the S3 server's program, and bucketFiles how many small files go into a bucket of it.
+	server      string
+	bucketFiles int
 }
 
 // A bench is one run of the measurements, on one grid of node processes.
@@ -50,7 +53,8 @@ func newBenchCommand(a *app) *cobra.Command {
 		Long: help(`Starts a grid of node processes on this machine and measures it: storing and reading large files beside the bare
 codec and the bare transport, small files, directories and trees of small files, a small range of a large file, a
 stopped node, memory, and what an idle grid costs. Where restic is installed, it backs the same trees up to a
-repository on this disk, to compare. CPU seconds are those of all processes together. Nothing passes or fails.
+repository on this disk, to compare. With --s3-server, a node that keeps its shares in a bucket is measured beside a
+plain S3 client. CPU seconds are those of all processes together. Nothing passes or fails.
 
 It needs free disk space of about four times the largest size, and leaves nothing behind.`),
 		Example: "  cairn bench\n  cairn bench --size 100MB,1GiB --json",
@@ -66,6 +70,8 @@ It needs free disk space of about four times the largest size, and leaves nothin
 	flags.IntSliceVar(&o.trees, "trees", []int{500, 1000, 10_000}, "how many small files the trees have")
 	flags.DurationVar(&o.idle, "idle", 10*time.Second, "how long to watch the idle grid")
 	flags.DurationVar(&o.notice, "notice", 25*time.Second, "how long the others get to notice that a node has stopped")
+	flags.StringVar(&o.server, "s3-server", "", "program of an S3 server (versitygw) for the part about a bucket; without one that is left out")
+	flags.IntVar(&o.bucketFiles, "bucket-files", 1000, "how many small files to put into the bucket, 0 for no part about a bucket")
 	flags.StringVar(&o.markdown, "markdown", "", "write the tables into this file, between its markers")
 	return cmd
 }
@@ -120,6 +126,9 @@ func (b *bench) check() error {
 		}
 		b.bytes = append(b.bytes, int64(size))
 	}
+	if b.bucketFiles < 0 || b.bucketFiles > 100_000 {
+		return usagef("--bucket-files %d: want 0 to 100000", b.bucketFiles)
+	}
 	slices.Sort(b.bytes)
 	if b.markdown != "" {
 		_, err := os.Stat(b.markdown) // before the measurements, not after them
@@ -145,6 +154,7 @@ func (b *bench) run(ctx context.Context) error {
 		{"trees of small files", b.smallTrees},
 		{"with a stopped node", b.hung},
 		{"a new node, and one that comes back", b.comings},
+		{"a bucket", b.bucketLayout},
 	}
 	for _, step := range steps {
 		b.app.note("bench: %s", step.title)

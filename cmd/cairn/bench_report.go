@@ -18,16 +18,17 @@ import (
 
 // A benchReport is all that `bench` measured. Its JSON form is what `bench --json` prints.
 type benchReport struct {
-	Machine benchMachine `json:"machine"`
-	Nodes   int          `json:"nodes"`
-	Params  share.Params `json:"params"`
-	Large   []benchLarge `json:"large"`
-	Small   []benchSmall `json:"small"`
-	Names   []benchOp    `json:"names"`
-	Trees   benchTrees   `json:"trees"`
-	Range   benchRange   `json:"range"`
-	Times   benchTimes   `json:"times"`
-	Idle    float64      `json:"idle_cores"` // cores that all processes together keep busy when nothing happens
+	Machine benchMachine  `json:"machine"`
+	Nodes   int           `json:"nodes"`
+	Params  share.Params  `json:"params"`
+	Large   []benchLarge  `json:"large"`
+	Small   []benchSmall  `json:"small"`
+	Names   []benchOp     `json:"names"`
+	Trees   benchTrees    `json:"trees"`
+	Range   benchRange    `json:"range"`
+	Times   benchTimes    `json:"times"`
+	Bucket  []benchBucket `json:"bucket,omitempty"`
+	Idle    float64       `json:"idle_cores"` // cores that all processes together keep busy when nothing happens
 }
 
 // A benchMachine is where the figures come from.
@@ -95,7 +96,7 @@ type benchTable struct {
 
 // tables returns the report as tables.
 func (r benchReport) tables() []benchTable {
-	return []benchTable{r.largeTable(), r.memoryTable(), r.smallTable(), r.namesTable(), r.treesTable(), r.timesTable()}
+	return []benchTable{r.largeTable(), r.memoryTable(), r.smallTable(), r.namesTable(), r.treesTable(), r.bucketTable(), r.timesTable()}
 }
 
 func (r benchReport) largeTable() benchTable {
