@@ -100,6 +100,8 @@ func hintFor(path string, err error) string {
 			collision.Kept.Local().Format(time.DateOnly), path, control.VersionText(collision.Ours.Sequence, tagOf(collision.Ours.Digest)), path)
 	case errors.Is(err, tree.ErrIsDirectory):
 		return "name a file in it, or use -r where a whole directory is meant"
+	case errors.Is(err, share.ErrNotFound) && strings.ContainsAny(path, "*?["):
+		return "patterns are not expanded on the grid; \"cairn find\" lists what one matches"
 	case errors.Is(err, errLink):
 		return "\"cairn ls -l\" shows where it points; \"cairn cp\" copies the link"
 	case errors.Is(err, share.ErrRollback):

@@ -69,7 +69,9 @@ On the grid nothing is sent: a copy of an immutable file is another name for it.
 		},
 	}
 	a.copyFlag(cmd.Flags())
-	cmd.Flags().BoolVarP(&o.recursive, "recursive", "r", false, "copy directories with what is in them")
+	habits(cmd.Flags(), "pf")
+	cmd.Flags().BoolVarP(&o.recursive, "recursive", "r", false, "copy directories with what is in them (also -R, -a)")
+	also(cmd.Flags(), &o.recursive, "R", "a")
 	cmd.Flags().BoolVarP(&o.keep, "no-clobber", "n", false, "do not replace what has the name already")
 	return cmd
 }

@@ -12,7 +12,8 @@ import (
 )
 
 func newDuCommand(a *app) *cobra.Command {
-	var summary, human bool
+	var summary, human, total bool
+	depth := -1
 	cmd := &cobra.Command{
 		Use:   "du [PATH]...",
 		Short: "add up the sizes of files",
@@ -26,13 +27,23 @@ members' disks is more, by how much "cairn grid show" tells (a grid that needs 3
 			if len(args) == 0 {
 				args = []string{homeTarget}
 			}
+			if cmd.Flags().Changed("max-depth") && depth < 0 {
+				return usagef("du: --max-depth %d: want 0 or more", depth)
+			}
+			if summary {
+				depth = 0
+			}
 			return a.running("du", func(client *control.Client) error {
-				sums := []*usageSum{}
+				sums, all := []*usageSum{}, &usageSum{Path: "total"}
 				err := forEach(a, "du", args, func(target string) error {
-					found, err := a.usage(cmd.Context(), client, target, summary)
+					found, err := a.usage(cmd.Context(), client, target, depth)
 					sums = append(sums, found...)
+					all.plus(found)
 					return err
 				})
+				if total {
+					sums = append(sums, all)
+				}
 				return firstError(err, a.result(sums, func(w io.Writer) {
 					for _, s := range sums {
 						size := fmt.Sprint(s.Bytes)
@@ -47,6 +58,9 @@ members' disks is more, by how much "cairn grid show" tells (a grid that needs 3
 	}
 	cmd.Flags().BoolVarP(&summary, "summarize", "s", false, "one line for each PATH")
 	cmd.Flags().BoolVarP(&human, "human-readable", "h", false, "sizes as people write them")
+	cmd.Flags().IntVarP(&depth, "max-depth", "d", -1, "a line for directories up to `N` deep only")
+	cmd.Flags().BoolVarP(&total, "total", "c", false, "a line for all PATHs together")
+	habits(cmd.Flags(), "b")
 	cmd.Flags().Bool("help", false, "help for du")
 	return cmd
 }
@@ -57,17 +71,18 @@ type usageSum struct {
 	Bytes       int64  `json:"bytes"`
 	Files       int    `json:"files"`
 	Directories int    `json:"directories"` // below it
+	depth       int    // of its path from the target on
 }
 
 // usage adds up a target: the sums of the directories below it first, its own last.
-func (a *app) usage(ctx context.Context, client *control.Client, target string, summary bool) ([]*usageSum, error) {
+func (a *app) usage(ctx context.Context, client *control.Client, target string, depth int) ([]*usageSum, error) {
 	open, order := map[string]*usageSum{}, []*usageSum{}
 	counted := map[string]bool{}
 	err := each(ctx, client, control.ListRequest{Target: target, Recursive: true}, func(l *listing, e control.Entry) error {
 		rest := l.relative(e)
 		a.noteUnread("du", e)
 		if rest == "" || e.Directory() && !e.Again {
-			open[rest] = &usageSum{Path: l.show(e)}
+			open[rest] = &usageSum{Path: l.show(e), depth: depthOf(rest)}
 			order = append(order, open[rest])
 		}
 		once := e.ID == "" || !counted[e.ID]
@@ -84,10 +99,22 @@ func (a *app) usage(ctx context.Context, client *control.Client, target string, 
 	if err != nil || len(order) == 0 {
 		return nil, err
 	}
-	if summary {
-		return order[:1], nil
+	var shown []*usageSum
+	for _, sum := range append(order[1:], order[0]) {
+		if depth < 0 || sum.depth <= depth {
+			shown = append(shown, sum)
+		}
 	}
-	return append(order[1:], order[0]), nil
+	return shown, nil
+}
+
+// plus adds what a target holds, whose own sum is the last of its sums.
+func (s *usageSum) plus(sums []*usageSum) {
+	if len(sums) == 0 {
+		return
+	}
+	top := sums[len(sums)-1]
+	s.Bytes, s.Files, s.Directories = s.Bytes+top.Bytes, s.Files+top.Files, s.Directories+top.Directories
 }
 
 func (s *usageSum) add(e control.Entry, once bool) {

@@ -17,7 +17,7 @@ import (
 )
 
 // findFlags are the tests that find takes with one dash too, as find(1) does.
-var findFlags = []string{"name", "iname", "path", "type", "size", "newer", "mtime", "maxdepth", "mindepth", "print0", "empty"}
+var findFlags = []string{"name", "iname", "path", "type", "size", "newer", "mtime", "maxdepth", "mindepth", "print0", "print", "empty"}
 
 // findOptions say what to look for. Every test that is given must hold.
 type findOptions struct {
@@ -49,6 +49,11 @@ contain each other do no harm.
 			if len(args) == 0 {
 				args = []string{homeTarget}
 			}
+			for _, arg := range args { // before anything is printed that is not meant
+				if _, err := control.ParseTarget(arg); err != nil {
+					return about(err, "find")
+				}
+			}
 			return a.running("find", func(client *control.Client) error {
 				tests, err := o.tests(cmd.Context(), client)
 				if err != nil {
@@ -68,6 +73,8 @@ contain each other do no harm.
 	flags.StringVar(&o.mtime, "mtime", "", "changed `[+-]DAYS` ago")
 	flags.IntVar(&o.maxdepth, "maxdepth", -1, "go `N` directories deep at most")
 	flags.IntVar(&o.mindepth, "mindepth", 0, "leave out what is less than `N` deep")
+	flags.Bool("print", true, "")
+	_ = flags.MarkHidden("print") // the flag is there
 	flags.BoolVar(&o.print0, "print0", false, "end each path with a zero byte")
 	flags.BoolVar(&o.empty, "empty", false, "a file without contents")
 	return cmd
@@ -234,10 +241,7 @@ func (a *app) find(ctx context.Context, client *control.Client, o *findOptions, 
 	encoder.SetEscapeHTML(false)
 	return each(ctx, client, request, func(l *listing, e control.Entry) error {
 		rest := l.relative(e)
-		depth := 0
-		if rest != "" {
-			depth = 1 + strings.Count(rest, "/")
-		}
+		depth := depthOf(rest)
 		e.Path = l.show(e)
 		if o.maxdepth < 0 || depth < o.maxdepth {
 			a.noteUnread("find", e)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 // lsOptions say what to list and how.
 type lsOptions struct {
 	long, all, recursive, caps, human, classify, directory bool
+	byTime, bySize, reverse                                bool
 }
 
 func newLsCommand(a *app) *cobra.Command {
@@ -44,6 +46,11 @@ of each; whoever sees one has what it gives.
 	flags := cmd.Flags()
 	flags.BoolVarP(&o.long, "long", "l", false, "show what each is, its size and its time")
 	flags.BoolVarP(&o.all, "all", "a", false, "show names that begin with a dot")
+	also(flags, &o.all, "A")
+	habits(flags, "1")
+	flags.BoolVarP(&o.byTime, "time", "t", false, "the newest first")
+	flags.BoolVarP(&o.bySize, "size", "S", false, "the largest first")
+	flags.BoolVarP(&o.reverse, "reverse", "r", false, "the other way round")
 	flags.BoolVarP(&o.recursive, "recursive", "R", false, "list the directories below too")
 	flags.BoolVarP(&o.directory, "directory", "d", false, "list directories themselves, not what is in them")
 	flags.BoolVarP(&o.human, "human-readable", "h", false, "with -l, sizes as people write them")
@@ -63,17 +70,22 @@ type block struct {
 func (a *app) ls(ctx context.Context, client *control.Client, o *lsOptions, targets []string) error {
 	o.classify = o.classify || a.outTerminal()
 	all := []control.Entry{}
+	files := &block{paths: true}
 	blocks, failed := []*block{}, error(nil)
-	for _, target := range targets {
-		found, err := a.list(ctx, client, o, target)
-		for _, b := range found {
-			all = append(all, b.entries...)
-		}
+	for _, target := range slices.Sorted(slices.Values(targets)) {
+		found, err := a.list(ctx, client, o, target, files)
 		blocks = append(blocks, found...)
 		failed = errors.Join(failed, err)
 		if len(targets) == 1 && err != nil {
 			return err
 		}
+	}
+	if len(files.entries) > 0 {
+		blocks = append([]*block{files}, blocks...)
+	}
+	for _, b := range blocks {
+		o.sort(b.entries)
+		all = append(all, b.entries...)
 	}
 	err := a.result(all, func(w io.Writer) {
 		for i, b := range blocks {
@@ -89,10 +101,25 @@ func (a *app) ls(ctx context.Context, client *control.Client, o *lsOptions, targ
 	return errors.Join(failed, err)
 }
 
-// list returns what there is to show of one target.
-func (a *app) list(ctx context.Context, client *control.Client, o *lsOptions, target string) ([]*block, error) {
-	files := &block{paths: true}
-	order := []*block{files}
+// sort puts the entries of a block, which are in the order of names, into the one that was asked for.
+func (o *lsOptions) sort(entries []control.Entry) {
+	slices.SortStableFunc(entries, func(x, y control.Entry) int {
+		switch {
+		case o.bySize:
+			return cmp.Compare(y.Size, x.Size)
+		case o.byTime:
+			return y.Modified.Compare(x.Modified)
+		}
+		return 0
+	})
+	if o.reverse {
+		slices.Reverse(entries)
+	}
+}
+
+// list returns the directories that there are to show of one target. What is named itself is added to the files.
+func (a *app) list(ctx context.Context, client *control.Client, o *lsOptions, target string, files *block) ([]*block, error) {
+	order := []*block{}
 	byPath := map[string]*block{}
 	request := control.ListRequest{Target: target, Recursive: o.recursive, Capabilities: o.caps, Links: o.long || a.json}
 	if o.directory {
@@ -124,9 +151,6 @@ func (a *app) list(ctx context.Context, client *control.Client, o *lsOptions, ta
 		}
 		return nil
 	})
-	if len(files.entries) == 0 {
-		order = order[1:]
-	}
 	return order, err
 }
 

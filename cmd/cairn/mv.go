@@ -26,6 +26,9 @@ are there, and the same command again ends it.
 		ValidArgsFunction: a.completeTargets(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			sources, target := args[:len(args)-1], args[len(args)-1]
+			if err := checkNames("mv", sources); err != nil {
+				return err
+			}
 			return a.running("mv", func(client *control.Client) error {
 				moved := []control.Entry{}
 				target, err := into(cmd.Context(), client, target, len(sources) > 1)
@@ -43,6 +46,7 @@ are there, and the same command again ends it.
 			})
 		},
 	}
+	habits(cmd.Flags(), "f")
 	cmd.Flags().BoolVarP(&keep, "no-clobber", "n", false, "do not replace what has the name already")
 	return cmd
 }

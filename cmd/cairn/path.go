@@ -113,6 +113,14 @@ func below(target, name string) string {
 	return target + "/" + name
 }
 
+// depthOf returns how many names a path has.
+func depthOf(rest string) int {
+	if rest == "" {
+		return 0
+	}
+	return 1 + strings.Count(rest, "/")
+}
+
 // hidden reports whether one of the names has a dot in front.
 func hidden(rest string) bool {
 	return strings.HasPrefix(rest, ".") || strings.Contains(rest, "/.")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,10 +21,18 @@ stays for whoever has its capability, or another name of it: its shares are give
 any more. The former versions of the directory still have the name ("cairn history").
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
-		Example:           "  cairn rm home:docs/old.txt\n  cairn rm -r home:photos/2019\n  cairn rm -f -- home:-x",
-		Args:              cobra.MinimumNArgs(1),
+		Example: "  cairn rm home:docs/old.txt\n  cairn rm -r home:photos/2019\n  cairn rm -f -- home:-x",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if force && len(args) == 0 { // as of a pattern that matched nothing
+				return nil
+			}
+			return cobra.MinimumNArgs(1)(cmd, args)
+		},
 		ValidArgsFunction: a.completeTargets(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkNames("rm", args); err != nil || len(args) == 0 {
+				return err
+			}
 			return a.running("rm", func(client *control.Client) error {
 				removed := []control.Entry{}
 				err := forEach(a, "rm", args, func(target string) error {
@@ -39,9 +48,21 @@ any more. The former versions of the directory still have the name ("cairn histo
 			})
 		},
 	}
-	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "remove directories with what is in them")
+	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "remove directories with what is in them (also -R)")
+	also(cmd.Flags(), &recursive, "R")
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "no error for what is not there")
 	return cmd
+}
+
+// checkNames refuses "." as the last name of what is to be moved or removed: it may be meant for what is in a directory, and would be the
+// directory.
+func checkNames(verb string, targets []string) error {
+	for _, target := range targets {
+		if strings.HasSuffix(target, "/.") || strings.HasSuffix(target, ":.") {
+			return usagef("%s %s: \".\" is no name that could be taken out of a directory", verb, shownTarget(target))
+		}
+	}
+	return nil
 }
 
 // forEach does something to each of several things. Where there are several it goes on behind a failure and tells it at once;
