@@ -152,7 +152,7 @@ func (s *sharing) write(ctx context.Context, key keys.WriteKey, next func([]byte
 			return err
 		}
 		if wanted == nil {
-			if v == nil || time.Since(v.Head.Written) < shareRewrite {
+			if v == nil || time.Since(v.Head.Written) < rewriteAfter(s.n.terms().Lease) {
 				return nil
 			}
 			wanted = data
@@ -163,6 +163,14 @@ func (s *sharing) write(ctx context.Context, key keys.WriteKey, next func([]byte
 		}
 	}
 	return fmt.Errorf("another device writes it all the time: %w", share.ErrConflict)
+}
+
+// rewriteAfter returns when a file that is right is written anew, so that its leases do not end while its reader is away.
+func rewriteAfter(lease time.Duration) time.Duration {
+	if lease == 0 {
+		lease = share.DefaultLease
+	}
+	return min(shareRewrite, lease/3)
 }
 
 // read returns what a card or a box holds, nothing where there is none.

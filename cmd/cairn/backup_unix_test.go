@@ -339,6 +339,9 @@ func interruptedBackup(t *testing.T, grid *testGrid, whole int64, status int, in
 	if got := cmd.ProcessState.ExitCode(); got != status {
 		t.Fatalf("status %d, want %d: %s", got, status, stderr)
 	}
+	if said := stderr.String(); status == statusFailed && !strings.Contains(said, "the node stopped while it was working\nnext: start it with") {
+		t.Errorf("it says %s", said)
+	}
 	select {
 	case <-grid.nodes[0].Ended():
 		grid.nodes[0] = grid.up(t, node)

@@ -140,6 +140,8 @@ func (a *app) hintOf(err error) string {
 		return "store it again when nothing writes to it"
 	case errors.Is(err, control.ErrNotRunning):
 		return fmt.Sprintf("start it with \"%s\"", a.command("up"))
+	case errors.Is(err, control.ErrStopped):
+		return fmt.Sprintf("start it with \"%s\" and run the same command again; the end of its log says why it stopped", a.command("up"))
 	case errors.Is(err, node.ErrNoNode):
 		return fmt.Sprintf("make a node with \"%s\", or name another directory with --dir", a.command("init"))
 	case errors.Is(err, node.ErrNoGrid):

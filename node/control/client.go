@@ -229,7 +229,7 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	case isTimeout(err):
 		return fmt.Errorf("the node (process %d) runs but does not answer", c.endpoint.PID)
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("the node stopped while it was working")
+		return ErrStopped
 	}
 	return fmt.Errorf("local API: %w", err)
 }

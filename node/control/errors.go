@@ -48,6 +48,9 @@ func (e *Error) Is(target error) bool { return target == share.ErrNotFound && e.
 // ErrNotRunning says that no node runs on the directory.
 var ErrNotRunning = errors.New("the node is not running")
 
+// ErrStopped says that the node ended, or was killed, before it had answered.
+var ErrStopped = errors.New("the node stopped while it was working")
+
 // ErrChanged says that a file was changed while it was being stored.
 var ErrChanged = errors.New("the file changed while it was read")
 
