@@ -61,7 +61,9 @@ func TestUnshareKilled(t *testing.T) {
 	grid.must(t, "cp", "-r", "--dir", anna, tree+"/.", "home:work")
 	grid.hands(t, 1, "home:old")
 	grid.hands(t, 2, "home:theirs")
-	files := func(dir, target string) int { return strings.Count(string(grid.must(t, "ls", "-R", "--dir", dir, target)), "file") }
+	files := func(dir, target string) int {
+		return strings.Count(string(grid.must(t, "ls", "-R", "--dir", dir, target)), "file")
+	}
 	kills := 0
 	for ; ; kills++ {
 		unshare, stderr := command(t, "unshare", "--dir", anna, "home:work", "--to", "bert")
