@@ -16,6 +16,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode"
 
 	"cairn/node/localtree"
 	"cairn/share/capability"
@@ -40,6 +41,8 @@ var (
 	ErrCycle = errors.New("the directory contains itself; it is copied once")
 	// ErrUnknown says that the capability is of a kind that this program does not know.
 	ErrUnknown = errors.New("of a kind that this version does not know")
+	// ErrSameName says that the disk takes a name for another one in the folder.
+	ErrSameName = errors.New("this disk takes its name for that of another beside it, which differs in case only")
 	// ErrForeignName says that a name cannot be written on this machine.
 	ErrForeignName = errors.New("this machine cannot have a file of that name")
 )
@@ -54,6 +57,8 @@ type DownOptions struct {
 	// Name, if set, is that of a folder in Target which gets them instead. It is made if it is not there; a link that has the
 	// name is not followed.
 	Name string
+	// Folding says that the disk takes names for one that differ in case only. Where it is not set, that is found out.
+	Folding bool
 	// KeepExisting leaves files alone that are there already, whatever is in them.
 	KeepExisting bool
 	// Progress, if set, is called after each step, from one goroutine at a time.
@@ -75,6 +80,7 @@ func Down(ctx context.Context, o DownOptions) (Result, error) {
 	d := &down{
 		DownOptions: o, ctx: ctx, cancel: cancel, root: root, tally: tally{tell: o.Progress}, batches: make(chan []wanted), large: make(chan wanted),
 	}
+	d.Folding = d.Folding || folds(root)
 	for range smallWorkers {
 		d.work.Go(d.fetchBatches)
 	}
@@ -133,6 +139,30 @@ func makeFolder(root *os.Root, name string) error {
 	return nil
 }
 
+// folds reports whether a folder's disk takes names for one that differ in case only.
+func folds(root *os.Root) bool {
+	name := ".cairn-a" + strings.ToLower(rand.Text())
+	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return false // nothing can be written here, as will be told
+	}
+	f.Close()
+	defer func() { _ = root.Remove(name) }()
+	_, err = root.Lstat(strings.ToUpper(name))
+	return err == nil
+}
+
+// folded returns a text that is the same for names that differ in case only.
+func folded(name string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+			least = min(least, next)
+		}
+		return least
+	}, name)
+}
+
 // A down is one run of Down. The folders are walked in one goroutine.
 type down struct {
 	DownOptions
@@ -158,6 +188,7 @@ type wanted struct {
 func (d *down) folder(at string, c capability.Capability, above []string) error {
 	d.add(func(n *Counts) { n.Folders++ })
 	above = append(above[:len(above):len(above)], thing(c))
+	taken := map[string]bool{}
 	for after := ""; ; {
 		items, err := d.Source.List(d.ctx, c, after, listLimit)
 		if err != nil && (at == "." || d.ctx.Err() != nil) {
@@ -168,6 +199,13 @@ func (d *down) folder(at string, c capability.Capability, above []string) error 
 			return nil
 		}
 		for _, item := range items {
+			if d.Folding && taken[folded(item.Name)] {
+				d.problem(localtree.Problem{Path: path.Join(at, item.Name), Err: ErrSameName})
+				continue
+			}
+			if d.Folding {
+				taken[folded(item.Name)] = true
+			}
 			if err := d.one(path.Join(at, item.Name), item, above); err != nil {
 				return err
 			}

@@ -532,6 +532,38 @@ func TestHostileNames(t *testing.T) {
 	}
 }
 
+// TestNamesThatFold: on a disk that does not tell them apart, the second of two names is named and does not replace the first.
+func TestNamesThatFold(t *testing.T) {
+	g := newGrid()
+	root, sub := g.capability(true), g.capability(true)
+	var items []transfer.Item
+	for _, name := range []string{"A", "STRASSE", "a", "b", "k", "straße", "É", "é", "\u212a"} { // the last is a Kelvin sign
+		file, err := g.put([]byte(name))
+		must(t, err)
+		items = append(items, transfer.Item{Name: name, Capability: file, Size: int64(len(name))})
+	}
+	g.folders[sub.Text()] = items
+	g.folders[root.Text()] = append(slices.Clone(items), transfer.Item{Name: "sub", Kind: localtree.Folder, Capability: sub})
+	for folding, want := range map[bool][]string{true: {"a", "sub/a", "sub/é", "sub/\u212a", "é", "\u212a"}, false: nil} {
+		dir := t.TempDir()
+		result, err := transfer.Down(t.Context(), transfer.DownOptions{Source: g, Root: root, Target: dir, Folding: folding})
+		must(t, err)
+		var got []string
+		for _, p := range result.Problems {
+			got = append(got, p.Path)
+			if !errors.Is(p, transfer.ErrSameName) {
+				t.Error(p)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("folding %v: problems %q, want %q", folding, got, want)
+		}
+		if all := contents(t, dir); len(all) != 19-len(want) {
+			t.Errorf("folding %v: %d entries on disk: %v", folding, len(all), all)
+		}
+	}
+}
+
 func TestKeepExisting(t *testing.T) {
 	g := newGrid()
 	file, err := g.put([]byte("theirs"))
