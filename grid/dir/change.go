@@ -31,6 +31,8 @@ type trial struct {
 	version     Version
 	// left says that a server may have taken it.
 	left bool
+	// safe says that the newest version has everything that the trial was made from.
+	safe bool
 	// refusal says that it only takes back other trials.
 	refusal bool
 }
@@ -49,7 +51,7 @@ func (u *change) own(v Version) *trial {
 func (u *change) write(ctx context.Context, x *Directory, edit func(*Editor) error) (*Directory, error) {
 	var follows []Version
 	for i := len(u.tried) - 1; i >= 0; i-- {
-		if u.tried[i].left {
+		if u.tried[i].left && u.tried[i].safe {
 			follows = append(follows, u.tried[i].version)
 		}
 	}
@@ -112,58 +114,120 @@ func (u *change) outcome(ctx context.Context, x *Directory) (done bool, undo map
 		newest = append(newest, x.merge.forks...)
 	}
 	l := newLineage(append(history, newest...), x.version)
+	for _, v := range newest {
+		l.add(v)
+	}
 	undo = map[string]*page.Entry{}
 	for i := len(u.tried) - 1; i >= 0; i-- {
 		t := &u.tried[i]
+		t.safe = l.has(t.base)
 		beside, is, err := u.broughtIn(l, x, t.version)
-		switch {
-		case err != nil:
-			return false, nil, fmt.Errorf("directory %v: %w", u.c, err)
-		case !is || t.refusal:
-		case beside == nil:
-			done = true
-		default:
-			into, err := u.d.OpenVersion(ctx, u.c, *beside)
-			if err == nil {
-				err = t.undo(ctx, x, into, undo)
-			}
-			if err != nil {
-				return false, nil, fmt.Errorf("directory %v: find out what became of a change: %w", u.c, err)
-			}
+		if err == nil && is && !t.refusal {
+			var taken bool
+			taken, err = t.taken(ctx, beside, undo, x)
+			done = done || taken
+		}
+		if err != nil {
+			return false, nil, fmt.Errorf("directory %v: find out what became of a change: %w", u.c, err)
 		}
 	}
 	return done, undo, nil
 }
 
-// broughtIn reports whether a trial is part of x. Where x was not made from it but it was brought together with another version,
-// it returns that one: the first such, since those who write later follow all of it.
-func (u *change) broughtIn(l *lineage, x *Directory, tried Version) (beside *Version, is bool, err error) {
-	if x.merge != nil && slices.ContainsFunc(x.merge.forks, func(fork Version) bool { return u.own(fork) == nil && u.reaches(l, fork, tried) }) {
-		beside, is = &x.version, true
+// has reports whether all that a directory was made of is part of the merged version.
+func (l *lineage) has(x *Directory) bool {
+	return l.ours[x.version.Digest] && (x.merge == nil || !slices.ContainsFunc(x.merge.forks, func(fork Version) bool { return !l.ours[fork.Digest] }))
+}
+
+// taken reports whether a trial that is part of x took effect: x was made from it, or it was brought together with versions that had
+// left alone what it changed. Otherwise it adds to undo what takes it out again.
+func (t *trial) taken(ctx context.Context, beside []Version, undo map[string]*page.Entry, x *Directory) (bool, error) {
+	changed, err := diff(ctx, t.base.tree(), t.after.tree())
+	if err != nil {
+		return false, err
 	}
-	for at := l.versions[x.version.Digest]; at.Sequence >= tried.Sequence; {
+	for i, v := range beside {
+		other, err := x.d.OpenVersion(ctx, x.c, v)
+		if err != nil {
+			return false, err
+		}
+		same, err := t.untouched(ctx, changed, other)
+		if err != nil {
+			return false, err
+		}
+		if !same {
+			if i > 0 {
+				other, err = x.d.OpenVersion(ctx, x.c, beside[0])
+			}
+			if err == nil {
+				err = t.undo(ctx, changed, x, other, undo)
+			}
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// untouched reports whether what the trial changed is in another version as it was before.
+func (t *trial) untouched(ctx context.Context, changed map[string]*page.Entry, other *Directory) (bool, error) {
+	for name := range changed {
+		was, err := t.base.entryOrNil(ctx, name)
+		if err != nil {
+			return false, err
+		}
+		is, err := other.entryOrNil(ctx, name)
+		if err != nil || (was == nil) != (is == nil) || was != nil && !was.Equal(*is) {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// broughtIn reports whether a trial is part of x. Where x was not made from it, but somebody brought it together with another version, it
+// returns that one; and where that was done more than once on the way, the others too.
+func (u *change) broughtIn(l *lineage, x *Directory, tried Version) (beside []Version, is bool, err error) {
+	beside, is, err = u.within(l, x.version, tried)
+	if is || err != nil || x.merge == nil {
+		return beside, is, err
+	}
+	for _, fork := range x.merge.forks {
+		if u.own(fork) == nil && u.reaches(l, fork, tried) {
+			beside, is, err = u.within(l, fork, tried)
+			return append([]Version{x.version}, beside...), is, err
+		}
+	}
+	return nil, false, nil
+}
+
+// within is broughtIn for one version. Of those that brought the trial in, the first one counts: those that came later had it.
+func (u *change) within(l *lineage, newest, tried Version) (beside []Version, is bool, err error) {
+	var before, through *Version
+	for at := l.versions[newest.Digest]; at.Sequence >= tried.Sequence; {
 		if at.Root == tried.Root {
 			return nil, true, nil
 		}
 		if len(at.Parents) == 0 {
 			break
 		}
-		before, known := l.versions[at.Parents[0]]
+		replaced, known := l.versions[at.Parents[0]]
 		if !known && at.Cut {
 			return nil, false, errUnclear
-		}
-		if u.own(at) == nil && slices.ContainsFunc(at.Parents[1:], func(digest share.Digest) bool {
-			other, ok := l.versions[digest]
-			return ok && u.reaches(l, other, tried)
-		}) {
-			beside, is = &before, known
 		}
 		if !known {
 			break
 		}
-		at = before
+		for _, digest := range at.Parents[1:] {
+			if other, ok := l.versions[digest]; ok && u.own(at) == nil && u.reaches(l, other, tried) {
+				before, through = &replaced, &other
+			}
+		}
+		at = replaced
 	}
-	return beside, is, nil
+	if through == nil {
+		return nil, false, nil
+	}
+	beside, _, err = u.within(l, *through, tried)
+	return append([]Version{*before}, beside...), true, err
 }
 
 // reaches reports whether a trial is part of a version. What a trial follows beside the version that it was made from, is not.
@@ -183,11 +247,7 @@ func (u *change) reaches(l *lineage, v, tried Version) bool {
 }
 
 // undo adds what takes a trial out of x, into which it was brought beside another version.
-func (t *trial) undo(ctx context.Context, x, beside *Directory, undo map[string]*page.Entry) error {
-	changed, err := diff(ctx, t.base.tree(), t.after.tree())
-	if err != nil {
-		return err
-	}
+func (t *trial) undo(ctx context.Context, changed map[string]*page.Entry, x, beside *Directory, undo map[string]*page.Entry) error {
 	for name, entry := range changed {
 		there, err := x.entryOrNil(ctx, name)
 		if err != nil {

@@ -3,6 +3,7 @@ package dir_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"cairn/grid/dir"
@@ -106,7 +107,17 @@ func TestRefusedChangeTakesNoEffect(t *testing.T) {
 
 // TestRepeatedChangeCountsOnce: a change that depends on what it finds takes effect once, whatever became of what it tried before.
 func TestRepeatedChangeCountsOnce(t *testing.T) {
+	counted := int64(0) // by those who brought it in
 	for about, lost := range map[string]func(t *testing.T, m *dirtest.Memory, c capability.Capability){
+		"counted upon": func(t *testing.T, m *dirtest.Memory, c capability.Capability) {
+			update(t, m.Dirs(), c, count("n"))
+			counted++
+		},
+		"counted upon apart": func(t *testing.T, m *dirtest.Memory, c capability.Capability) {
+			update(t, m.Dirs(), c, both(set(fmt.Sprint("other ", counted), 3), count("n")))
+			update(t, m.Dirs(), c, count("n"))
+			counted += 2
+		},
 		"nobody else looks": func(*testing.T, *dirtest.Memory, capability.Capability) {},
 		"brought in": func(t *testing.T, m *dirtest.Memory, c capability.Capability) {
 			update(t, m.Dirs(), c, set("other", 3))
@@ -117,24 +128,30 @@ func TestRepeatedChangeCountsOnce(t *testing.T) {
 			update(t, d, c, set("another", 3))
 		},
 	} {
-		for _, losses := range []int{1, 2, 3} {
+		for losses := range 6 {
+			rival := losses%2 == 0 // who is first counts too
 			t.Run(about, func(t *testing.T) {
 				m := dirtest.New()
 				c := create(t, m.Dirs(), entry("n", 0))
-				l := &loser{Memory: m, losses: losses, lost: func() { lost(t, m, c) }}
+				l := &loser{Memory: m, losses: losses/2 + 1, lost: func() { lost(t, m, c) }}
 				d := dir.New(dir.Config{Files: l, Pages: m})
 				first := true
+				counted = 0
 				_, err := d.Update(t.Context(), c, func(e *dir.Editor) error {
 					if first {
 						first = false
-						update(t, m.Dirs(), c, both(count("n"), set("theirs", 1)))
+						if rival {
+							update(t, m.Dirs(), c, both(count("n"), set("rival", 1)))
+							counted++
+						}
+						update(t, m.Dirs(), c, set("theirs", 1))
 						update(t, m.Dirs(), c, set("later", 1))
 					}
 					return count("n")(e)
 				})
 				check(t, err)
-				if got := lookup(t, open(t, m.Dirs(), c), "n").Size; got != 2 {
-					t.Errorf("%d losses: counted twice, it is %d", losses, got)
+				if got := lookup(t, open(t, m.Dirs(), c), "n").Size; got != 1+counted {
+					t.Errorf("%d losses: counted %d times, it is %d", losses/2+1, 1+counted, got)
 				}
 			})
 		}

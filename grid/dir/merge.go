@@ -48,16 +48,16 @@ func (d *Dirs) merged(ctx context.Context, x *Directory, forks []Version, own fu
 	return x, nil
 }
 
-// bringIn brings one fork in. One's own trial is left out, and followed.
+// bringIn brings one fork in. Of one's own trial it brings in what that was made from, and not what it changed.
 func (x *Directory) bringIn(ctx context.Context, l *lineage, fork Version, own *trial) (*Directory, error) {
-	if own != nil {
+	if own != nil && l.has(own.base) {
 		return x.with(ctx, nil, own.after, fork)
 	}
 	ancestor, err := l.ancestor(fork)
 	if err != nil {
 		return nil, err
 	}
-	return x.mergeWith(ctx, fork, ancestor)
+	return x.mergeWith(ctx, fork, ancestor, own)
 }
 
 // compareVersions orders versions of one directory as every reader does: by sequence, then by digest.
@@ -147,10 +147,16 @@ func (l *lineage) ancestor(other Version) (*Version, error) {
 }
 
 // mergeWith brings one fork in.
-func (x *Directory) mergeWith(ctx context.Context, fork Version, ancestor *Version) (*Directory, error) {
-	theirs, err := x.d.OpenVersion(ctx, x.c, fork)
-	if err != nil {
-		return nil, err
+func (x *Directory) mergeWith(ctx context.Context, fork Version, ancestor *Version, own *trial) (*Directory, error) {
+	var theirs, stored *Directory
+	if own != nil {
+		theirs, stored = own.base, own.after
+	} else {
+		opened, err := x.d.OpenVersion(ctx, x.c, fork)
+		if err != nil {
+			return nil, err
+		}
+		theirs, stored = opened, opened
 	}
 	base := &Directory{d: x.d, c: x.c} // empty: where nothing is known of before, everything is new
 	if ancestor != nil {
@@ -165,7 +171,7 @@ func (x *Directory) mergeWith(ctx context.Context, fork Version, ancestor *Versi
 	if err != nil {
 		return nil, err
 	}
-	return x.with(ctx, changes, theirs, fork)
+	return x.with(ctx, changes, stored, fork)
 }
 
 // bring returns the changes to x that make it have what theirs changed since base.
