@@ -8,7 +8,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -361,3 +365,83 @@ func resetting(w http.ResponseWriter, r *http.Request) bool {
 type writerFunc func(p []byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// TestPolicy collects the actions that all requests need, and compares them with those that docs/s3.md asks for.
+func TestPolicy(t *testing.T) {
+	used := map[string]bool{}
+	var mu sync.Mutex
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	k := newKit(t, nil)
+	x := &scrubbed{kit: k}
+	x.config = k.config(t).WithPart(5 << 20).WithTransport(roundTrip(func(r *http.Request) (*http.Response, error) {
+		mu.Lock()
+		used[actionOf(r)] = true
+		mu.Unlock()
+		return transport.RoundTrip(r)
+	}))
+	store := open(t, x.config)
+	held := fill(t, store)
+	unfinished := storetest.NewFile(t, 60, 1, 2, 128<<10, 12<<20)
+	w, err := store.Create(t.Context(), unfinished.Upload(0, "alice"))
+	if err == nil {
+		err = unfinished.Append(t.Context(), w, 0, 0, unfinished.Segments())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	store.Close()
+	store = open(t, x.config) // asks for the parts
+	if w, err = store.Create(t.Context(), unfinished.Upload(0, "alice")); err == nil {
+		_, err = w.Have(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	x.server.Remove(x.objects("p/")[0])
+	_, err = store.Scrub(t.Context(), everything)
+	_, also := store.Collect(t.Context(), time.Now().Add(500*day))
+	if err = errors.Join(err, also, s3.Probe(t.Context(), x.config)); err != nil {
+		t.Fatal(err)
+	}
+	store.Close()
+	x.config.Index = t.TempDir()
+	x.config.TakeOver = true
+	open(t, x.config) // ends the upload of which the new index knows nothing
+	_ = held
+	text, err := os.ReadFile("../../docs/s3.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := map[string]bool{}
+	for _, quoted := range regexp.MustCompile(`"s3:[A-Za-z]+"`).FindAllString(string(text), -1) {
+		asked[strings.Trim(quoted, `"`)] = true
+	}
+	if !maps.Equal(used, asked) {
+		t.Errorf("requests need %v, the documentation asks for %v", slices.Sorted(maps.Keys(used)), slices.Sorted(maps.Keys(asked)))
+	}
+}
+
+// actionOf returns the action that a policy has to allow for a request.
+func actionOf(r *http.Request) string {
+	query := r.URL.Query()
+	switch object := strings.Count(strings.Trim(r.URL.Path, "/"), "/") > 0; {
+	case r.Method == http.MethodGet && query.Has("uploads"):
+		return "s3:ListBucketMultipartUploads"
+	case r.Method == http.MethodGet && query.Has("uploadId"):
+		return "s3:ListMultipartUploadParts"
+	case r.Method == http.MethodGet && query.Has("list-type"):
+		return "s3:ListBucket"
+	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && object:
+		return "s3:GetObject"
+	case r.Method == http.MethodDelete && query.Has("uploadId"):
+		return "s3:AbortMultipartUpload"
+	case r.Method == http.MethodDelete && object:
+		return "s3:DeleteObject"
+	case (r.Method == http.MethodPut || r.Method == http.MethodPost) && object:
+		return "s3:PutObject"
+	}
+	return r.Method + " " + r.URL.String()
+}
