@@ -59,8 +59,9 @@ func (h *Host) sortOut(now time.Time) {
 		h.host.ConnManager().Unprotect(id, keepTag)
 	}
 	for _, id := range h.host.Network().Peers() {
-		idle := false
+		idle, needed := false, true
 		h.members.with(id, func(m *member) {
+			needed = m.kept || !m.up
 			if idle = now.Sub(time.Unix(0, m.used.Load())) > usedFor; idle {
 				h.host.ConnManager().Unprotect(id, inUseTag)
 			}
@@ -68,10 +69,20 @@ func (h *Host) sortOut(now time.Time) {
 		if !idle {
 			continue
 		}
-		for _, c := range h.needless(h.host.Network().ConnsToPeer(id), now) {
+		conns := h.host.Network().ConnsToPeer(id)
+		if !needed && !slices.ContainsFunc(conns, func(c network.Conn) bool { return !ownOld(c, now) }) {
+			h.host.Network().ClosePeer(id) // a lookup made it; the peer has to have room for those that want to stay
+			continue
+		}
+		for _, c := range h.needless(conns, now) {
 			c.Close()
 		}
 	}
+}
+
+// ownOld reports whether this host opened a connection, and some time ago.
+func ownOld(c network.Conn, now time.Time) bool {
+	return c.Stat().Direction == network.DirOutbound && now.Sub(c.Stat().Opened) > newFor
 }
 
 // needless returns the connections that this host opened beside another one which the peer prefers as well: two that dial each
@@ -86,7 +97,7 @@ func (h *Host) needless(conns []network.Conn, now time.Time) (list []network.Con
 			cmp.Compare(opener(a), opener(b)), a.Stat().Opened.Compare(b.Stat().Opened))
 	})
 	for _, c := range conns {
-		if c != best && c.Stat().Direction == network.DirOutbound && now.Sub(c.Stat().Opened) > newFor {
+		if c != best && ownOld(c, now) {
 			list = append(list, c)
 		}
 	}

@@ -50,6 +50,8 @@ func (h *Host) welcome(id peer.ID) {
 		}
 		return
 	}
+	// Whoever has to go is chosen by chance: otherwise it would be the newcomers, every time.
+	h.host.ConnManager().TagPeer(id, keepTag, 1+rand.N(1000))
 	h.start(func() {
 		defer leave()
 		h.attend(ctx, id, asked)

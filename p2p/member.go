@@ -92,7 +92,8 @@ type member struct {
 	dialling bool
 	failures int
 	failure  string    // of the last attempt
-	tried    time.Time // when the last attempt failed or the connection ended
+	tried    time.Time // when the last attempt failed or the peer was lost
+	ended    time.Time // when the connection ended
 	nextDial time.Time
 
 	// version is that of the table when there was last something to tell about this member; toldAt is the one up to which the

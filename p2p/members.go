@@ -23,6 +23,7 @@ type members struct {
 	byID map[peer.ID]*member
 	// version counts the changes worth telling the others about: a member met, its addresses changed.
 	version uint64
+	large   bool // there are more members than a host keeps connected
 }
 
 // changed notes that there is something to tell about a member. The lock is held.
@@ -146,10 +147,14 @@ func (t *members) disconnect(id peer.ID, now, next time.Time) (p Peer, wasUp boo
 		return Peer{}, false
 	}
 	wasUp = m.up
+	lost := m.kept || !m.responsive || !t.large // otherwise one side parted with the other because there are many
 	m.leave()
 	m.connected, m.up, m.responsive, m.kept, m.leave = false, false, false, false, nil
 	if m.problem == "" {
-		m.nextDial, m.tried = next, now
+		m.nextDial, m.ended = next, now
+		if lost {
+			m.tried = now
+		}
 	}
 	if !m.met && m.source == told && len(m.addresses) == 0 {
 		delete(t.byID, id)
@@ -331,7 +336,7 @@ func (t *members) due(now time.Time, limit, keep int) (dial []peer.AddrInfo, nex
 	for _, m := range t.byID {
 		at := m.nextDial
 		if busy >= keep {
-			at = later(at, m.tried.Add(seldom))
+			at = later(at, m.ended.Add(seldom))
 		}
 		switch {
 		case m.connected || m.dialling || m.source != bootstrap && busy >= keep:
@@ -487,7 +492,7 @@ func (t *members) wanted(keep int) int {
 			known++
 		}
 	}
-	if known > keep {
+	if t.large = known > keep; t.large {
 		return max(1, keep/2)
 	}
 	return keep

@@ -28,6 +28,37 @@ func BenchmarkHundredNodes(b *testing.B) { benchmarkLookups(b, 100) }
 // BenchmarkTwoHundredNodes measures the same among two hundred.
 func BenchmarkTwoHundredNodes(b *testing.B) { benchmarkLookups(b, 200) }
 
+// TestThirtyNodes: in a grid where everybody is connected to few others, everybody finds everybody and every file.
+func TestThirtyNodes(t *testing.T) {
+	const count, keep = 30, 8
+	nodes := startMany(t, count, keep)
+	files := someFiles(10)
+	if err := nodes[4].Announce(t.Context(), files...); err != nil {
+		t.Fatal(err)
+	}
+	for i := range count {
+		from, to := nodes[i], nodes[(i*7+11)%count]
+		if from == to {
+			continue
+		}
+		id, err := peer.Decode(string(to.ID()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		from.Libp2p().Network().ClosePeer(id)
+		eventually(t, patience, "a member is found", func() bool {
+			_, err := from.FindPeer(t.Context(), id)
+			return err == nil
+		})
+		eventually(t, patience, "a file is found", func() bool {
+			ids, err := from.Providers(t.Context(), files[i%len(files)])
+			return err == nil && slices.Contains(ids, nodes[4].ID()) || from == nodes[4]
+		})
+	}
+	few := connections(nodes)
+	t.Logf("connections: %d to %d, %d in the middle", few[0], few[count-1], few[count/2])
+}
+
 const (
 	// wave is how many nodes start at the same time. Others come when these are in the DHT: two hundred machines have more
 	// processors than the one that stands in for them.
