@@ -281,7 +281,7 @@ func (g *spillGrid) drain(t *testing.T) {
 			return err
 		}
 		defer c.Close()
-		_, err = c.DrainSpill(ctx, control.DrainRequest{Rate: 8e6}, func(control.Progress) {})
+		_, err = c.DrainSpill(ctx, control.DrainRequest{Rate: 16e6}, func(control.Progress) {})
 		return err
 	}
 	less := func() bool {
@@ -295,8 +295,11 @@ func (g *spillGrid) drain(t *testing.T) {
 	killedWhile(t, less, func() { g.kill(0) }, slowly)
 	g.restart(t, 15, 0)
 	g.readFew(t)
-	killedWhile(t, less, g.s3.Kill, slowly)
-	g.s3.Restart()
+	killedWhile(t, less, func() {
+		g.s3.Kill()
+		g.readFew(t)
+		g.s3.Restart()
+	}, slowly)
 	c := g.client(t, 0)
 	deadline := time.Now().Add(time.Minute)
 	for {
