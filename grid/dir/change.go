@@ -121,7 +121,9 @@ func (u *change) outcome(ctx context.Context, x *Directory) (done bool, undo map
 	for i := len(u.tried) - 1; i >= 0; i-- {
 		t := &u.tried[i]
 		t.safe = l.has(t.base)
-		beside, is, err := u.broughtIn(l, x, t.version)
+		tried := t.version
+		tried.Sequence = t.base.version.Sequence + 1 // it may have been signed more than once, under higher sequences
+		beside, is, err := u.broughtIn(l, x, tried)
 		if err == nil && is && !t.refusal {
 			var taken bool
 			taken, err = t.taken(ctx, beside, undo, x)
