@@ -154,7 +154,9 @@ func TestTenNodesWithBuckets(t *testing.T) {
 
 	var left control.LeaveReport
 	g.ask(t, &left, "grid", "leave", "--dir", g.dirs[2])
-	if left.Files < 3 || left.Moved < 3 || left.Failed != 0 {
+	// Each node has a share of its own of the first two files. The third one was placed without the buckets, so that what this node has of it
+	// others may have too.
+	if left.Files != 3 || left.Moved < 2 || left.Failed != 0 {
 		t.Errorf("left with %+v", left)
 	}
 	g.wantShares(t, 9, c, 10)
@@ -165,7 +167,7 @@ func TestTenNodesWithBuckets(t *testing.T) {
 func TestBucketNodeKilled(t *testing.T) {
 	g := startBuckets(t, 1, 0)
 	acknowledged := map[string][]byte{}
-	large, data := randomFile(t, 40_000_000)
+	large, data := randomFile(t, 80_000_000)
 	for round := range 3 {
 		for range 5 {
 			path, text := randomFile(t, 3000)
@@ -178,7 +180,7 @@ func TestBucketNodeKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		sent := usage(g.server.Dir)
-		until(t, "some of the file is in the bucket", func() bool { return usage(g.server.Dir) > sent+6<<20 || put.ProcessState != nil })
+		until(t, "several parts of the file are in the bucket", func() bool { return usage(g.server.Dir) > sent+18<<20 })
 		if round > 0 {
 			g.server.Kill()
 		}
