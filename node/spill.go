@@ -33,7 +33,8 @@ func (d *Dir) Bucket(c config.Config) (s3.Config, bool, error) {
 	if err != nil {
 		return s3.Config{}, false, err
 	}
-	b.Endpoint, b.Region, b.PathStyle, b.CAFile = c.Spill.Endpoint, c.Spill.Region, c.Spill.PathStyle, c.Spill.CA
+	b.Endpoint, b.Region, b.PathStyle, b.VirtualHost = c.Spill.Endpoint, c.Spill.Region, c.Spill.PathStyle, c.Spill.VirtualHost
+	b.CAFile = c.Spill.CA
 	b.Offer = int64(c.Spill.Offer)
 	if err := d.completeBucket(&b, c); err != nil {
 		return b, false, err

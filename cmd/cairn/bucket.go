@@ -17,12 +17,17 @@ import (
 // bucketScheme begins the address of a bucket where otherwise a folder is named.
 const bucketScheme = "s3://"
 
-// bucketOptions say how the bucket is reached in which a new node keeps its shares.
-type bucketOptions struct {
+// bucketAddress says how the server of a bucket is reached.
+type bucketAddress struct {
 	endpoint, region, ca   string
 	pathStyle, virtualHost bool
-	keys                   keyOptions
-	takeOver               bool
+}
+
+// bucketOptions say how the bucket is reached in which a new node keeps its shares.
+type bucketOptions struct {
+	bucketAddress
+	keys     keyOptions
+	takeOver bool
 }
 
 // keyOptions say where the keys of a bucket come from.
@@ -33,12 +38,17 @@ func (o *keyOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.secretFile, "secret-file", "", "`FILE` with the secret key, which only you can read; - for standard input")
 }
 
+// addFlags adds the flags of an address; each text begins with when it holds.
+func (o *bucketAddress) addFlags(flags *pflag.FlagSet, when string) {
+	flags.StringVar(&o.endpoint, "endpoint", "", when+"`URL` of its server, https://HOST or http://HOST:PORT (default: Amazon's)")
+	flags.StringVar(&o.region, "region", "", when+"its `REGION` (default: us-east-1)")
+	flags.BoolVar(&o.pathStyle, "path-style", false, when+"put its name into the path, whatever the server")
+	flags.BoolVar(&o.virtualHost, "virtual-host", false, when+"put its name before the host name, whatever the server")
+	flags.StringVar(&o.ca, "ca", "", when+"`FILE` of certificates to trust besides the system's")
+}
+
 func (o *bucketOptions) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.endpoint, "endpoint", "", "for a bucket: `URL` of its server, https://HOST or http://HOST:PORT (default: Amazon's)")
-	flags.StringVar(&o.region, "region", "", "for a bucket: its `REGION` (default: us-east-1)")
-	flags.BoolVar(&o.pathStyle, "path-style", false, "for a bucket: put its name into the path, whatever the server")
-	flags.BoolVar(&o.virtualHost, "virtual-host", false, "for a bucket: put its name before the host name, whatever the server")
-	flags.StringVar(&o.ca, "ca", "", "for a bucket: `FILE` of certificates to trust besides the system's")
+	o.bucketAddress.addFlags(flags, "for a bucket: ")
 	flags.BoolVar(&o.takeOver, "take-over", false, "for a bucket: take the prefix from another node, which must be gone for good")
 	o.keys.addFlags(flags)
 }

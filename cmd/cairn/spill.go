@@ -35,10 +35,10 @@ read them here as before.`),
 
 // spillFlags are those of "spill set"; the first ones are settings.
 type spillFlags struct {
-	endpoint, region, ca, offer, rate string
-	pathStyle                         bool
-	high, low                         int
-	keys                              keyOptions
+	bucketAddress
+	offer, rate string
+	high, low   int
+	keys        keyOptions
 }
 
 func newSpillSetCommand(a *app) *cobra.Command {
@@ -56,14 +56,11 @@ the machine. What is not named keeps its value. It holds from the node's next st
 		RunE: func(cmd *cobra.Command, args []string) error { return runSpillSet(a, cmd, args[0], f) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.endpoint, "endpoint", "", "address of the S3 server; Amazon's when it is left out")
-	flags.StringVar(&f.region, "region", "", "region of the bucket")
-	flags.BoolVar(&f.pathStyle, "path-style", false, "put the name of the bucket into the path")
-	flags.StringVar(&f.ca, "ca", "", "file of certificates to trust besides the system's")
-	flags.StringVar(&f.offer, "offer", "", "how much the bucket is given at most")
-	flags.StringVar(&f.rate, "rate", "", "how much is brought back each second")
-	flags.IntVar(&f.high, "high", 0, "how full the disk becomes, in percent, before shares go to the bucket")
-	flags.IntVar(&f.low, "low", 0, "up to how full, in percent, the disk takes shares back")
+	f.bucketAddress.addFlags(flags, "")
+	flags.StringVar(&f.offer, "offer", "", "`SIZE` that the bucket is given at most")
+	flags.StringVar(&f.rate, "rate", "", "`SIZE` that is brought back each second")
+	flags.IntVar(&f.high, "high", 0, "`PERCENT` of the disk that are used before shares go to the bucket")
+	flags.IntVar(&f.low, "low", 0, "`PERCENT` of the disk up to which it takes shares back")
 	f.keys.addFlags(flags)
 	return cmd
 }
@@ -71,6 +68,9 @@ the machine. What is not named keeps its value. It holds from the node's next st
 func runSpillSet(a *app, cmd *cobra.Command, bucket string, f spillFlags) error {
 	if _, err := s3.ParseURL(bucket); err != nil {
 		return &usageError{err: err}
+	}
+	if f.pathStyle && f.virtualHost {
+		return usagef("--path-style and --virtual-host exclude each other")
 	}
 	dir, err := a.openDir()
 	if err != nil {
@@ -105,6 +105,7 @@ func runSpillSet(a *app, cmd *cobra.Command, bucket string, f spillFlags) error 
 		{"endpoint", f.endpoint, changed("endpoint")},
 		{"region", f.region, changed("region")},
 		{"path_style", strconv.FormatBool(f.pathStyle), changed("path-style")},
+		{"virtual_host", strconv.FormatBool(f.virtualHost), changed("virtual-host")},
 		{"ca", f.ca, changed("ca")},
 		{"offer", f.offer, changed("offer")},
 		{"rate", f.rate, changed("rate")},

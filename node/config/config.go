@@ -49,16 +49,17 @@ type Storage struct {
 
 // Spill configures the bucket behind the disk.
 type Spill struct {
-	Bucket    string `toml:"bucket" doc:"The bucket, as s3://BUCKET/PREFIX. Empty: none."`
-	Endpoint  string `toml:"endpoint" doc:"The address of the S3 server, such as https://s3.example.net or http://127.0.0.1:9000. Empty: Amazon."`
-	Region    string `toml:"region" doc:"The region of the bucket. Empty: us-east-1."`
-	PathStyle bool   `toml:"path_style" doc:"Whether the name of the bucket goes into the path; most servers but Amazon's need that."`
-	CA        string `toml:"ca" doc:"A file of PEM certificates to trust besides those of the system; relative to the node's directory."`
-	Offer     Size   `toml:"offer" doc:"How much the bucket is given at most. 0: as much as it takes."`
-	High      int    `toml:"high" doc:"How full the disk becomes, in percent of what it lends, before shares go to the bucket."`
-	Low       int    `toml:"low" doc:"Up to how full, in percent of what it lends, the disk takes shares back from the bucket."`
-	Rate      Size   `toml:"rate" doc:"How much is brought back each second. 0: as fast as it goes."`
-	KeepCopy  bool   `toml:"keep_copy" doc:"Whether a complete copy of every file that this node stores goes to the bucket as well; put --keep-copy decides for one."`
+	Bucket      string `toml:"bucket" doc:"The bucket, as s3://BUCKET/PREFIX. Empty: none."`
+	Endpoint    string `toml:"endpoint" doc:"The address of the S3 server, such as https://s3.example.net or http://127.0.0.1:9000. Empty: Amazon."`
+	Region      string `toml:"region" doc:"The region of the bucket. Empty: us-east-1."`
+	PathStyle   bool   `toml:"path_style" doc:"Whether the name of the bucket always goes into the path."`
+	VirtualHost bool   `toml:"virtual_host" doc:"Whether the name of the bucket always goes before the host name."`
+	CA          string `toml:"ca" doc:"A file of PEM certificates to trust besides those of the system; relative to the node's directory."`
+	Offer       Size   `toml:"offer" doc:"How much the bucket is given at most. 0: as much as it takes."`
+	High        int    `toml:"high" doc:"How full the disk becomes, in percent of what it lends, before shares go to the bucket."`
+	Low         int    `toml:"low" doc:"Up to how full, in percent of what it lends, the disk takes shares back from the bucket."`
+	Rate        Size   `toml:"rate" doc:"How much is brought back each second. 0: as fast as it goes."`
+	KeepCopy    bool   `toml:"keep_copy" doc:"Whether a complete copy of every file that this node stores goes to the bucket as well; put --keep-copy decides for one."`
 }
 
 // Bucket configures what is common to both uses of a bucket.

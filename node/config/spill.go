@@ -26,6 +26,9 @@ func (s Spill) problems() []error {
 	if strings.Contains(s.Endpoint, "@") {
 		problems = append(problems, errors.New("spill.endpoint: want an address without credentials; \"cairn spill set\" asks for the keys"))
 	}
+	if s.PathStyle && s.VirtualHost {
+		problem("virtual_host", "and spill.path_style exclude each other: the name of the bucket goes into the path or before the host name")
+	}
 	if s.Offer < 0 {
 		problem("offer", "%d is negative", int64(s.Offer))
 	}
