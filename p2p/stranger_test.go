@@ -171,7 +171,7 @@ func TestUnknownDiallerIsNotTold(t *testing.T) {
 func TestStrangerGetsNothing(t *testing.T) {
 	var served atomic.Int32
 	a := openClub(t, &guests{}, nil)
-	for _, name := range []string{"ask/2", "read/1", "write/2", "roster/1"} {
+	for _, name := range []string{"ask/2", "read/1", "write/3", "roster/1"} {
 		a.Handle(name, func(s network.Stream) { served.Add(1); echo(s) })
 	}
 	raw := bare(t)

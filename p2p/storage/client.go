@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -104,6 +105,7 @@ func NewClient(streams StreamOpener, id share.ServerID, options ClientOptions) *
 		pool.name, pool.slots = name, make(chan struct{}, options.Questions)
 	}
 	c.write.active = make(map[uploadKey]*writeStream)
+	_, _ = rand.Read(c.write.series[:]) // never fails
 	c.read.opening = make(chan struct{}, 1)
 	return c
 }

@@ -15,6 +15,9 @@ type writePool struct {
 	mu     sync.Mutex // guards what follows
 	idle   []*writeStream
 	active map[uploadKey]*writeStream
+	turn   int64 // of the last create
+
+	series wire.Series // of the creates of this client
 }
 
 type uploadKey struct {
@@ -22,16 +25,19 @@ type uploadKey struct {
 	number share.Number
 }
 
-// enter makes the stream that of the upload. An earlier one loses the upload, as it would if the peer had seen both in
-// this order, which it may not because what is created is sent late.
-func (p *writePool) enter(key uploadKey, s *writeStream) {
+// enter makes the stream that of the upload and returns the turn of its create. An earlier one loses the upload, as it would
+// if the peer had seen both in this order, which it may not because what is created is sent late.
+func (p *writePool) enter(key uploadKey, s *writeStream) (turn int64) {
 	p.mu.Lock()
 	old := p.active[key]
 	p.active[key] = s
+	p.turn++
+	turn = p.turn
 	p.mu.Unlock()
 	if old != nil {
 		old.kill(fmt.Errorf("%w: another writer of the same upload has taken over", share.ErrBusy))
 	}
+	return turn
 }
 
 func (p *writePool) leave(key uploadKey, s *writeStream) {
@@ -92,10 +98,11 @@ func (c *Client) Create(ctx context.Context, upload share.Upload) (share.Writer,
 		}
 	}
 	w := &writer{client: c, stream: s, key: uploadKey{upload.ID, upload.Number}, out: wire.GetBuffer(flushAt)}
-	w.out.B, w.err = wire.Append(w.out.B[:0], wire.CreateOf(upload, time.Now()))
 	s.begin()
 	w.ctx = ctx
-	c.write.enter(w.key, s)
+	m := wire.CreateOf(upload, time.Now())
+	m.Series, m.Turn = c.write.series, c.write.enter(w.key, s)
+	w.out.B, w.err = wire.Append(w.out.B[:0], m)
 	return w, nil
 }
 

@@ -79,6 +79,7 @@ type Server struct {
 	options ServerOptions
 	stats   counters
 	uploads *counter
+	order   *order
 	reads   chan struct{}
 	readers *readers
 	growing peerLocks // for what is counted for a peer
@@ -102,6 +103,7 @@ func NewServer(store share.Store, options ServerOptions) *Server {
 	return &Server{
 		store: store, options: options, ctx: ctx, cancel: cancel,
 		uploads: newCounter("uploads", options.Uploads),
+		order:   newOrder(orderKept),
 		reads:   make(chan struct{}, options.Reads),
 		readers: newReaders(store, options.Readers),
 		growing: newPeerLocks(),

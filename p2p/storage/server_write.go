@@ -24,7 +24,7 @@ func (c *conn) serveWrite() error {
 		if err != nil {
 			return err
 		}
-		if err := c.serveUpload(m.Upload(string(c.peer), time.Now())); err != nil {
+		if err := c.serveUpload(m); err != nil {
 			return err
 		}
 	}
@@ -37,12 +37,13 @@ type failure struct{ error }
 func (f failure) Unwrap() error { return f.error }
 
 // serveUpload takes one upload from its creation to its end. Its error ends the stream.
-func (c *conn) serveUpload(u share.Upload) error {
+func (c *conn) serveUpload(m wire.Create) error {
+	u := m.Upload(string(c.peer), time.Now())
 	if err := c.server.uploads.acquire(c.peer); err != nil {
 		c.server.stats.refused.Add(1)
 		return failure{err}
 	}
-	writer, err := c.createWithin(c.server.ctx, u)
+	writer, err := c.createInOrder(m, u)
 	if err != nil {
 		c.server.uploads.release(c.peer)
 		return failure{err}
@@ -58,6 +59,16 @@ func (c *conn) serveUpload(u share.Upload) error {
 		}
 	}
 	return nil
+}
+
+// createInOrder begins an upload unless the client began it anew since, on another stream.
+func (c *conn) createInOrder(m wire.Create, u share.Upload) (share.Writer, error) {
+	leave, err := c.server.order.enter(c.peer, m)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	return c.createWithin(c.server.ctx, u)
 }
 
 // An upload is one share on its way in.

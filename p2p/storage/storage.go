@@ -1,7 +1,7 @@
 // Package storage serves a share.Store to peers over the storage protocol, and is a share.Store for the caller of a peer.
 //
 // A Server answers on five protocols, so that a bulk transfer never stands in front of a question: "ask/2" for small
-// questions, "read/1" for pipelined reads of shares, "write/2" for uploads, "head/1" for the heads of mutable names and "batch/1" for
+// questions, "read/1" for pipelined reads of shares, "write/3" for uploads, "head/1" for the heads of mutable names and "batch/1" for
 // many small shares at once. docs/protocol.md specifies them. A Client is one peer's store, seen from here: every method of share.Store
 // works on it as on a local store, within deadlines.
 package storage
@@ -19,7 +19,7 @@ import (
 const (
 	Ask   = "ask/2"
 	Read  = "read/1"
-	Write = "write/2"
+	Write = "write/3"
 	Head  = "head/1"
 	Batch = "batch/1"
 )

@@ -16,9 +16,15 @@ type Create struct {
 	BlockSize int            `cbor:"5,keyasint"`
 	Size      int64          `cbor:"6,keyasint"` // bytes of ciphertext, -1 when unknown
 	Lease     int64          `cbor:"7,keyasint"` // milliseconds that the lease runs
+	Series    Series         `cbor:"8,keyasint"`
+	Turn      int64          `cbor:"9,keyasint"` // ascends within the series
 }
 
-// CreateOf returns the message that begins an upload now. The owner of the lease is not part of it.
+// A Series names the creates of one client, which draws it at random. The server takes those of one upload in the order of
+// their turns, also where the streams that they come on are not served in that order.
+type Series [8]byte
+
+// CreateOf returns the message that begins an upload now, without series and turn. The owner of the lease is not part of it.
 func CreateOf(u share.Upload, now time.Time) Create {
 	return Create{
 		ID: u.ID, Number: u.Number, Needed: u.Needed, Total: u.Total, BlockSize: u.BlockSize, Size: u.Size,
