@@ -219,3 +219,18 @@ func (a api) Spilled(ctx context.Context) ([]control.Spilled, error) {
 	}
 	return all, err
 }
+
+// EndSpill has the bucket take nothing more until the node starts again, and lists what is in it. Where that is something, and it
+// is not to be given up, the bucket goes on.
+func (a api) EndSpill(ctx context.Context, request control.EndSpillRequest) ([]control.Spilled, error) {
+	x := a.n.spill
+	if x == nil {
+		return []control.Spilled{}, nil
+	}
+	x.late.Shut(true)
+	left, err := a.Spilled(ctx)
+	if !request.Abandon && (err != nil || len(left) > 0) {
+		x.late.Shut(false)
+	}
+	return left, err
+}

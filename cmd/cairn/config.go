@@ -113,6 +113,11 @@ func newConfigSetCommand(a *app) *cobra.Command {
 
 // changeSetting changes one setting in the file.
 func (a *app) changeSetting(key, value string) error {
+	return a.changeSettings(map[string]string{key: value})
+}
+
+// changeSettings writes all of the values into the configuration file, or none.
+func (a *app) changeSettings(values map[string]string) error {
 	data, err := os.ReadFile(a.configPath())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -120,7 +125,7 @@ func (a *app) changeSetting(key, value string) error {
 	if _, err := config.Parse(data); err != nil {
 		return withHint(about(err, "configuration %s", a.configPath()), "correct it with \"%s\"", a.command("config edit"))
 	}
-	edited, err := config.Edit(data, key, value)
+	edited, err := config.Edit(data, values)
 	if err != nil {
 		return &usageError{err: err}
 	}

@@ -85,43 +85,33 @@ func runSpillSet(a *app, cmd *cobra.Command, bucket string, f spillFlags) error 
 			a.command("spill drain"), a.command("spill off"))
 	}
 	keys, err := f.keys.read(a)
-	if err == nil && keys != (node.BucketKeys{}) {
-		err = dir.SetBucketKeys(keys)
-	}
 	if err != nil {
 		return err
 	}
-	changed := cmd.Flags().Changed
-	type value struct {
-		key, text string
-		set       bool
+	if err := a.changeSettings(f.settings(bucket, cmd.Flags().Changed)); err != nil {
+		return err
 	}
-	marks := []value{{"high", strconv.Itoa(f.high), changed("high")}, {"low", strconv.Itoa(f.low), changed("low")}}
-	if changed("high") && f.high < c.Spill.Low {
-		slices.Reverse(marks) // each step has to make sense
-	}
-	for _, s := range append([]value{
-		{"bucket", bucket, true},
-		{"endpoint", f.endpoint, changed("endpoint")},
-		{"region", f.region, changed("region")},
-		{"path_style", strconv.FormatBool(f.pathStyle), changed("path-style")},
-		{"virtual_host", strconv.FormatBool(f.virtualHost), changed("virtual-host")},
-		{"ca", f.ca, changed("ca")},
-		{"offer", f.offer, changed("offer")},
-		{"rate", f.rate, changed("rate")},
-	}, marks...) {
-		if !s.set {
-			continue
-		}
-		if err := a.changeSetting("spill."+s.key, s.text); err != nil {
+	if keys != (node.BucketKeys{}) {
+		if err := dir.SetBucketKeys(keys); err != nil {
 			return err
 		}
 	}
-	if _, _, err := a.loadConfig(nil); err != nil {
-		return err // says which settings contradict each other
-	}
 	a.noteRestart("the bucket is used")
 	return a.result(map[string]string{"bucket": bucket}, func(io.Writer) {})
+}
+
+// settings returns what the flags set.
+func (f *spillFlags) settings(bucket string, changed func(flag string) bool) map[string]string {
+	values := map[string]string{"spill.bucket": bucket}
+	for flag, value := range map[string]string{
+		"endpoint": f.endpoint, "region": f.region, "path-style": strconv.FormatBool(f.pathStyle), "virtual-host": strconv.FormatBool(f.virtualHost),
+		"ca": f.ca, "offer": f.offer, "rate": f.rate, "high": strconv.Itoa(f.high), "low": strconv.Itoa(f.low),
+	} {
+		if changed(flag) {
+			values["spill."+strings.ReplaceAll(flag, "-", "_")] = value
+		}
+	}
+	return values
 }
 
 func newSpillShowCommand(a *app) *cobra.Command {
@@ -362,14 +352,19 @@ func runSpillOff(a *app, cmd *cobra.Command, abandon bool) error {
 		return err
 	}
 	left := []control.Spilled{}
-	if c.Spill.Bucket != "" {
-		err = a.running("spill off", func(client *control.Client) (err error) {
-			left, err = client.Spilled(cmd.Context())
-			return err
-		})
-		if err != nil && !abandon {
-			return withHint(err, "what is in the bucket can be told only by a node that runs and reaches it; --abandon does without")
-		}
+	if c.Spill.Bucket == "" {
+		a.note("no bucket is set")
+		return a.result(map[string]any{"abandoned": left}, func(io.Writer) {})
+	}
+	err = a.running("spill off", func(client *control.Client) (err error) {
+		left, err = client.EndSpill(cmd.Context(), control.EndSpillRequest{Abandon: abandon})
+		return err
+	})
+	if err != nil && !abandon {
+		return withHint(err, "what is in the bucket can be told only by a node that runs and reaches it; --abandon does without")
+	}
+	if err != nil {
+		a.note("what is given up is not known: %v", err)
 	}
 	if len(left) > 0 && !abandon {
 		return &control.Error{
@@ -381,10 +376,8 @@ func runSpillOff(a *app, cmd *cobra.Command, abandon bool) error {
 	if err != nil {
 		return err
 	}
-	for _, key := range []string{"endpoint", "ca", "bucket"} {
-		if err := a.changeSetting("spill."+key, ""); err != nil {
-			return err
-		}
+	if err := a.changeSettings(map[string]string{"spill.endpoint": "", "spill.ca": "", "spill.bucket": "", "spill.keep_copy": "false"}); err != nil {
+		return err
 	}
 	if err := dir.SetBucketKeys(node.BucketKeys{}); err != nil {
 		return err

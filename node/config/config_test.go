@@ -136,7 +136,7 @@ func TestEditKeepsTheRest(t *testing.T) {
 		{"log.format", "json", strings.Replace(text, "level = \"info\"\n", "level = \"info\"\nformat = \"json\"\n", 1)},
 		{"network.mdns", "false", text + "\n[network]\nmdns = false\n"},
 	} {
-		got, err := config.Edit([]byte(text), try.key, try.value)
+		got, err := config.Edit([]byte(text), map[string]string{try.key: try.value})
 		if err != nil {
 			t.Errorf("%s: %v", try.key, err)
 			continue
@@ -155,7 +155,7 @@ func TestEditRefuses(t *testing.T) {
 		"broken file":   {"nickname = ", "log.level", "warn"},
 		"several lines": {"[network]\nlisten = [\n '/ip4/127.0.0.1/tcp/1',\n]\n", "network.listen", "/ip4/127.0.0.1/tcp/2"},
 	} {
-		if got, err := config.Edit([]byte(try.text), try.key, try.value); err == nil {
+		if got, err := config.Edit([]byte(try.text), map[string]string{try.key: try.value}); err == nil {
 			t.Errorf("%s: accepted:\n%s", name, got)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -191,28 +192,35 @@ func quote(text string) string {
 	return b.String()
 }
 
-// Edit returns the text of a configuration file with one key set to a value, everything else as it was, comments
-// included. The value is checked together with the rest of the file.
-func Edit(data []byte, key, value string) ([]byte, error) {
-	f, err := Lookup(key)
-	if err != nil {
-		return nil, err
-	}
+// Edit returns the text of a configuration file with keys set to values, everything else as it was, comments included. The
+// values are checked together with the rest of the file.
+func Edit(data []byte, values map[string]string) ([]byte, error) {
 	want, err := Parse(data)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.Set(&want, value); err != nil {
-		return nil, err
+	var fields []Field
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		f, err := Lookup(key)
+		if err == nil {
+			err = f.Set(&want, values[key])
+		}
+		if err != nil {
+			return nil, err
+		}
+		fields = append(fields, f)
 	}
 	if err := want.Validate(); err != nil {
 		return nil, err
 	}
-	table, name := split(key)
-	edited := replaceLine(strings.Split(string(data), "\n"), table, name, name+" = "+literal(f.Value(want)))
-	got, err := Parse([]byte(edited))
-	if err != nil || !reflect.DeepEqual(f.Value(got), f.Value(want)) {
-		return nil, fmt.Errorf("%s: the file is written in a way that cannot be changed line by line; use \"cairn config edit\"", key)
+	edited := string(data)
+	for _, f := range fields {
+		table, name := split(f.Key)
+		edited = replaceLine(strings.Split(edited, "\n"), table, name, name+" = "+literal(f.Value(want)))
+		got, err := Parse([]byte(edited))
+		if err != nil || !reflect.DeepEqual(f.Value(got), f.Value(want)) {
+			return nil, fmt.Errorf("%s: the file is written in a way that cannot be changed line by line; use \"cairn config edit\"", f.Key)
+		}
 	}
 	return []byte(edited), nil
 }

@@ -89,7 +89,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/status", answer(s.node.Status))
 	mux.HandleFunc("GET /v1/peers", answer(s.node.Peers))
 	mux.HandleFunc("GET /v1/spill", answer(s.node.Spill))
-	mux.HandleFunc("GET /v1/spill/list", answer(s.node.Spilled))
+	mux.HandleFunc("POST /v1/spill/end", ordered(s.node.EndSpill))
 	mux.HandleFunc("POST /v1/spill/drain", carriedOut(s.node.DrainSpill))
 	mux.HandleFunc("GET /v1/served", answer(s.node.Served))
 	mux.HandleFunc("GET /v1/grid", answer(s.node.Grid))

@@ -86,7 +86,7 @@ type DrainResult struct {
 // Spiller is what the API gives access to of the bucket behind the disk.
 type Spiller interface {
 	Spill(ctx context.Context) (Spill, error)
-	Spilled(ctx context.Context) ([]Spilled, error)
+	EndSpill(ctx context.Context, request EndSpillRequest) ([]Spilled, error)
 	DrainSpill(ctx context.Context, request DrainRequest, progress func(Progress)) (DrainResult, error)
 }
 
@@ -95,9 +95,16 @@ func (c *Client) Spill(ctx context.Context) (Spill, error) {
 	return ask[Spill](ctx, c, "/v1/spill", nil)
 }
 
-// Spilled asks for the files of which shares are in the bucket.
-func (c *Client) Spilled(ctx context.Context) ([]Spilled, error) {
-	return ask[[]Spilled](ctx, c, "/v1/spill/list", nil)
+// An EndSpillRequest asks for the end of the bucket.
+type EndSpillRequest struct {
+	// Abandon gives up what is in it.
+	Abandon bool `json:"abandon"`
+}
+
+// EndSpill has the bucket take nothing more until the node starts again, and returns the files of which shares are in it. Where
+// there are some and they are not abandoned, the bucket goes on.
+func (c *Client) EndSpill(ctx context.Context, request EndSpillRequest) ([]Spilled, error) {
+	return order[[]Spilled](ctx, c, "/v1/spill/end", request)
 }
 
 // DrainSpill has shares brought back.

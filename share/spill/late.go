@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"cairn/share"
@@ -16,12 +17,33 @@ type Late struct {
 	OnWrite func(error)
 
 	inner atomic.Pointer[Part]
+
+	storing sync.RWMutex // read-locked while something is stored for good
+	shut    bool         // guarded by storing
 }
 
 var _ Part = (*Late)(nil)
 
 // Set says what the store is from now on. It is called once.
 func (l *Late) Set(p Part) { l.inner.Store(&p) }
+
+// Shut has the store take nothing new from now on, and with false has it take again. It waits for what is being stored, so that a
+// list made afterwards misses nothing.
+func (l *Late) Shut(shut bool) {
+	l.storing.Lock()
+	defer l.storing.Unlock()
+	l.shut = shut
+}
+
+// store does what makes something stay in the store, unless it is shut.
+func (l *Late) store(do func() error) error {
+	l.storing.RLock()
+	defer l.storing.RUnlock()
+	if l.shut {
+		return fmt.Errorf("%w: the store was switched off, and is left out from the next start on", share.ErrNoSpace)
+	}
+	return do()
+}
 
 func (l *Late) part() (Part, error) {
 	if p := l.inner.Load(); p != nil {
@@ -61,7 +83,11 @@ func (l *Late) Open(ctx context.Context, index share.StorageIndex, n share.Numbe
 
 // Create implements share.Store.
 func (l *Late) Create(ctx context.Context, u share.Upload) (share.Writer, error) {
-	w, err := with(l, func(p Part) (share.Writer, error) { return p.Create(ctx, u) })
+	var w share.Writer
+	err := l.store(func() (err error) {
+		w, err = with(l, func(p Part) (share.Writer, error) { return p.Create(ctx, u) })
+		return err
+	})
 	if err != nil {
 		return nil, l.told(ctx, err)
 	}
@@ -79,7 +105,11 @@ func (l *Late) Renew(ctx context.Context, indexes []share.StorageIndex, lease sh
 
 // Put implements share.Batcher.
 func (l *Late) Put(ctx context.Context, shares []share.WholeShare, lease share.Lease) ([]error, error) {
-	verdicts, err := with(l, func(p Part) ([]error, error) { return p.Put(ctx, shares, lease) })
+	var verdicts []error
+	err := l.store(func() (err error) {
+		verdicts, err = with(l, func(p Part) ([]error, error) { return p.Put(ctx, shares, lease) })
+		return err
+	})
 	_ = l.told(ctx, cmp.Or(err, cmp.Or(verdicts...)))
 	return verdicts, err
 }
@@ -100,7 +130,7 @@ func (l *Late) SetHead(ctx context.Context, u share.HeadUpdate) error {
 	if err != nil {
 		return err
 	}
-	return l.told(ctx, p.SetHead(ctx, u))
+	return l.told(ctx, l.store(func() error { return p.SetHead(ctx, u) }))
 }
 
 // History implements share.HeadStore.

@@ -35,3 +35,25 @@ func TestLate(t *testing.T) {
 	late.Set(far)
 	wantAll(t, s, files)
 }
+
+// TestShut: a store that is shut takes nothing, not even the end of an upload that began before, and takes again when it is opened.
+func TestShut(t *testing.T) {
+	near, far, late := memory.New(memory.Options{}), memory.New(memory.Options{}), &spill.Late{}
+	late.Set(far)
+	files := filled(t, memory.New(memory.Options{}), memory.New(memory.Options{}))
+	s := spill.New(near, late, spill.Options{High: 0.000001})
+	late.Shut(true)
+	if err := files[0].Put(t.Context(), late, 0, "alice"); !errors.Is(err, share.ErrNoSpace) {
+		t.Errorf("put into a store that is shut: %v", err)
+	}
+	if err := files[0].Put(t.Context(), s, 0, "alice"); err != nil {
+		t.Errorf("put beside a store that is shut: %v", err)
+	}
+	if left, err := far.List(t.Context(), share.StorageIndex{}, 10); err != nil || len(left) > 0 {
+		t.Errorf("a store that is shut took %v, %v", left, err)
+	}
+	late.Shut(false)
+	if err := files[1].Put(t.Context(), late, 0, "alice"); err != nil {
+		t.Errorf("put into a store that was opened again: %v", err)
+	}
+}

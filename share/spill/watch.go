@@ -33,5 +33,5 @@ func (w watchedWriter) Append(ctx context.Context, digests []share.Digest, block
 
 // Commit tells of both.
 func (w watchedWriter) Commit(ctx context.Context, root []byte) error {
-	return w.late.told(ctx, w.Writer.Commit(ctx, root))
+	return w.late.told(ctx, w.late.store(func() error { return w.Writer.Commit(ctx, root) }))
 }
