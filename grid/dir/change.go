@@ -105,6 +105,9 @@ func (u *change) again(ctx context.Context, x *Directory) (*Directory, error) {
 // outcome finds out what has become of the trials in x. The change is done where x was made from one of them. Where one was brought
 // in beside what somebody else wrote, undo is what removes it again: bringing together decides otherwise than the change would.
 func (u *change) outcome(ctx context.Context, x *Directory) (done bool, undo map[string]*page.Entry, err error) {
+	if !slices.ContainsFunc(u.tried, func(t trial) bool { return t.left }) {
+		return false, map[string]*page.Entry{}, nil // nobody can have found one, and who looks into the history of a busy directory is late again
+	}
 	history, err := u.d.Files.History(ctx, u.c)
 	if err != nil {
 		return false, nil, fmt.Errorf("directory %v: %w", u.c, err)

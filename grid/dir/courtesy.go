@@ -17,7 +17,7 @@ const (
 	restPart = 6
 	// firstRun is after how long a writer rests for the first time, and lastRun how long the runs become while nobody else shows up.
 	firstRun = 250 * time.Millisecond
-	lastRun  = time.Second
+	lastRun  = 4 * time.Second
 	// rivalFor is how long another writer is reckoned with after it was noticed.
 	rivalFor = 3 * time.Second
 	// maxManners bounds how many directories are reckoned with.
