@@ -20,6 +20,16 @@ const (
 // monthsTold is how many months are told of a bucket.
 const monthsTold = 2
 
+// bucketUse says what is in a bucket that is open, and what it was asked.
+func bucketUse(bucket *s3.Store, c config.Bucket) control.BucketUse {
+	stats := bucket.Stats()
+	return control.BucketUse{
+		Open: true, Objects: stats.Objects, Stored: stats.Stored,
+		Requests: stats.Put.Requests + stats.Get.Requests + stats.Head.Requests + stats.List.Requests + stats.Delete.Requests,
+		Sent:     stats.Put.Sent, Received: stats.Get.Received, Months: bucketMonths(bucket, c),
+	}
+}
+
 // bucketMonths says what was asked of a bucket, and what it costs at the prices that are set.
 func bucketMonths(bucket *s3.Store, c config.Bucket) []control.BucketMonth {
 	months, err := bucket.Months()

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
 	"cairn/node/control"
 	"cairn/node/doctor"
 	"cairn/share/s3"
@@ -131,22 +129,12 @@ type bucketCollector interface {
 
 // collectBucket has a bucket remove again and again what no lease is left on, until the context ends.
 func collectBucket(ctx context.Context, bucket bucketCollector, log *slog.Logger, tell func(control.Event)) {
-	for wait := collectAfter; pause(ctx, wait); wait = collectEvery {
+	collectWith(ctx, log, tell, func() (collected, error) {
 		report, err := bucket.CollectDue(ctx)
-		switch {
-		case ctx.Err() != nil:
-		case err != nil:
-			log.Warn("shares without a lease could not be removed", "error", err)
-		case report == (s3.CollectReport{}):
-			log.Debug("every share has a lease")
-		default:
-			log.Info("removed shares without a lease", "files", report.Files, "names", report.Names, "objects", report.Objects, "freed", report.Freed)
-		}
-		if report.Files > 0 || report.Freed > 0 {
-			tell(control.Event{Kind: control.KindCollected, Text: fmt.Sprintf("removed the shares of %d files without a lease, %s are free again",
-				report.Files, humanize.Bytes(uint64(max(0, report.Freed))))})
-		}
-	}
+		return collected{
+			none: report == (s3.CollectReport{}), what: fmt.Sprintf("the shares of %d files", report.Files), count: int64(report.Files), freed: report.Freed, detail: report,
+		}, err
+	})
 }
 
 // bucketStatus says how it stands with the node's own bucket, nil where there is none.
@@ -159,11 +147,7 @@ func (n *Node) bucketStatus() *control.Bucket {
 		s.Problem = s3.Explain(problem)
 	}
 	if bucket := n.own.opened(); bucket != nil {
-		stats := bucket.Stats()
-		s.Open, s.Objects, s.Stored = true, stats.Objects, stats.Stored
-		s.Requests = stats.Put.Requests + stats.Get.Requests + stats.Head.Requests + stats.List.Requests + stats.Delete.Requests
-		s.Sent, s.Received = stats.Put.Sent, stats.Get.Received
-		s.Months = bucketMonths(bucket, n.config.Bucket)
+		s.BucketUse = bucketUse(bucket, n.config.Bucket)
 	}
 	return s
 }

@@ -165,11 +165,7 @@ func (a api) Spill(ctx context.Context) (control.Spill, error) {
 	if x.bucket == nil {
 		return s, nil
 	}
-	stats := x.bucket.Stats()
-	s.Open, s.Objects, s.Stored = true, stats.Objects, stats.Stored
-	s.Requests = stats.Put.Requests + stats.Get.Requests + stats.Head.Requests + stats.List.Requests + stats.Delete.Requests
-	s.Sent, s.Received = stats.Put.Sent, stats.Get.Received
-	s.Months = bucketMonths(x.bucket, a.n.config.Bucket)
+	s.BucketUse = bucketUse(x.bucket, a.n.config.Bucket)
 	space, err := x.bucket.Space(ctx)
 	s.Used = space.Used
 	return s, err
@@ -178,12 +174,8 @@ func (a api) Spill(ctx context.Context) (control.Spill, error) {
 // maxSpilled bounds a list of what is in the bucket.
 const maxSpilled = 10_000
 
-// Spilled lists the files of which shares are in the bucket, and the names of which heads are.
-func (a api) Spilled(ctx context.Context) ([]control.Spilled, error) {
-	x := a.n.spill
-	if x == nil {
-		return nil, errNoBucket
-	}
+// spilled lists the files of which shares are in the bucket, and the names of which heads are.
+func (x *spilling) spilled(ctx context.Context) ([]control.Spilled, error) {
 	all := []control.Spilled{}
 	indexes, err := x.late.List(ctx, share.StorageIndex{}, maxSpilled)
 	if err != nil {
@@ -228,7 +220,7 @@ func (a api) EndSpill(ctx context.Context, request control.EndSpillRequest) ([]c
 		return []control.Spilled{}, nil
 	}
 	x.late.Shut(true)
-	left, err := a.Spilled(ctx)
+	left, err := x.spilled(ctx)
 	if !request.Abandon && (err != nil || len(left) > 0) {
 		x.late.Shut(false)
 	}

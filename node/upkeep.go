@@ -83,21 +83,40 @@ type collector interface {
 
 // collect has a store remove again and again what no lease is left on, until the context ends.
 func collect(ctx context.Context, store collector, log *slog.Logger, tell func(control.Event)) {
-	for wait := collectAfter; pause(ctx, wait); wait = collectEvery {
+	collectWith(ctx, log, tell, func() (collected, error) {
 		report, err := store.CollectDue(ctx, collectRate)
+		return collected{
+			none: report == (disk.CollectReport{}), what: fmt.Sprintf("%d shares", report.Shares), count: report.Shares, freed: report.Freed, detail: report,
+		}, err
+	})
+}
+
+// A collected is what a pass over a store has removed.
+type collected struct {
+	none         bool
+	what         string
+	count, freed int64
+	detail       any
+}
+
+// collectWith makes passes until the context ends, and tells of what they removed.
+func collectWith(ctx context.Context, log *slog.Logger, tell func(control.Event), pass func() (collected, error)) {
+	for wait := collectAfter; pause(ctx, wait); wait = collectEvery {
+		c, err := pass()
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
 			log.Warn("shares without a lease could not be removed", "error", err)
-		case report == (disk.CollectReport{}):
+		case c.none:
 			log.Debug("every share has a lease")
 		default:
-			log.Info("removed shares without a lease", "shares", report.Shares, "bytes", report.Bytes, "freed", report.Freed,
-				"versions", report.Versions, "names", report.Names, "segments", report.Segments)
+			log.Info("removed shares without a lease", "removed", c.detail)
 		}
-		if report.Shares > 0 || report.Freed > 0 {
-			tell(control.Event{Kind: control.KindCollected, Text: fmt.Sprintf("removed %d shares without a lease, %s are free again",
-				report.Shares, humanize.Bytes(uint64(max(0, report.Freed))))})
+		if c.count > 0 || c.freed > 0 {
+			tell(control.Event{
+				Kind: control.KindCollected,
+				Text: fmt.Sprintf("removed %s without a lease, %s are free again", c.what, humanize.Bytes(uint64(max(0, c.freed)))),
+			})
 		}
 	}
 }

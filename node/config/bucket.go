@@ -59,7 +59,7 @@ func checkEndpoint(text string) error {
 	case u.User != nil:
 		return errors.New("want an address without credentials")
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return errors.New("want only a host and a port: the bucket and the prefix are in storage.path")
+		return errors.New("want only a host and a port: the bucket and the prefix are in the s3:// address")
 	}
 	return nil
 }

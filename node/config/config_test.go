@@ -78,6 +78,8 @@ func TestProblemsAreNamed(t *testing.T) {
 		"not a multiaddr": {"[network]\nlisten = ['127.0.0.1:1']\n", []string{"network.listen[0]"}},
 		"bootstrap":       {"[network]\nbootstrap = ['/ip4/1.2.3.4/tcp/1']\n", []string{"network.bootstrap[0]", "/p2p/"}},
 		"half of params":  {"[grid]\nneeded = 3\n", []string{"grid:", "together"}},
+		"spill endpoint":  {"[spill]\nbucket = 's3://b/p'\nendpoint = 'example.net:9000'\n", []string{"spill.endpoint", "https://HOST"}},
+		"spill secret":    {"[spill]\nbucket = 's3://b/p'\nendpoint = 'https://me:secret@example.net'\n", []string{"spill.endpoint", "without credentials"}},
 		"both styles":     {"[spill]\npath_style = true\nvirtual_host = true\n", []string{"spill.virtual_host", "spill.path_style"}},
 		"limit":           {"[storage]\nlimits = ['bob']\n", []string{"storage.limits[0]", "bob=10GB"}},
 		"limit's size":    {"[storage]\nlimits = ['a=1GB', 'b=much']\n", []string{"storage.limits[1]", "much", "10GB"}},

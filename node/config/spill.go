@@ -23,8 +23,8 @@ func (s Spill) problems() []error {
 			problems = append(problems, errors.New("spill.bucket: want s3://BUCKET/PREFIX, without keys"))
 		}
 	}
-	if strings.Contains(s.Endpoint, "@") {
-		problems = append(problems, errors.New("spill.endpoint: want an address without credentials; \"cairn spill set\" asks for the keys"))
+	if err := checkEndpoint(s.Endpoint); err != nil {
+		problem("endpoint", "%w", err)
 	}
 	if s.PathStyle && s.VirtualHost {
 		problem("virtual_host", "and spill.path_style exclude each other: the name of the bucket goes into the path or before the host name")

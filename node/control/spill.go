@@ -11,18 +11,10 @@ import (
 type Spill struct {
 	Bucket   string `json:"bucket"` // s3://BUCKET/PREFIX
 	Endpoint string `json:"endpoint,omitempty"`
-	Open     bool   `json:"open"`              // what is in it is served
-	Problem  string `json:"problem,omitempty"` // why it is not, in plain words
+	Problem  string `json:"problem,omitempty"` // why what is in it is not served, in plain words
 	Used     int64  `json:"used"`              // bytes of shares in it
-	Objects  int64  `json:"objects"`
-	Stored   int64  `json:"stored"` // bytes of all objects
-	// Requests, Sent and Received count since the node started.
-	Requests int64 `json:"requests"`
-	Sent     int64 `json:"sent"`
-	Received int64 `json:"received"`
-	// Months are this month and the last one.
-	Months []BucketMonth `json:"months,omitempty"`
-	NoDisk bool          `json:"no_disk,omitempty"` // the bucket is all that the node has
+	NoDisk   bool   `json:"no_disk,omitempty"` // the bucket is all that the node has
+	BucketUse
 	// Drained is when the last pass ended that brings shares back, and DrainResult what it did and left.
 	Drained time.Time `json:"drained"`
 	DrainResult
@@ -40,10 +32,15 @@ type Bucket struct {
 	Endpoint string `json:"endpoint,omitempty"`
 	// Unbounded says that no limit is set on what goes there; the space that is told then is only a large number.
 	Unbounded bool   `json:"unbounded,omitempty"`
-	Open      bool   `json:"open"`              // what is in it is served
-	Problem   string `json:"problem,omitempty"` // why it is not, or why nothing can be stored, in plain words
-	Objects   int64  `json:"objects"`
-	Stored    int64  `json:"stored"` // bytes of all objects
+	Problem   string `json:"problem,omitempty"` // why what is in it is not served, or why nothing can be stored, in plain words
+	BucketUse
+}
+
+// BucketUse is what is in a bucket and what it was asked. It is zero where the bucket is not open.
+type BucketUse struct {
+	Open    bool  `json:"open"` // what is in it is served
+	Objects int64 `json:"objects"`
+	Stored  int64 `json:"stored"` // bytes of all objects
 	// Requests, Sent and Received count since the node started.
 	Requests int64 `json:"requests"`
 	Sent     int64 `json:"sent"`

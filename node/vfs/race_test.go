@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"cairn/node/vfs/vfstest"
 )
 
 // TestModel makes random calls on a file and compares it with bytes in memory, with syncs and other handles in between.
@@ -47,7 +49,7 @@ func TestModel(t *testing.T) {
 				}
 			}
 		}
-		if got := readAll(t, file); got != string(model) {
+		if got := vfstest.ReadAll(t, file); got != string(model) {
 			r.Fatalf("%d bytes, want %d, or others", len(got), len(model))
 		}
 		must(t, file.Close())

@@ -159,14 +159,14 @@ func TestManySmallFiles(t *testing.T) {
 	g := newGrid(t)
 	f := g.open(t, nil)
 	for i := range 500 {
-		write(t, f, fmt.Sprintf("%03d", i), fmt.Sprint("file ", i))
+		vfstest.Write(t, f, fmt.Sprintf("%03d", i), fmt.Sprint("file ", i))
 	}
 	g.dirs.Reset()
 	must(t, f.Sync(t.Context()))
 	if moved := g.dirs.Reset(); g.batches > 3 || moved.Writes > 2 {
 		t.Errorf("%d batches and %+v for 500 files", g.batches, moved)
 	}
-	if got := read(t, g.open(t, nil), "499"); got != "file 499" {
+	if got := vfstest.Read(t, g.open(t, nil), "499"); got != "file 499" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -181,19 +181,19 @@ func TestFailure(t *testing.T) {
 	})
 	full := fmt.Errorf("the grid is full: %w", share.ErrNoSpace)
 	g.set(full)
-	write(t, f, "file", "x")
+	vfstest.Write(t, f, "file", "x")
 	if err := <-told; !errors.Is(err, share.ErrNoSpace) {
 		t.Errorf("told of %v", err)
 	}
 	if err := f.Sync(t.Context()); !errors.Is(err, share.ErrNoSpace) {
 		t.Errorf("sync: %v", err)
 	}
-	if got := read(t, f, "file"); got != "x" {
+	if got := vfstest.Read(t, f, "file"); got != "x" {
 		t.Errorf("got %q", got)
 	}
 	g.set(nil)
 	must(t, f.Sync(t.Context()))
-	if got := read(t, g.open(t, nil), "file"); got != "x" {
+	if got := vfstest.Read(t, g.open(t, nil), "file"); got != "x" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -202,7 +202,7 @@ func TestFailure(t *testing.T) {
 func TestSpoolIsBounded(t *testing.T) {
 	g := newGrid(t)
 	f := g.open(t, func(c *vfs.Config) { c.MaxDirty = 1000 })
-	write(t, f, "a", string(make([]byte, 900)))
+	vfstest.Write(t, f, "a", string(make([]byte, 900)))
 	file, err := f.Open(t.Context(), "b", os.O_WRONLY|os.O_CREATE)
 	must(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -229,7 +229,7 @@ func TestReadAhead(t *testing.T) {
 	g := newGrid(t)
 	f := g.open(t, nil)
 	const size = 3<<20 + 7
-	write(t, f, "file", string(make([]byte, size)))
+	vfstest.Write(t, f, "file", string(make([]byte, size)))
 	must(t, f.Sync(t.Context()))
 	g.read = 0
 	file, err := f.Open(t.Context(), "file", os.O_RDONLY)
@@ -249,33 +249,6 @@ func TestReadAhead(t *testing.T) {
 	if total != size || g.read != size {
 		t.Errorf("read %d bytes, %d fetched, want %d", total, g.read, size)
 	}
-}
-
-func write(t *testing.T, f *vfs.FS, path, data string) {
-	t.Helper()
-	file, err := f.Open(t.Context(), path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
-	must(t, err)
-	_, err = file.WriteAt(t.Context(), []byte(data), 0)
-	must(t, err)
-	must(t, file.Close())
-}
-
-func read(t *testing.T, f *vfs.FS, path string) string {
-	t.Helper()
-	file, err := f.Open(t.Context(), path, os.O_RDONLY)
-	must(t, err)
-	defer file.Close()
-	return readAll(t, file)
-}
-
-func readAll(t *testing.T, file *vfs.File) string {
-	t.Helper()
-	data := make([]byte, file.Info().Size+1)
-	n, err := file.ReadAt(t.Context(), data, 0)
-	if !errors.Is(err, io.EOF) {
-		t.Fatalf("read %d bytes of %d: %v", n, len(data)-1, err)
-	}
-	return string(data[:n])
 }
 
 func must(t *testing.T, err error) {

@@ -17,9 +17,9 @@ import (
 func testCrash(t *testing.T, g *place) {
 	spool := t.TempDir()
 	f := g.open(t, func(c *vfs.Config) { c.Spool = spool })
-	write(t, f, "over", "before")
+	Write(t, f, "over", "before")
 	must(t, f.Sync(t.Context()))
-	write(t, f, "closed", "closed")
+	Write(t, f, "closed", "closed")
 	file, err := f.Open(t.Context(), "over", os.O_RDWR)
 	must(t, err)
 	_, err = file.WriteAt(t.Context(), []byte("AFTER"), 1)
@@ -36,7 +36,7 @@ func testCrash(t *testing.T, g *place) {
 	after := g.open(t, func(c *vfs.Config) { c.Spool = filepath.Join(copied, "spool") })
 	must(t, after.Sync(t.Context()))
 	for path, want := range map[string]string{"closed": "closed", "over": "bAFTER"} {
-		if got := read(t, after, path); got != want {
+		if got := Read(t, after, path); got != want {
 			t.Errorf("%s: %q, want %q", path, got, want)
 		}
 	}
@@ -84,12 +84,12 @@ func laterChanges(long string) map[string]later {
 			return file
 		}, "", map[string]string{"sub/renamed": long}},
 		"renamed over a file": {func(t *testing.T, f *vfs.FS) *vfs.File {
-			write(t, f, "other", "other")
+			Write(t, f, "other", "other")
 			must(t, f.Rename(t.Context(), "file", "other"))
 			return nil
 		}, "", map[string]string{"other": long}},
 		"renamed over an open file": {func(t *testing.T, f *vfs.FS) *vfs.File {
-			write(t, f, "other", "other")
+			Write(t, f, "other", "other")
 			file, err := f.Open(t.Context(), "other", os.O_RDWR)
 			must(t, err)
 			must(t, f.Rename(t.Context(), "file", "other"))
@@ -121,7 +121,7 @@ func testCrashLater(t *testing.T, g *place) {
 			spool := t.TempDir()
 			f := g.open(t, func(c *vfs.Config) { c.Spool = spool })
 			must(t, f.Mkdir(t.Context(), "sub"))
-			write(t, f, "file", long)
+			Write(t, f, "file", long)
 			file := c.change(t, f)
 			left := killed(t, spool)
 			if file != nil {
@@ -161,7 +161,7 @@ func wantFile(t *testing.T, f *vfs.FS, name, want string) {
 		}
 		return
 	}
-	if got := read(t, f, name); got != want {
+	if got := Read(t, f, name); got != want {
 		t.Errorf("%s has %d bytes %.20q, want %d bytes %.20q", name, len(got), got, len(want), want)
 	}
 }
@@ -170,10 +170,10 @@ func wantFile(t *testing.T, f *vfs.FS, name, want string) {
 func testSealed(t *testing.T, g *place) {
 	spool := t.TempDir()
 	f := g.open(t, func(c *vfs.Config) { c.Spool = spool })
-	write(t, f, "the name of it", "before")
+	Write(t, f, "the name of it", "before")
 	must(t, f.Sync(t.Context()))
 	secret := strings.Repeat("what nobody else is to read ", 1000)
-	write(t, f, "the name of it", secret)
+	Write(t, f, "the name of it", secret)
 	over, err := f.Open(t.Context(), "the name of it", os.O_RDWR)
 	must(t, err)
 	_, err = over.WriteAt(t.Context(), []byte("and this even less"), 4090)

@@ -24,14 +24,14 @@ func prepare(t *testing.T, f *vfs.FS, path, state string) {
 	t.Helper()
 	switch state {
 	case "new":
-		write(t, f, path, path)
+		Write(t, f, path, path)
 	case "stored":
-		write(t, f, path, path)
+		Write(t, f, path, path)
 		must(t, f.Sync(t.Context()))
 	case "dirty":
-		write(t, f, path, "before")
+		Write(t, f, path, "before")
 		must(t, f.Sync(t.Context()))
-		write(t, f, path, path)
+		Write(t, f, path, path)
 	}
 }
 
@@ -43,7 +43,7 @@ func rename(t *testing.T, g *place, state, target, over string) {
 	must(t, f.Rename(t.Context(), "from", target))
 	check := func(f *vfs.FS) {
 		t.Helper()
-		if got := read(t, f, target); got != "from" {
+		if got := Read(t, f, target); got != "from" {
 			t.Errorf("contents %q", got)
 		}
 		if _, err := f.Stat(t.Context(), "from"); !errors.Is(err, share.ErrNotFound) {
@@ -61,8 +61,8 @@ func testRenameDirectories(t *testing.T, g *place) {
 	for _, d := range []string{"a", "a/in", "empty", "full"} {
 		must(t, f.Mkdir(t.Context(), d))
 	}
-	write(t, f, "full/file", "x")
-	write(t, f, "a/in/dirty", "not stored yet")
+	Write(t, f, "full/file", "x")
+	Write(t, f, "a/in/dirty", "not stored yet")
 	if err := f.Rename(t.Context(), "a", "full"); !errors.Is(err, vfs.ErrNotEmpty) {
 		t.Errorf("over a directory that is not empty: %v", err)
 	}
@@ -77,7 +77,7 @@ func testRenameDirectories(t *testing.T, g *place) {
 	}
 	must(t, f.Rename(t.Context(), "a", "empty"))
 	must(t, f.Sync(t.Context()))
-	if got := read(t, g.open(t, nil), "empty/in/dirty"); got != "not stored yet" {
+	if got := Read(t, g.open(t, nil), "empty/in/dirty"); got != "not stored yet" {
 		t.Errorf("the file inside: %q", got)
 	}
 }
@@ -85,10 +85,10 @@ func testRenameDirectories(t *testing.T, g *place) {
 func testAttributes(t *testing.T, g *place) {
 	f := g.open(t, nil)
 	when := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
-	write(t, f, "new", "x")
-	write(t, f, "stored", "x")
+	Write(t, f, "new", "x")
+	Write(t, f, "stored", "x")
 	must(t, f.Sync(t.Context()))
-	write(t, f, "new", "y")
+	Write(t, f, "new", "y")
 	for _, name := range []string{"new", "stored"} {
 		must(t, f.SetModified(t.Context(), name, when))
 		must(t, f.SetExecutable(t.Context(), name, true))

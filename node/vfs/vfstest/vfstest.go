@@ -76,8 +76,8 @@ func (g *place) open(t *testing.T, change func(*vfs.Config)) *vfs.FS {
 func testStoredAndReadByAnother(t *testing.T, g *place) {
 	f := g.open(t, nil)
 	must(t, f.Mkdir(t.Context(), "docs"))
-	write(t, f, "docs/a", "hello")
-	if got := read(t, f, "docs/a"); got != "hello" {
+	Write(t, f, "docs/a", "hello")
+	if got := Read(t, f, "docs/a"); got != "hello" {
 		t.Errorf("before it is stored: %q", got)
 	}
 	other := g.open(t, nil)
@@ -86,7 +86,7 @@ func testStoredAndReadByAnother(t *testing.T, g *place) {
 	}
 	must(t, f.Sync(t.Context()))
 	third := g.open(t, nil)
-	if got := read(t, third, "docs/a"); got != "hello" || names(t, third, "docs") != "a:5 " {
+	if got := Read(t, third, "docs/a"); got != "hello" || names(t, third, "docs") != "a:5 " {
 		t.Errorf("another reads %q, sees %q", got, names(t, third, "docs"))
 	}
 	if f.Dirty() != 0 {
@@ -98,7 +98,7 @@ func testStoredAndReadByAnother(t *testing.T, g *place) {
 func testOverStored(t *testing.T, g *place) {
 	f := g.open(t, nil)
 	want := bytes.Repeat([]byte("0123456789abcdef"), 100<<10)
-	write(t, f, "big", string(want))
+	Write(t, f, "big", string(want))
 	must(t, f.Sync(t.Context()))
 	file, err := f.Open(t.Context(), "big", os.O_RDWR)
 	must(t, err)
@@ -110,25 +110,25 @@ func testOverStored(t *testing.T, g *place) {
 		}
 		copy(want[at:], "XYZ")
 	}
-	if got := readAll(t, file); got != string(want) {
+	if got := ReadAll(t, file); got != string(want) {
 		t.Error("wrong contents after writing over them")
 	}
 	must(t, file.Truncate(t.Context(), 1000))
 	must(t, file.Truncate(t.Context(), 3000))
 	want = append(want[:1000], make([]byte, 2000)...)
-	if got := readAll(t, file); got != string(want) {
+	if got := ReadAll(t, file); got != string(want) {
 		t.Error("wrong contents after cutting and stretching: what was cut must be zeros")
 	}
 	must(t, file.Sync(t.Context()))
 	must(t, file.Close())
-	if got := read(t, g.open(t, nil), "big"); got != string(want) {
+	if got := Read(t, g.open(t, nil), "big"); got != string(want) {
 		t.Error("another reads something else")
 	}
 }
 
 func testAppend(t *testing.T, g *place) {
 	f := g.open(t, nil)
-	write(t, f, "log", "one ")
+	Write(t, f, "log", "one ")
 	must(t, f.Sync(t.Context()))
 	file, err := f.Open(t.Context(), "log", os.O_WRONLY|os.O_APPEND)
 	must(t, err)
@@ -137,7 +137,7 @@ func testAppend(t *testing.T, g *place) {
 		must(t, err)
 	}
 	must(t, file.Close())
-	if got := read(t, f, "log"); got != "one two three " {
+	if got := Read(t, f, "log"); got != "one two three " {
 		t.Errorf("got %q", got)
 	}
 }
@@ -145,7 +145,7 @@ func testAppend(t *testing.T, g *place) {
 func testFlags(t *testing.T, g *place) {
 	f := g.open(t, nil)
 	must(t, f.Mkdir(t.Context(), "dir"))
-	write(t, f, "file", "x")
+	Write(t, f, "file", "x")
 	for _, c := range []struct {
 		path string
 		flag int
@@ -180,11 +180,11 @@ func testFlags(t *testing.T, g *place) {
 
 func testReadOnlyRoot(t *testing.T, g *place) {
 	f := g.open(t, nil)
-	write(t, f, "file", "x")
+	Write(t, f, "file", "x")
 	must(t, f.Sync(t.Context()))
 	g.Root, _ = g.Root.Read()
 	r := g.open(t, nil)
-	if got := read(t, r, "file"); got != "x" {
+	if got := Read(t, r, "file"); got != "x" {
 		t.Errorf("got %q", got)
 	}
 	for what, err := range map[string]error{
@@ -208,7 +208,7 @@ func testDirectories(t *testing.T, g *place) {
 	if err := f.Remove(t.Context(), "a"); !errors.Is(err, vfs.ErrNotEmpty) {
 		t.Errorf("removed while not empty: %v", err)
 	}
-	write(t, f, "a/b/new", "not stored yet")
+	Write(t, f, "a/b/new", "not stored yet")
 	if err := f.Remove(t.Context(), "a/b"); !errors.Is(err, vfs.ErrNotEmpty) {
 		t.Errorf("removed under a file that is not stored yet: %v", err)
 	}
@@ -225,11 +225,11 @@ func testDirectories(t *testing.T, g *place) {
 func testPages(t *testing.T, g *place) {
 	f := g.open(t, nil)
 	for _, name := range []string{"b", "d", "f"} {
-		write(t, f, name, "")
+		Write(t, f, name, "")
 	}
 	must(t, f.Sync(t.Context()))
 	for _, name := range []string{"a", "e", "g"} {
-		write(t, f, name, "") // not stored
+		Write(t, f, name, "") // not stored
 	}
 	var got []string
 	for after := ""; ; {
@@ -252,7 +252,7 @@ func testPages(t *testing.T, g *place) {
 func testDeleteWhileOpen(t *testing.T, g *place) {
 	for _, stored := range []bool{false, true} {
 		f := g.open(t, nil)
-		write(t, f, "file", "contents")
+		Write(t, f, "file", "contents")
 		if stored {
 			must(t, f.Sync(t.Context()))
 		}
@@ -261,16 +261,16 @@ func testDeleteWhileOpen(t *testing.T, g *place) {
 		must(t, f.Remove(t.Context(), "file"))
 		_, err = file.WriteAt(t.Context(), []byte("C"), 0)
 		must(t, err)
-		if got := readAll(t, file); got != "Contents" {
+		if got := ReadAll(t, file); got != "Contents" {
 			t.Errorf("stored %v: got %q", stored, got)
 		}
 		if _, err := f.Stat(t.Context(), "file"); !errors.Is(err, share.ErrNotFound) {
 			t.Errorf("stored %v: still there: %v", stored, err)
 		}
-		write(t, f, "file", "another")
+		Write(t, f, "file", "another")
 		must(t, file.Close())
 		must(t, f.Sync(t.Context()))
-		if got := read(t, g.open(t, nil), "file"); got != "another" {
+		if got := Read(t, g.open(t, nil), "file"); got != "another" {
 			t.Errorf("stored %v: the new file has %q", stored, got)
 		}
 		if f.Dirty() != 0 {
@@ -279,7 +279,8 @@ func testDeleteWhileOpen(t *testing.T, g *place) {
 	}
 }
 
-func write(t *testing.T, f *vfs.FS, path, data string) {
+// Write replaces what is in a file.
+func Write(t *testing.T, f *vfs.FS, path, data string) {
 	t.Helper()
 	file, err := f.Open(t.Context(), path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
 	must(t, err)
@@ -288,15 +289,17 @@ func write(t *testing.T, f *vfs.FS, path, data string) {
 	must(t, file.Close())
 }
 
-func read(t *testing.T, f *vfs.FS, path string) string {
+// Read returns what is in a file.
+func Read(t *testing.T, f *vfs.FS, path string) string {
 	t.Helper()
 	file, err := f.Open(t.Context(), path, os.O_RDONLY)
 	must(t, err)
 	defer file.Close()
-	return readAll(t, file)
+	return ReadAll(t, file)
 }
 
-func readAll(t *testing.T, file *vfs.File) string {
+// ReadAll returns what is in an open file.
+func ReadAll(t *testing.T, file *vfs.File) string {
 	t.Helper()
 	data := make([]byte, file.Info().Size+1)
 	n, err := file.ReadAt(t.Context(), data, 0)
