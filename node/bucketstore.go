@@ -132,7 +132,7 @@ func collectBucket(ctx context.Context, bucket bucketCollector, log *slog.Logger
 	collectWith(ctx, log, tell, func() (collected, error) {
 		report, err := bucket.CollectDue(ctx)
 		return collected{
-			none: report == (s3.CollectReport{}), what: fmt.Sprintf("the shares of %d files", report.Files), count: int64(report.Files), freed: report.Freed, detail: report,
+			none: report == (s3.CollectReport{}), what: fmt.Sprintf("the shares of %d files", report.Files), count: report.Files, freed: report.Freed, detail: report,
 		}, err
 	})
 }
