@@ -296,7 +296,8 @@ func (c *change) object(key string) (*objectRecord, error) {
 	return o, nil
 }
 
-// hold puts a member of an object into the index, under its lease. One that is held already gets the lease.
+// hold puts a member of an object into the index, under its lease. One that a newer object holds already gets the lease; one of an older
+// object is replaced, because a share is stored again only where the older one was found bad, moved or let go.
 func (c *change) hold(m member, key string, root []byte) error {
 	f, err := c.file(m.Index)
 	if err != nil {
@@ -308,8 +309,13 @@ func (c *change) hold(m member, key string, root []byte) error {
 	if err := c.done(m); err != nil {
 		return err
 	}
-	if _, held := f.share(m.Number); held {
-		return nil
+	if old, held := f.share(m.Number); held {
+		if timeOf(key) <= timeOf(old.Key) {
+			return nil
+		}
+		if err := c.drop(f, old); err != nil {
+			return err
+		}
 	}
 	o, err := c.object(key)
 	if err != nil {

@@ -117,6 +117,34 @@ func TestIndexDamaged(t *testing.T) {
 	held.want(t, open(t, c))
 }
 
+// TestNewerObjectIsHeld computes the index anew while the bucket has two objects of each share, the older of them damaged.
+func TestNewerObjectIsHeld(t *testing.T) {
+	x := newScrubbed(t, newKit(t, nil))
+	damaged := append(x.objects("p/"), x.objects("s/")...)
+	for _, key := range damaged {
+		x.edit(t, key, flip(100))
+	}
+	if _, err := x.store.Scrub(t.Context(), everything); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range x.all() {
+		if err := f.Put(t.Context(), x.store, 0, "alice"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x.store.Close()
+	for range 5 { // the objects are read side by side
+		x.config.Index, x.config.TakeOver = t.TempDir(), true
+		x.store = open(t, x.config)
+		for _, f := range x.all() {
+			if err := f.Check(t.Context(), x.store, 0); err != nil {
+				t.Error(err)
+			}
+		}
+		x.store.Close()
+	}
+}
+
 // TestLateObjects puts objects into the bucket that the index was not told of, as a process does that ends in between.
 func TestLateObjects(t *testing.T) {
 	k := newKit(t, func(c s3.Config) s3.Config { return c.WithPart(5 << 20) })
