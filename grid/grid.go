@@ -52,6 +52,8 @@ type Terms struct {
 	Params share.Params
 	// Lease is how long leases run; 0 means share.DefaultLease.
 	Lease time.Duration
+	// Retention is which past versions are kept of what is new; zero means share.DefaultRetention.
+	Retention share.Retention
 }
 
 // A Grid stores and reads files. It is safe for concurrent use.
@@ -140,6 +142,14 @@ func (g *Grid) params(asked share.Params, servers []share.Server) share.Params {
 
 func (g *Grid) lease() share.Lease {
 	return share.Lease{Owner: g.Owner, Expires: time.Now().Add(g.leaseTime())}
+}
+
+// retention returns which past versions are kept of what is new.
+func (g *Grid) retention() share.Retention {
+	if r := g.Terms().Retention; r != (share.Retention{}) {
+		return r
+	}
+	return share.DefaultRetention
 }
 
 // leaseTime returns how long leases run.

@@ -9,8 +9,8 @@ import (
 // newNames makes what deals with things that change: mutable files, directories, and paths over them.
 func (g *Grid) newNames() {
 	env := mutable.Env{
-		Servers: g.Servers, HeadServers: g.HeadServers, Copies: g.copies, Locate: g.Locate, Params: g.ParamsFor, Owner: g.Owner, Lease: g.leaseTime, Memory: g.Memory,
-		Background: g.inBackground, Logger: g.Logger,
+		Servers: g.Servers, HeadServers: g.HeadServers, Copies: g.copies, Locate: g.Locate, Params: g.ParamsFor, Owner: g.Owner, Lease: g.leaseTime,
+		Memory: g.Memory, Retention: g.retention, Background: g.inBackground, Logger: g.Logger,
 	}
 	g.files = mutable.New(env)
 	store := dir.NewStore(env, g.files)

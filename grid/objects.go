@@ -124,7 +124,7 @@ func headOf(c capability.Capability, v dir.Version) head.Head {
 	if !changes {
 		return head.Head{}
 	}
-	return head.Head{Name: name, Sequence: v.Sequence, Root: v.Root, Parents: v.Parents, Written: v.Written, Digest: v.Digest}
+	return dir.HeadOf(name, v)
 }
 
 func (o *objects) add(object Object) error {

@@ -231,10 +231,10 @@ func (n *Node) terms() grid.Terms {
 
 // termsOf returns the terms of the node, which overrides those of the grid. The roster is nil in an open grid.
 func termsOf(c config.Config, d introducer.Descriptor, roster *introducer.Roster) grid.Terms {
-	terms := grid.Terms{Params: d.Params}
+	terms := grid.Terms{Params: d.Params, Retention: c.Retention()}
 	if roster != nil {
 		settings := roster.Settings(time.Now())
-		terms = grid.Terms{Params: settings.Params, Lease: settings.Lease}
+		terms.Params, terms.Lease = settings.Params, settings.Lease
 	}
 	if p := c.Params(); !p.IsZero() {
 		terms.Params = p

@@ -39,6 +39,10 @@ func (a api) OpenAt(ctx context.Context, target string) (control.File, control.E
 
 var errLink = errors.New("it is a symbolic link, and nothing on the grid follows those")
 
+var errNoHistory = &control.Error{
+	Code: control.CodeMalformed, Message: "only a mutable file has past versions that can be kept", Hint: "store it with --mutable",
+}
+
 var errCopyChanges = &control.Error{
 	Code: control.CodeMalformed, Message: "keep a copy: a file that can be changed is not copied to the bucket",
 	Hint: "store it without --mutable, or without --keep-copy",
@@ -88,6 +92,8 @@ func (a api) putAt(ctx context.Context, p place, r io.Reader, request control.Pu
 		return control.PutResult{}, errCopyChanges
 	case exists && changes:
 		return a.overwrite(ctx, p, was, r, request, progress)
+	case request.Retention != (control.Retention{}) && !request.Mutable:
+		return control.PutResult{}, errNoHistory
 	case path == "":
 		return control.PutResult{}, errors.New("it is immutable: store the file under a new name, or without a target")
 	case request.Patch != nil && exists:
@@ -158,7 +164,12 @@ func (c *counted) Read(p []byte) (int, error) {
 // putMutable stores a new mutable file.
 func (a api) putMutable(ctx context.Context, r io.Reader, request control.PutRequest, progress func(control.Progress)) (control.PutResult, error) {
 	key := keys.NewWriteKey()
-	v, err := a.n.grid.Files().Write(ctx, key, nil, &counted{r: r, total: request.Size, progress: progress}, mutable.WriteOptions{Params: request.Params})
+	o := mutable.WriteOptions{Params: request.Params}
+	var err error
+	if o.Retention, err = retention(request.Retention, a.n.config.Retention()); err != nil {
+		return control.PutResult{}, err
+	}
+	v, err := a.n.grid.Files().Write(ctx, key, nil, &counted{r: r, total: request.Size, progress: progress}, o)
 	if err != nil {
 		return control.PutResult{}, err
 	}
@@ -170,7 +181,7 @@ func (a api) overwrite(ctx context.Context, p place, n tree.Node, r io.Reader, r
 	c := n.Entry.Capability
 	key, ok := c.WriteKey()
 	if !ok {
-		return control.PutResult{}, fmt.Errorf("%w: the mutable file is open for reading only here; its write capability (cairn:mutable:…) would do", capability.ErrAuthority)
+		return control.PutResult{}, errNotWritable
 	}
 	in := &counted{r: r, total: request.Size, progress: progress}
 	v, err := a.write(ctx, c, key, in, request)
@@ -202,7 +213,11 @@ func (a api) write(ctx context.Context, c capability.Capability, key keys.WriteK
 	if err != nil {
 		return nil, err
 	}
-	return a.n.grid.Files().Write(ctx, key, base, r, mutable.WriteOptions{Params: request.Params, Keep: true})
+	o := mutable.WriteOptions{Params: request.Params, Keep: true}
+	if o.Retention, err = retention(request.Retention, base.Head.Retention()); err != nil {
+		return nil, err
+	}
+	return a.n.grid.Files().Write(ctx, key, base, r, o)
 }
 
 var _ control.File = grid.Reader(nil)

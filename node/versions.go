@@ -25,6 +25,8 @@ func (a api) History(ctx context.Context, target string) ([]control.Version, err
 	return versions, p.explain(a.n, err)
 }
 
+var errNotWritable = fmt.Errorf("%w: the mutable file is open for reading only here; its write capability (cairn:mutable:…) would do", capability.ErrAuthority)
+
 var errNoVersions = errors.New("it is immutable: there is one version of it")
 
 func (a api) history(ctx context.Context, n tree.Node) ([]control.Version, error) {
@@ -42,13 +44,93 @@ func (a api) history(ctx context.Context, n tree.Node) ([]control.Version, error
 	if len(found) == 0 {
 		return nil, share.ErrNotFound
 	}
+	kept := mutable.Kept(found, time.Now())
 	list := make([]control.Version, len(found))
 	for i, v := range found {
 		list[i] = control.Version{
 			Version: v.Head.Sequence, Written: v.Head.Written, Size: v.Size, Current: i == 0, Refused: v.Refused, Record: tagOf(v.Head.Digest),
+			KeptUntil: kept[i].Until, KeptNewer: kept[i].Newer,
 		}
 	}
+	list[0].Retention = toldRetention(found[0].Head.Retention())
 	return list, nil
+}
+
+func toldRetention(r share.Retention) *control.Retention {
+	return &control.Retention{Versions: r.Versions, Seconds: int64(r.Age / time.Second)}
+}
+
+// retention returns which past versions somebody wants kept, where they are kept so until now.
+func retention(asked control.Retention, now share.Retention) (share.Retention, error) {
+	const most = int64(share.MaxRetentionAge/time.Second) + 1
+	if asked.Versions != 0 {
+		now.Versions = asked.Versions
+	}
+	if asked.Seconds != 0 {
+		now.Age = time.Duration(min(max(asked.Seconds, -1), most)) * time.Second
+	}
+	if err := now.Check(); err != nil {
+		return now, &control.Error{Code: control.CodeMalformed, Message: err.Error()}
+	}
+	return now, nil
+}
+
+// Retain changes which past versions of a mutable file or a directory are kept, in a version that differs in nothing else.
+func (a api) Retain(ctx context.Context, request control.RetainRequest) (control.Version, error) {
+	p, n, err := a.resolve(ctx, request.Target)
+	if err != nil {
+		return control.Version{}, p.explain(a.n, err)
+	}
+	v, err := a.retain(ctx, n, request.Keep)
+	return v, p.explain(a.n, err)
+}
+
+func (a api) retain(ctx context.Context, n tree.Node, asked control.Retention) (control.Version, error) {
+	c := n.Entry.Capability
+	if _, mutable := c.Name(); !mutable {
+		return control.Version{}, errNoVersions
+	}
+	if n.Directory() {
+		return a.retainDirectory(ctx, c, asked)
+	}
+	key, ok := c.WriteKey()
+	if !ok {
+		return control.Version{}, errNotWritable
+	}
+	v, err := a.n.grid.Files().Read(ctx, c)
+	if err != nil {
+		return control.Version{}, err
+	}
+	r, err := retention(asked, v.Head.Retention())
+	if err == nil {
+		v, err = a.n.grid.Files().Retain(ctx, key, r)
+	}
+	if err != nil {
+		return control.Version{}, err
+	}
+	out := versionOf(v)
+	out.Retention = toldRetention(r)
+	return out, nil
+}
+
+func (a api) retainDirectory(ctx context.Context, c capability.Capability, asked control.Retention) (control.Version, error) {
+	if err := tree.Writable(c); err != nil {
+		return control.Version{}, err
+	}
+	var r share.Retention
+	x, err := a.n.grid.Dirs().Update(ctx, c, func(e *dir.Editor) (err error) {
+		if r, err = retention(asked, e.Retention()); err == nil {
+			e.Retain(r)
+		}
+		return err
+	})
+	if err != nil {
+		return control.Version{}, err
+	}
+	v := x.Version()
+	return control.Version{
+		Version: v.Sequence, Written: v.Written, Size: -1, Current: true, Record: tagOf(v.Digest), Retention: toldRetention(r),
+	}, nil
 }
 
 func (a api) Restore(ctx context.Context, request control.RestoreRequest) (control.Version, error) {
@@ -70,7 +152,7 @@ func (a api) restore(ctx context.Context, n tree.Node, request control.RestoreRe
 	}
 	key, ok := c.WriteKey()
 	if !ok {
-		return control.Version{}, fmt.Errorf("%w: the mutable file is open for reading only here; its write capability (cairn:mutable:…) would do", capability.ErrAuthority)
+		return control.Version{}, errNotWritable
 	}
 	v, err := a.restoreFile(ctx, c, key, request)
 	if err != nil {

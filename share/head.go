@@ -26,6 +26,26 @@ type Retention struct {
 	Age      time.Duration
 }
 
+// Bounds of an Age that a writer may ask for. What was replaced a moment ago tells readers which versions follow which.
+const (
+	MinRetentionAge = time.Hour
+	MaxRetentionAge = 36500 * 24 * time.Hour
+)
+
+// Check returns an error that says what a writer may ask for instead, where that is not this.
+func (r Retention) Check() error {
+	switch {
+	case r.Versions < 1 || r.Versions > MaxHistory:
+		return fmt.Errorf("%d versions: want 1 to %d", r.Versions, MaxHistory)
+	case r.Age < MinRetentionAge || r.Age > MaxRetentionAge:
+		return errors.New("a version can be kept for 1h to 36500d")
+	}
+	return nil
+}
+
+// DefaultRetention is which past versions are kept where nobody asked for anything else.
+var DefaultRetention = Retention{Versions: 10, Age: 7 * 24 * time.Hour}
+
 // A HeadUpdate is the next version of a mutable name, as a writer gives it to one Store.
 type HeadUpdate struct {
 	Name Name
@@ -39,8 +59,9 @@ type HeadUpdate struct {
 	// Adds are the files that belong to this version and not to the one before, those of Shares and those that were
 	// stored by other means alike; Drops are those that belong to the version before and no longer to this one.
 	Adds, Drops []StorageIndex
-	Retention   Retention
-	Lease       Lease
+	// Retention holds where the record does not say itself what is to be kept.
+	Retention Retention
+	Lease     Lease
 }
 
 // A HeldHead is what a Store holds of a name.

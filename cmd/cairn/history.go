@@ -12,43 +12,64 @@ import (
 )
 
 func newHistoryCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	keep := &retainFlags{}
+	cmd := &cobra.Command{
 		Use:   "history CAPABILITY|PATH",
-		Short: "show the versions of a mutable file or a directory",
+		Short: "show the versions of a mutable file or a directory, and set which are kept",
 		Long: help(`Shows the versions that the servers still have, the newest first: its number, when it was written, and its size (of
 a directory, of its list). Two versions with one number were written by writers who did not know of each other;
 what follows the number, as in 4@70dcc5b7, tells them apart. What this node wrote into a file when somebody else
 was first is kept for a week, and marked; only this node shows it.
 
+A past version is kept while it is among the newest, and for a time after it was replaced: both can be set when the
+file is stored (put --keep-versions, --keep-for), for all that this node makes from then on (cairn config set
+history.versions, history.keep), and here for what exists, which writes a version that is otherwise the same. It holds
+for the versions that are still there. What is kept takes space, and counts for the quota of who wrote it. Its leases
+are renewed with those of the newest version by who has it in home: ("cairn maintain" says when).
+
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
-		Example:           "  cairn history home:notes.txt\n  cairn history home:",
+		Example:           "  cairn history home:notes.txt\n  cairn history home:\n  cairn history --keep-versions 50 --keep-for 90d home:notes.txt",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeTargets(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			wanted, err := keep.retention(cmd.Flags())
+			if err != nil {
+				return err
+			}
 			return a.running("history", func(client *control.Client) error {
+				if wanted != (control.Retention{}) {
+					v, err := client.Retain(cmd.Context(), control.RetainRequest{Target: args[0], Keep: wanted})
+					if err != nil {
+						return err
+					}
+					a.note("%s: %s", args[0], retentionText(*v.Retention))
+					return a.result(v, func(io.Writer) {})
+				}
 				versions, err := client.History(cmd.Context(), args[0])
 				if err != nil {
 					return err
 				}
-				return a.result(versions, func(w io.Writer) {
-					t := newTable(w, "VERSION", "WRITTEN", "SIZE", "")
-					for i, v := range versions {
-						size, mark := "-", ""
-						if v.Size >= 0 {
-							size = fmt.Sprint(v.Size)
-						}
-						switch {
-						case v.Current:
-							mark = "current"
-						case v.Refused:
-							mark = "refused, kept here"
-						}
-						t.row(versionText(versions, i), v.Written.Local().Format("2006-01-02 15:04:05"), size, mark)
-					}
-					t.end()
-				})
+				return a.result(versions, func(w io.Writer) { showVersions(w, versions) })
 			})
 		},
+	}
+	keep.addFlags(cmd.Flags())
+	return cmd
+}
+
+// showVersions writes a table of versions, of which the first one says how long the others are kept.
+func showVersions(w io.Writer, versions []control.Version) {
+	t := newTable(w, "VERSION", "WRITTEN", "SIZE", "KEPT")
+	for i, v := range versions {
+		size := "-"
+		if v.Size >= 0 {
+			size = fmt.Sprint(v.Size)
+		}
+		t.row(versionText(versions, i), v.Written.Local().Format("2006-01-02 15:04:05"), size, keptText(v))
+	}
+	t.end()
+	if r := versions[0].Retention; r != nil {
+		fmt.Fprintf(w, "%s\n", retentionText(*r))
 	}
 }
 

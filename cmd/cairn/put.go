@@ -28,6 +28,8 @@ const hashBuffer = 256 << 10 // fits the processor's cache, since it is read twi
 // putOptions say how to store a file.
 type putOptions struct {
 	paramsFlags
+	retain    retainFlags
+	retention control.Retention
 	private   bool
 	alone     bool
 	blockSize string
@@ -49,7 +51,8 @@ else can. With - or without FILE, what comes on standard input is stored.
 With PATH the file gets a name in a directory of the grid: in one that exists, or where PATH ends with a slash, its
 own name. What has the name already is replaced, except directories. With --mutable it is a file whose contents can
 be changed later: a put to the path of a mutable file, or to its write capability, writes its next version, and with
---offset only a part of it. "cairn history" shows the versions.
+--offset only a part of it. "cairn history" shows the versions. How many of them are kept, and for how long, is as
+--keep-versions and --keep-for say, or as the settings history.versions and history.keep do when the file is new.
 
 The same file stored again by this node takes no more space and gets the same capability, and an upload that was
 interrupted goes on where it stopped when the command is run again. Not so with --private or from standard input,
@@ -73,6 +76,10 @@ while no other node is there. It stays as long as the file's leases are renewed.
 			return a.completeTargets(false)(cmd, args, typed)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if o.retention, err = o.retain.retention(cmd.Flags()); err != nil {
+				return err
+			}
 			args = append(args, "", "")
 			return runPut(cmd.Context(), a, o, args[0], args[1])
 		},
@@ -82,17 +89,20 @@ while no other node is there. It stays as long as the file's leases are renewed.
 	cmd.Flags().BoolVar(&o.alone, "alone", false, "store on the disk of this node even though the grid does not admit it")
 	cmd.Flags().StringVar(&o.blockSize, "block-size", "", "`SIZE` of a block, a power of two such as 64KiB (default: by the number of shares)")
 	cmd.Flags().BoolVar(&o.mutable, "mutable", false, "store a file that can be changed")
+	o.retain.addFlags(cmd.Flags())
 	cmd.Flags().BoolVarP(&o.keep, "no-clobber", "n", false, "do not replace what has the name already")
 	cmd.Flags().StringVar(&o.offset, "offset", "", "write into a mutable file `SIZE` from its start, and leave the rest of it")
 	cmd.Flags().StringVar(&o.mediaType, "content-type", "", "`TYPE` of the contents (default: by the file's name)")
 	a.copyFlag(cmd.Flags())
-	cmd.MarkFlagsMutuallyExclusive("offset", "mutable")
+	for _, other := range []string{"mutable", "keep-versions", "keep-for"} {
+		cmd.MarkFlagsMutuallyExclusive("offset", other)
+	}
 	return cmd
 }
 
 // request returns what the flags ask for.
 func (o *putOptions) request(name, target string) (control.PutRequest, error) {
-	request := control.PutRequest{Private: o.private, Alone: o.alone, Size: -1, Target: target, Mutable: o.mutable, Keep: o.keep}
+	request := control.PutRequest{Private: o.private, Alone: o.alone, Size: -1, Target: target, Mutable: o.mutable, Keep: o.keep, Retention: o.retention}
 	if o.offset != "" {
 		size, err := config.ParseSize(o.offset)
 		if err != nil {
@@ -103,6 +113,9 @@ func (o *putOptions) request(name, target string) (control.PutRequest, error) {
 		}
 		offset := int64(size)
 		request.Patch = &offset
+	}
+	if target == "" && o.retention != (control.Retention{}) && !o.mutable {
+		return request, usagef("put: only a mutable file has past versions that can be kept: give --mutable too")
 	}
 	if target == "" {
 		return request, nil

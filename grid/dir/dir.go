@@ -60,6 +60,9 @@ type Version struct {
 	// Digest identifies the version's head, and Parents those of the versions that it follows.
 	Digest  share.Digest
 	Parents []share.Digest
+	// Keep and Ended are those of the head.
+	Keep  share.Retention
+	Ended bool
 	// Cut says that the version which it replaced should be kept still and was not found.
 	Cut bool
 	// Unsure says that the version may not be on enough servers to stay, because its writer did not get that far.
@@ -99,6 +102,9 @@ type Write struct {
 	// Pages are stored with it. Drops are files of the versions before that it needs no longer.
 	Pages []Page
 	Drops []share.StorageIndex
+	// Retention, if set, says which past versions are wanted from this one on, and Ended that no other one follows.
+	Retention share.Retention
+	Ended     bool
 	// All returns every page that the version needs. It may read pages.
 	All func(ctx context.Context) ([]share.StorageIndex, error)
 }

@@ -33,6 +33,14 @@ func (x *Directory) Writable() bool { return x.sealer != nil }
 // Version says which version this is. Where forked versions were brought together in memory it is the newest of them.
 func (x *Directory) Version() Version { return x.version }
 
+// Retention returns which past versions are kept from this version on.
+func (x *Directory) Retention() share.Retention {
+	if x.version.Sequence == 0 {
+		return share.Retention{}
+	}
+	return HeadOf(share.Name{}, x.version).Retention()
+}
+
 // Len returns how many entries there are.
 func (x *Directory) Len() int64 { return x.root.Count() }
 

@@ -20,7 +20,21 @@ type Editor struct {
 	changes map[string]*page.Entry // by name; nil where the name is removed
 	insist  bool                   // write a version although nothing changes
 	refusal bool                   // the version only takes back what was tried before
+
+	retention share.Retention // from this version on; zero for that of the version before
+	ended     bool            // no version follows
 }
+
+// Retain says which past versions of the directory are kept from this one on.
+func (e *Editor) Retain(r share.Retention) {
+	e.retention, e.insist = r, e.insist || r != e.base.Retention()
+}
+
+// Retention returns which past versions of the directory are kept from the version before on.
+func (e *Editor) Retention() share.Retention { return e.base.Retention() }
+
+// End makes this the last version of the directory: nothing in it can be changed afterwards.
+func (e *Editor) End() { e.ended, e.insist = true, true }
 
 // Get returns the entry of a name as it is with the changes made so far, share.ErrNotFound when there is none, or a
 // *NameError.

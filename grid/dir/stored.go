@@ -53,7 +53,7 @@ func (s *Store) Read(ctx context.Context, c capability.Capability) (Content, err
 // ReadVersion implements Files.
 func (s *Store) ReadVersion(ctx context.Context, c capability.Capability, v Version) (Content, error) {
 	name, _ := c.Name()
-	read, err := s.files.ReadHead(ctx, c, headOf(name, v))
+	read, err := s.files.ReadHead(ctx, c, HeadOf(name, v))
 	if err != nil {
 		return Content{}, gone(err)
 	}
@@ -80,11 +80,16 @@ func contentOf(ctx context.Context, v *mutable.Version) (Content, error) {
 }
 
 func versionOf(h head.Head) Version {
-	return Version{Sequence: h.Sequence, Root: h.Root, Written: h.Written, Digest: h.Digest, Parents: h.Parents}
+	return Version{
+		Sequence: h.Sequence, Root: h.Root, Written: h.Written, Digest: h.Digest, Parents: h.Parents, Keep: h.Keep, Ended: h.Ended,
+	}
 }
 
-func headOf(name share.Name, v Version) head.Head {
-	return head.Head{Name: name, Sequence: v.Sequence, Root: v.Root, Parents: v.Parents, Written: v.Written, Digest: v.Digest}
+// HeadOf returns the head of a version of the directory with this name.
+func HeadOf(name share.Name, v Version) head.Head {
+	return head.Head{
+		Name: name, Sequence: v.Sequence, Root: v.Root, Parents: v.Parents, Written: v.Written, Digest: v.Digest, Keep: v.Keep, Ended: v.Ended,
+	}
 }
 
 // History implements Files.
@@ -105,7 +110,7 @@ func (s *Store) Write(ctx context.Context, key keys.WriteKey, w Write) (Version,
 		return Version{}, err
 	}
 	name := capability.NameOf(key)
-	o := mutable.WriteOptions{Drops: slices.Clone(w.Drops), All: w.All}
+	o := mutable.WriteOptions{Drops: slices.Clone(w.Drops), All: w.All, Retention: w.Retention, Ended: w.Ended}
 	for _, p := range w.Pages {
 		o.Extra, o.Params = append(o.Extra, p.sealed), p.Params
 	}
@@ -113,7 +118,7 @@ func (s *Store) Write(ctx context.Context, key keys.WriteKey, w Write) (Version,
 		o.Drops = append(o.Drops, fork.Root)
 	}
 	for _, v := range w.Follows {
-		o.Follows = append(o.Follows, headOf(name, v))
+		o.Follows = append(o.Follows, HeadOf(name, v))
 	}
 	swept := s.left(name)
 	if len(swept) > 0 {
@@ -144,7 +149,7 @@ func (s *Store) base(ctx context.Context, key keys.WriteKey, bases []Version) (*
 	if v, ok := bases[0].Handle.(*mutable.Version); ok {
 		return v, nil
 	}
-	return s.files.Overrule(ctx, key, headOf(capability.NameOf(key), bases[0]))
+	return s.files.Overrule(ctx, key, HeadOf(capability.NameOf(key), bases[0]))
 }
 
 func (s *Store) leave(name share.Name, pages []Page) {

@@ -216,6 +216,7 @@ func (d *Dirs) attempt(ctx context.Context, x *Directory, edit func(*Editor) err
 		return nil, err
 	}
 	w := Write{Data: root.Marshal(), Pages: slices.Collect(maps.Values(b.added)), Drops: slices.Collect(maps.Keys(b.dropped)), Follows: follows}
+	w.Retention, w.Ended = e.retention, e.ended
 	if x.version.Sequence > 0 {
 		w.Bases = []Version{x.version}
 	}

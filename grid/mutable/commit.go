@@ -157,7 +157,11 @@ func (c *commit) target(id share.ServerID) *target {
 }
 
 func (c *commit) sign(sequence uint64, parents []share.Digest) error {
-	h := head.Head{Sequence: sequence, Root: c.root, Parents: parents, Written: time.Now()}
+	h := head.Head{Sequence: sequence, Root: c.root, Parents: parents, Written: time.Now(), Keep: c.o.Retention, Ended: c.o.Ended}
+	h.Keep.Age = h.Keep.Age.Truncate(time.Millisecond)
+	if h.Keep == share.DefaultRetention {
+		h.Keep = share.Retention{} // earlier programs read such a record
+	}
 	if sequence == 1 {
 		h.Parents = nil
 	}

@@ -217,7 +217,7 @@ func (m *Files) Restore(ctx context.Context, key keys.WriteKey, sequence uint64)
 	if len(found) == 0 {
 		return nil, fmt.Errorf("restore version %d of %s: %w", sequence, name, share.ErrNotFound)
 	}
-	return m.restore(ctx, key, base, found[0])
+	return m.restore(ctx, key, base, found[0], WriteOptions{})
 }
 
 // RestoreHead is Restore for a version that History gave.
@@ -226,7 +226,7 @@ func (m *Files) RestoreHead(ctx context.Context, key keys.WriteKey, h head.Head)
 	if err != nil {
 		return nil, err
 	}
-	return m.restore(ctx, key, base, h)
+	return m.restore(ctx, key, base, h, WriteOptions{})
 }
 
 // basis returns what a restored version follows: the newest one, whether it can be read or not, or where that is out of reach the one
@@ -270,15 +270,15 @@ func (m *Files) Overrule(ctx context.Context, key keys.WriteKey, h head.Head) (*
 	return v, nil
 }
 
-func (m *Files) restore(ctx context.Context, key keys.WriteKey, base *Version, h head.Head) (*Version, error) {
-	v, err := m.relink(ctx, key, base, h)
+func (m *Files) restore(ctx context.Context, key keys.WriteKey, base *Version, h head.Head, o WriteOptions) (*Version, error) {
+	v, err := m.relink(ctx, key, base, h, o)
 	if err == nil && v == nil {
 		var old *Version
 		if old, err = m.ReadHead(ctx, capability.Mutable(key), h); err == nil {
 			var r Reader
 			if r, err = old.Open(ctx); err == nil {
 				defer r.Close()
-				return m.Write(ctx, key, base, section(ctx, r, 0, r.Size()), WriteOptions{})
+				return m.Write(ctx, key, base, section(ctx, r, 0, r.Size()), o)
 			}
 		}
 	}
@@ -289,8 +289,8 @@ func (m *Files) restore(ctx context.Context, key keys.WriteKey, base *Version, h
 }
 
 // relink writes a version whose file is that of an old one. It returns nil where too few servers hold shares of it.
-func (m *Files) relink(ctx context.Context, key keys.WriteKey, base *Version, h head.Head) (*Version, error) {
-	w, err := m.newWrite(ctx, key, base, WriteOptions{})
+func (m *Files) relink(ctx context.Context, key keys.WriteKey, base *Version, h head.Head, o WriteOptions) (*Version, error) {
+	w, err := m.newWrite(ctx, key, base, o)
 	if err != nil {
 		return nil, err
 	}

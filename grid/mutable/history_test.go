@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"cairn/grid/mutable"
@@ -106,7 +107,9 @@ func TestPatch(t *testing.T) {
 }
 
 // TestRetention releases what is out of the retention: the leases on old versions end.
-func TestRetention(t *testing.T) {
+func TestRetention(t *testing.T) { synctest.Test(t, testRetention) }
+
+func testRetention(t *testing.T) {
 	g := newGrid(3)
 	key := keys.NewWriteKey()
 	m := newFiles(t, g)
@@ -114,10 +117,11 @@ func TestRetention(t *testing.T) {
 	var roots []share.StorageIndex
 	for i := range 6 {
 		var err error
-		v, err = m.Write(t.Context(), key, v, strings.NewReader(strings.Repeat("x", i)), mutable.WriteOptions{Retention: share.Retention{Versions: 2}})
+		v, err = m.Write(t.Context(), key, v, strings.NewReader(strings.Repeat("x", i)), mutable.WriteOptions{Retention: share.Retention{Versions: 2, Age: time.Hour}})
 		if err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(time.Hour)
 		roots = append(roots, v.Head.Root)
 	}
 	for i, root := range roots {

@@ -115,7 +115,7 @@ func (l *lineage) relation(h, ancestor head.Head) relation {
 			case known && parent.Sequence > ancestor.Sequence:
 				next = append(next[:len(next):len(next)], parent)
 			case known, i > 0: // who takes a fork in has its content
-			case !isForgotten(h, next[0]):
+			case !l.isForgotten(h, next[0]):
 				result = unclear
 			case result == apart:
 				result = forgotten
@@ -126,13 +126,29 @@ func (l *lineage) relation(h, ancestor head.Head) relation {
 }
 
 // isForgotten reports whether servers need not keep any more what a head follows, which is an ancestor of the newest one.
-func isForgotten(newest, h head.Head) bool {
-	return time.Since(h.Written) >= DefaultRetention.Age || newest.Sequence-h.Sequence >= share.MaxHistory/2
+func (l *lineage) isForgotten(newest, h head.Head) bool {
+	return time.Since(h.Written) >= l.age(newest, h) || newest.Sequence-h.Sequence >= share.MaxHistory/2
+}
+
+// relatedFor is how long it is waited at most for servers that know which version follows which. Longer ago, servers may have come and gone
+// whatever was to be kept.
+const relatedFor = 7 * 24 * time.Hour
+
+// age returns the shortest time for which any version from h to the newest one had past ones kept, relatedFor at most: what was let go of
+// then does not come back when a later version asks for more.
+func (l *lineage) age(newest, h head.Head) time.Duration {
+	age := min(relatedFor, newest.Retention().Age, h.Retention().Age)
+	for _, other := range l.heads {
+		if other.Sequence > h.Sequence {
+			age = min(age, other.Retention().Age)
+		}
+	}
+	return age
 }
 
 // lacks reports whether the version that one replaced was not found although servers keep it.
 func (l *lineage) lacks(newest, h head.Head) bool {
-	if len(h.Parents) == 0 || isForgotten(newest, h) {
+	if len(h.Parents) == 0 || l.isForgotten(newest, h) {
 		return false
 	}
 	_, known := l.heads[h.Parents[0]]

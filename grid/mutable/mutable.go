@@ -55,6 +55,8 @@ type Env struct {
 	Owner string
 	// Lease returns how long leases run. Nil means share.DefaultLease.
 	Lease func() time.Duration
+	// Retention returns which past versions of what is new are kept. Nil means share.DefaultRetention.
+	Retention func() share.Retention
 	// Memory remembers the newest heads, and as a Keeper versions that lost a collision. Nil is one that lasts as long as the Files.
 	Memory Memory
 	// Background, if set, runs a function that finishes a write which has succeeded already. It ends soon after its
@@ -86,6 +88,9 @@ func New(env Env) *Files {
 	}
 	if env.Lease == nil {
 		env.Lease = func() time.Duration { return share.DefaultLease }
+	}
+	if env.Retention == nil {
+		env.Retention = func() share.Retention { return share.DefaultRetention }
 	}
 	if env.Memory == nil {
 		env.Memory = NewMemory()

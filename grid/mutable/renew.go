@@ -122,7 +122,7 @@ func (r *renewal) set(ctx context.Context, server headServer, i int) error {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	err := server.heads.SetHead(ctx, share.HeadUpdate{
-		Name: h.Name, Record: record, Adds: []share.StorageIndex{h.Root}, Retention: DefaultRetention, Lease: r.m.lease(),
+		Name: h.Name, Record: record, Adds: []share.StorageIndex{h.Root}, Retention: h.Retention(), Lease: r.m.lease(),
 	})
 	if err != nil {
 		return inTime(ctx, err)

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"time"
 
 	"cairn/grid/file"
 	"cairn/share"
@@ -46,12 +46,15 @@ type WriteOptions struct {
 	// Keep says that what loses a collision is stored all the same, for KeptFor, and kept in the history of who wrote it. It is for a
 	// version without Extra that is not written again on the newer one.
 	Keep bool
-	// Retention says which past versions servers keep. The zero value is DefaultRetention.
+	// Retention says which past versions are wanted from this version on, within the bounds of package head. The zero value is what the
+	// version before said, and that of the environment for the first one.
 	Retention share.Retention
+	// Ended makes this the last version under its name: Write refuses to follow it.
+	Ended bool
 }
 
-// DefaultRetention is which past versions are kept where nothing else is asked for.
-var DefaultRetention = share.Retention{Versions: 10, Age: 7 * 24 * time.Hour}
+// ErrEnded says that the last version under a name said that no other one follows: the keys of the thing were changed.
+var ErrEnded = errors.New("its keys were changed, and it goes on under other ones")
 
 // Write stores what r yields as the version that follows base, or as the first one where base is nil. It succeeds
 // when enough distinct servers (Happy) hold its shares and more than half of the head servers that answer, and at least
@@ -104,13 +107,18 @@ func (m *Files) newWrite(ctx context.Context, key keys.WriteKey, base *Version, 
 	if w.params.IsZero() {
 		w.params = m.env.Params(ctx)
 	}
-	if w.o.Retention == (share.Retention{}) {
-		w.o.Retention = DefaultRetention
-	}
-	if base == nil {
+	switch {
+	case base == nil:
 		w.base = &Version{m: m, key: w.read}
-	} else if base.Head.Name != w.name {
+		if w.o.Retention == (share.Retention{}) {
+			w.o.Retention = m.env.Retention()
+		}
+	case base.Head.Name != w.name:
 		return nil, fmt.Errorf("%w: the version before is one of %s", share.ErrDenied, base.Head.Name)
+	case base.Head.Ended:
+		return nil, fmt.Errorf("%w: %w", share.ErrDenied, ErrEnded)
+	case w.o.Retention == (share.Retention{}):
+		w.o.Retention = base.Head.Retention()
 	}
 	w.servers = m.headServers(ctx, w.name)
 	w.drops = slices.Clone(o.Drops)

@@ -27,7 +27,7 @@ var Arrows = []Arrow{
 	{"p2p", []string{"p2p/...", "share", "internal/wholefile"}, "p2p moves shares between peers; who belongs to a grid (introducer) and where shares go (grid) are told to it through interfaces"},
 	{"p2p/wire", []string{"share"}, "the messages are pure data: no host, no stream, no store"},
 	{"p2p/discovery", []string{"p2p", "share"}, "discovery finds peers and shares and knows nothing of what is stored"},
-	{"p2p/storage", []string{"p2p", "p2p/wire", "share"}, "the storage protocol serves any Store and knows nothing of placement"},
+	{"p2p/storage", []string{"p2p", "p2p/wire", "share", "share/head"}, "the storage protocol serves any Store and knows nothing of placement; of a head it reads what is signed about its retention"},
 
 	{"introducer", []string{"introducer/...", "p2p", "share", "internal/wholefile"}, "membership sits on p2p; it knows no grid operation and no node"},
 	{"introducer/inbox", []string{"introducer", "share", "share/capability", "share/keys"}, "boxes are data between two accounts; the grid that keeps them is not known here"},

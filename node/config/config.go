@@ -26,6 +26,7 @@ type Config struct {
 	Network  Network `toml:"network" doc:"How other nodes reach this one."`
 	Control  Control `toml:"control" doc:"The local interface that the command line uses."`
 	Grid     Grid    `toml:"grid" doc:"How files are encoded that this node stores. 0 everywhere: as the grid says, or by its size."`
+	History  History `toml:"history" doc:"Which past versions are kept of what this node makes: mutable files and directories. Each keeps what it began with; cairn history changes it."`
 	Log      Log     `toml:"log" doc:"What the running node writes about itself, and where."`
 }
 
@@ -95,6 +96,12 @@ type Grid struct {
 	Total  int `toml:"total" doc:"N: how many shares are made."`
 }
 
+// History says which past versions are kept.
+type History struct {
+	Versions int      `toml:"versions" doc:"How many versions are kept in any case, the newest included: 1 to 1000."`
+	Keep     Duration `toml:"keep" doc:"For how long a version is kept after it was replaced, however many there are: 1h to 36500d."`
+}
+
 // Log configures logging.
 type Log struct {
 	Level   string `toml:"level" doc:"debug, info, warn or error."`
@@ -117,8 +124,14 @@ func Default() Config {
 			AskAll: 64,
 		},
 		Control: Control{Address: "127.0.0.1:0"},
+		History: History{Versions: share.DefaultRetention.Versions, Keep: Duration(share.DefaultRetention.Age)},
 		Log:     Log{Level: "info", Format: "text", MaxSize: 10e6, Keep: 3},
 	}
+}
+
+// Retention returns which past versions are kept of what is new.
+func (c Config) Retention() share.Retention {
+	return share.Retention{Versions: c.History.Versions, Age: time.Duration(c.History.Keep)}
 }
 
 // Params returns the encoding parameters that override the grid's; zero when there is no override.
@@ -162,6 +175,9 @@ func (c Config) Validate() error {
 		if err := p.Validate(); err != nil {
 			problem("grid", "%w; set needed, happy and total together", err)
 		}
+	}
+	if err := c.Retention().Check(); err != nil {
+		problem("history", "%w", err)
 	}
 	return errors.Join(append(problems, c.Log.problems()...)...)
 }

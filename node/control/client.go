@@ -151,6 +151,9 @@ func (r PutRequest) place(h http.Header) error {
 			h.Set(name, escaped(text))
 		}
 	}
+	if r.Retention != (Retention{}) {
+		h.Set(headerRetain, fmt.Sprintf("%d/%d", r.Retention.Versions, r.Retention.Seconds))
+	}
 	if r.Patch != nil {
 		h.Set(headerPatch, strconv.FormatInt(*r.Patch, 10))
 	}

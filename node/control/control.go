@@ -103,6 +103,8 @@ type PutRequest struct {
 	Mutable bool
 	// Patch, if set, writes into the mutable file from this offset on and leaves the rest of it.
 	Patch *int64
+	// Retention says which past versions of a mutable file are kept. Zero is what it says already, and of a new one as the node is set.
+	Retention Retention
 	// Keep refuses to replace what has the name already.
 	Keep     bool
 	Metadata Metadata

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"cairn/share"
@@ -261,6 +262,15 @@ func putTarget(h http.Header, request *PutRequest) (err error) {
 	}
 	if request.Name, err = unescaped(h, headerName); err != nil {
 		return err
+	}
+	if text := h.Get(headerRetain); text != "" {
+		versions, seconds, _ := strings.Cut(text, "/")
+		if request.Retention.Versions, err = strconv.Atoi(versions); err == nil {
+			request.Retention.Seconds, err = strconv.ParseInt(seconds, 10, 64)
+		}
+		if err != nil {
+			return badHeader(headerRetain)
+		}
 	}
 	if text := h.Get(headerPatch); text != "" {
 		offset, err := strconv.ParseInt(text, 10, 64)

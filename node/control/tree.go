@@ -158,6 +158,25 @@ type Version struct {
 	Refused bool      `json:"refused,omitempty"` // it lost a collision and is kept on this node only
 	// Record tells two versions apart that were written with the same number.
 	Record string `json:"record"`
+	// Retention is, of the current version, which past ones are kept.
+	Retention *Retention `json:"retention,omitempty"`
+	// KeptUntil is when a past version was replaced so long ago that it may go, and KeptNewer after how many newer versions; it stays
+	// until both are over.
+	KeptUntil time.Time `json:"kept_until,omitzero"`
+	KeptNewer int       `json:"kept_newer,omitempty"`
+}
+
+// A Retention says which past versions are kept: as many as Versions with the newest, and those that were replaced less than so many
+// Seconds ago. In a request 0 leaves a part as it is.
+type Retention struct {
+	Versions int   `json:"versions"`
+	Seconds  int64 `json:"seconds"`
+}
+
+// A RetainRequest changes which past versions of a mutable file or a directory are kept.
+type RetainRequest struct {
+	Target string    `json:"target"`
+	Keep   Retention `json:"keep"`
 }
 
 // VersionText returns the number of a version as a person types it, with its record where the number alone does not say which.
@@ -265,6 +284,8 @@ type Tree interface {
 	Remove(ctx context.Context, request RemoveRequest) (Entry, error)
 	// History returns the versions within reach, newest first.
 	History(ctx context.Context, target string) ([]Version, error)
+	// Retain changes which past versions are kept, and returns the version that says so.
+	Retain(ctx context.Context, request RetainRequest) (Version, error)
 	// Restore returns the version that it made.
 	Restore(ctx context.Context, request RestoreRequest) (Version, error)
 	CheckTree(ctx context.Context, request TreeCheckRequest, progress func(Progress)) (TreeReport, error)

@@ -57,6 +57,11 @@ func (c *Client) History(ctx context.Context, target string) ([]Version, error) 
 	return order[[]Version](ctx, c, "/v1/tree/history", target)
 }
 
+// Retain changes which past versions are kept.
+func (c *Client) Retain(ctx context.Context, request RetainRequest) (Version, error) {
+	return order[Version](ctx, c, "/v1/tree/retain", request)
+}
+
 // Restore makes a former version the newest.
 func (c *Client) Restore(ctx context.Context, request RestoreRequest) (Version, error) {
 	return order[Version](ctx, c, "/v1/tree/restore", request)

@@ -12,6 +12,7 @@ const (
 	headerName     = "Cairn-Name"
 	headerMutable  = "Cairn-Mutable"
 	headerPatch    = "Cairn-Patch"
+	headerRetain   = "Cairn-Retain" // versions/seconds
 	headerKeep     = "Cairn-Keep"
 	headerMetadata = "Cairn-Metadata" // JSON
 	headerEntry    = "Cairn-Entry"    // JSON
@@ -28,6 +29,7 @@ func (s *Server) tree(mux *http.ServeMux) {
 	mux.HandleFunc("POST /v1/tree/move", ordered(s.node.Move))
 	mux.HandleFunc("POST /v1/tree/remove", ordered(s.node.Remove))
 	mux.HandleFunc("POST /v1/tree/history", ordered(s.node.History))
+	mux.HandleFunc("POST /v1/tree/retain", ordered(s.node.Retain))
 	mux.HandleFunc("POST /v1/tree/restore", ordered(s.node.Restore))
 	mux.HandleFunc("POST /v1/tree/check", carriedOut(s.node.CheckTree))
 	mux.HandleFunc("GET /v1/aliases", answer(s.node.Aliases))

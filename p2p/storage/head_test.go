@@ -98,6 +98,25 @@ func TestOlderPeer(t *testing.T) {
 	}
 }
 
+// TestSignedRetention: what is kept is what the record says, whoever hands it over.
+func TestSignedRetention(t *testing.T) {
+	store := memory.New(memory.Options{})
+	p := connect(t, store, storage.ServerOptions{}, storage.ClientOptions{})
+	m := storetest.NewMutable(1)
+	m.Keep = share.Retention{Versions: 3, Age: time.Hour}
+	for i := range 4 {
+		u := m.Next(share.StorageIndex{byte(i + 1)}, "")
+		u.Retention = share.Retention{Versions: 1}
+		if err := p.client.SetHead(t.Context(), u); err != nil {
+			t.Fatal(err)
+		}
+		m.Advance(u)
+	}
+	if records, err := p.client.History(t.Context(), m.Name); err != nil || len(records) != 4 {
+		t.Errorf("%d versions are held, %v; none was replaced an hour ago", len(records), err)
+	}
+}
+
 // TestHeadOwner keeps leases under the identity that the connection authenticated.
 func TestHeadOwner(t *testing.T) {
 	store := memory.New(memory.Options{})

@@ -7,6 +7,7 @@ import (
 
 	"cairn/p2p/wire"
 	"cairn/share"
+	"cairn/share/head"
 )
 
 // serveHead answers questions about heads, and takes new ones, one after the other.
@@ -95,6 +96,9 @@ func (c *conn) setHead(store share.HeadStore, m wire.SetHead) error {
 	u, err := m.Update(body, string(c.peer), time.Now())
 	if err != nil {
 		return err
+	}
+	if signed, says := head.Signed(u.Record); says {
+		u.Retention = signed // whoever hands on the record has no say in it
 	}
 	err = c.growWithin(ctx, int64(len(u.Record)), u.Shares, u.Adds, func() error { return store.SetHead(ctx, u) })
 	if conflict, ok := errors.AsType[*share.ConflictError](err); ok {

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -30,6 +31,9 @@ const (
 
 	keyParents = "_cairn"
 	keyWritten = "_written"
+	keyKeep    = "_keep"
+	keyEnded   = "_ended"
+	keepSize   = 12
 	valueStart = "/ipfs/"
 	ttl        = time.Minute
 )
@@ -52,6 +56,11 @@ type Head struct {
 	Parents []share.Digest
 	// Written is the writer's clock, in whole milliseconds.
 	Written time.Time
+	// Keep is which past versions are wanted from this version on, in whole milliseconds. Zero is share.DefaultRetention, which has no
+	// other form.
+	Keep share.Retention
+	// Ended says that this is the last version under the name: who changes the keys of a thing says so in the old place.
+	Ended bool
 	// Digest is the SHA-256 digest of the record.
 	Digest share.Digest
 }
@@ -63,6 +72,14 @@ func Newer(a, b Head) bool {
 		return a.Sequence > b.Sequence
 	}
 	return bytes.Compare(a.Digest[:], b.Digest[:]) > 0
+}
+
+// Retention returns which past versions are wanted from this version on.
+func (h Head) Retention() share.Retention {
+	if h.Keep == (share.Retention{}) {
+		return share.DefaultRetention
+	}
+	return h.Keep
 }
 
 // Sign returns the record of a head. Name and Digest of h are not read: they follow from the key and from the record.
@@ -115,10 +132,24 @@ func Parse(name share.Name, record []byte) (Head, error) {
 	return h, nil
 }
 
+// Signed returns what a record says of the retention, and whether it says anything, without checking the signature: who takes the record
+// does.
+func Signed(record []byte) (r share.Retention, says bool) {
+	if len(record) > share.MaxHeadRecord {
+		return r, false
+	}
+	parsed, err := ipns.UnmarshalRecord(record)
+	if err != nil {
+		return r, false
+	}
+	r, err = keep(parsed)
+	return r, err == nil && r != share.Retention{}
+}
+
 // fields reads a valid record.
 func fields(r *ipns.Record) (Head, error) {
 	for key := range r.MetadataEntries() {
-		if key != keyParents && key != keyWritten {
+		if key != keyParents && key != keyWritten && key != keyKeep && key != keyEnded {
 			return Head{}, fmt.Errorf("head: %w: it has a field %.32q", share.ErrVersion, key)
 		}
 	}
@@ -134,6 +165,12 @@ func fields(r *ipns.Record) (Head, error) {
 		return Head{}, corrupt(err)
 	}
 	if h.Written, err = written(r); err != nil {
+		return Head{}, corrupt(err)
+	}
+	if h.Keep, err = keep(r); err != nil {
+		return Head{}, corrupt(err)
+	}
+	if h.Ended, err = ended(r); err != nil {
 		return Head{}, corrupt(err)
 	}
 	if err := h.check(); err != nil {
@@ -182,6 +219,52 @@ func written(r *ipns.Record) (time.Time, error) {
 	return time.UnixMilli(ms).UTC(), err
 }
 
+func keep(r *ipns.Record) (share.Retention, error) {
+	value, err := r.Metadata(keyKeep)
+	if errors.Is(err, ipns.ErrMetadataNotFound) {
+		return share.Retention{}, nil
+	}
+	var raw []byte
+	if err == nil {
+		raw, err = value.AsBytes()
+	}
+	if err == nil && len(raw) != keepSize {
+		err = fmt.Errorf("a retention of %d bytes", len(raw))
+	}
+	if err != nil {
+		return share.Retention{}, err
+	}
+	ms := binary.BigEndian.Uint64(raw[4:])
+	if ms > uint64(share.MaxRetentionAge/time.Millisecond) {
+		return share.Retention{}, fmt.Errorf("versions kept for %d ms", ms)
+	}
+	return share.Retention{Versions: int(binary.BigEndian.Uint32(raw)), Age: time.Duration(ms) * time.Millisecond}, nil
+}
+
+func ended(r *ipns.Record) (bool, error) {
+	value, err := r.Metadata(keyEnded)
+	if errors.Is(err, ipns.ErrMetadataNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return value.AsBool() // false has no encoding: the record differs from the one that is made again
+}
+
+// checkKeep returns an error for a retention that no head has.
+func checkKeep(r share.Retention) error {
+	switch {
+	case r == share.Retention{}:
+		return nil
+	case r == share.DefaultRetention:
+		return errors.New("a retention that needs no saying")
+	case r.Age%time.Millisecond != 0:
+		return fmt.Errorf("a retention of %v", r.Age)
+	}
+	return r.Check()
+}
+
 // check returns an error for fields that no head has.
 func (h Head) check() error {
 	ms := h.Written.UnixMilli()
@@ -196,6 +279,9 @@ func (h Head) check() error {
 		return errors.New("a first version with parents")
 	case ms < 0 || ms > lastWritten:
 		return fmt.Errorf("written at %d ms", ms)
+	}
+	if err := checkKeep(h.Keep); err != nil {
+		return err
 	}
 	seen := map[share.Digest]bool{{}: true}
 	for _, parent := range h.Parents {
@@ -218,6 +304,13 @@ func (h Head) record(key crypto.PrivKey) ([]byte, error) {
 		raw = append(raw, parent[:]...)
 	}
 	metadata := map[string]any{keyParents: raw, keyWritten: h.Written.UnixMilli()}
+	if h.Keep != (share.Retention{}) {
+		raw := binary.BigEndian.AppendUint32(nil, uint32(h.Keep.Versions))
+		metadata[keyKeep] = binary.BigEndian.AppendUint64(raw, uint64(h.Keep.Age/time.Millisecond))
+	}
+	if h.Ended {
+		metadata[keyEnded] = true
+	}
 	r, err := ipns.NewRecord(key, value, h.Sequence, endOfLife, ttl,
 		ipns.WithV1Compatibility(false), ipns.WithPublicKey(false), ipns.WithMetadata(metadata))
 	if err != nil {

@@ -58,9 +58,19 @@ func TestRoundTrip(t *testing.T) {
 				h.Parents = append(h.Parents, share.Digest{1, byte(i)})
 			}
 		}
+		h.Ended = rapid.Bool().Draw(t, "ended")
+		if rapid.Bool().Draw(t, "keep") {
+			h.Keep = share.Retention{
+				Versions: rapid.IntRange(1, share.MaxHistory).Draw(t, "versions"),
+				Age:      time.Duration(rapid.Int64Range(3_600_000, 36500*86_400_000).Draw(t, "age")) * time.Millisecond,
+			}
+		}
 		record, err := head.Sign(key, h)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if signed, says := head.Signed(record); signed != h.Keep || says != (h.Keep != share.Retention{}) {
+			t.Errorf("a record that keeps %+v is read as %+v, %v", h.Keep, signed, says)
 		}
 		if len(record) > share.MaxHeadRecord {
 			t.Errorf("a record of %d bytes, at most %d are allowed", len(record), share.MaxHeadRecord)
@@ -114,6 +124,14 @@ func TestRefuses(t *testing.T) {
 		"too many parents":     func(h *head.Head) { h.Parents = slices.Repeat(h.Parents, 5) },
 		"written before 1970":  func(h *head.Head) { h.Written = time.UnixMilli(-1) },
 		"written in year 9999": func(h *head.Head) { h.Written = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"no version kept":      func(h *head.Head) { h.Keep = share.Retention{Age: 2 * time.Hour} },
+		"too many kept":        func(h *head.Head) { h.Keep = share.Retention{Versions: share.MaxHistory + 1, Age: 2 * time.Hour} },
+		"kept too short":       func(h *head.Head) { h.Keep = share.Retention{Versions: 3, Age: time.Hour - 1} },
+		"kept too long": func(h *head.Head) {
+			h.Keep = share.Retention{Versions: 3, Age: share.MaxRetentionAge + time.Millisecond}
+		},
+		"a part of a ms":    func(h *head.Head) { h.Keep = share.Retention{Versions: 3, Age: time.Hour + 1} },
+		"the default, said": func(h *head.Head) { h.Keep = share.DefaultRetention },
 	} {
 		h := some()
 		change(&h)
@@ -161,6 +179,9 @@ func TestOtherRecords(t *testing.T) {
 		return ipns.WithMetadata(map[string]any{"_cairn": parents, "_written": written})
 	}
 	usual := with([]byte{}, int64(5))
+	more := func(key string, value any) ipns.Option {
+		return ipns.WithMetadata(map[string]any{"_cairn": []byte{}, "_written": int64(5), key: value})
+	}
 	if _, err := head.Parse(name, forged(t, good, 3, far, time.Minute, v2, bare, usual)); err != nil {
 		t.Fatalf("the record that all others differ from: %v", err)
 	}
@@ -182,6 +203,13 @@ func TestOtherRecords(t *testing.T) {
 		"many parents":        forged(t, good, 3, far, time.Minute, v2, bare, with(bytes.Repeat([]byte{1}, 9*32), int64(5))),
 		"written in bytes":    forged(t, good, 3, far, time.Minute, v2, bare, with([]byte{}, []byte{1})),
 		"written before 1970": forged(t, good, 3, far, time.Minute, v2, bare, with([]byte{}, int64(-5))),
+		"a short retention":   forged(t, good, 3, far, time.Minute, v2, bare, more("_keep", make([]byte, 11))),
+		"no retention":        forged(t, good, 3, far, time.Minute, v2, bare, more("_keep", make([]byte, 12))),
+		"an endless one":      forged(t, good, 3, far, time.Minute, v2, bare, more("_keep", append([]byte{0, 0, 0, 5}, bytes.Repeat([]byte{255}, 8)...))),
+		"the default, said":   forged(t, good, 3, far, time.Minute, v2, bare, more("_keep", []byte{0, 0, 0, 10, 0, 0, 0, 0, 0x24, 0x0c, 0x84, 0})),
+		"a retention in text": forged(t, good, 3, far, time.Minute, v2, bare, more("_keep", "twelve bytes")),
+		"not ended":           forged(t, good, 3, far, time.Minute, v2, bare, more("_ended", false)),
+		"ended once":          forged(t, good, 3, far, time.Minute, v2, bare, more("_ended", int64(1))),
 		"nothing":             nil,
 	} {
 		if h, err := head.Parse(name, record); !errors.Is(err, share.ErrCorrupt) {

@@ -37,8 +37,12 @@ type headVector struct {
 	Root     string   `json:"root"`
 	Parents  []string `json:"parents"`
 	Written  int64    `json:"written"`
-	Record   string   `json:"record"`
-	Digest   string   `json:"digest"`
+	// Versions and Age, in milliseconds, are what is kept, 0 where the record does not say.
+	Versions int    `json:"keep_versions"`
+	Age      int64  `json:"keep_ms"`
+	Ended    bool   `json:"ended"`
+	Record   string `json:"record"`
+	Digest   string `json:"digest"`
 }
 
 type refusedVector struct {
@@ -57,7 +61,7 @@ func describe(t *testing.T, key keys.WriteKey, name share.Name, record []byte) h
 	}
 	v := headVector{
 		WriteKey: hex.EncodeToString(key[:]), Name: name.String(), Sequence: h.Sequence, Root: h.Root.String(), Parents: []string{},
-		Written: h.Written.UnixMilli(), Record: hex.EncodeToString(record), Digest: h.Digest.String(),
+		Written: h.Written.UnixMilli(), Versions: h.Keep.Versions, Age: h.Keep.Age.Milliseconds(), Ended: h.Ended, Record: hex.EncodeToString(record), Digest: h.Digest.String(),
 	}
 	for _, parent := range h.Parents {
 		v.Parents = append(v.Parents, parent.String())
@@ -124,7 +128,8 @@ func (v headVector) head(t *testing.T) head.Head {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := head.Head{Sequence: v.Sequence, Root: root, Written: time.UnixMilli(v.Written)}
+	h := head.Head{Sequence: v.Sequence, Root: root, Written: time.UnixMilli(v.Written), Ended: v.Ended}
+	h.Keep = share.Retention{Versions: v.Versions, Age: time.Duration(v.Age) * time.Millisecond}
 	for _, parent := range v.Parents {
 		h.Parents = append(h.Parents, share.Digest(unhex(t, parent)))
 	}
@@ -149,7 +154,11 @@ func writeVectors(t *testing.T) {
 	for i := range head.MaxParents {
 		last.Parents = append(last.Parents, share.Digest{byte(i + 1)})
 	}
-	records = append(records, sign(t, key.Signer(), merged), sign(t, key.Signer(), last))
+	kept := second
+	kept.Sequence, kept.Keep = 3, share.Retention{Versions: 50, Age: 90 * 24 * time.Hour}
+	ended := kept
+	ended.Sequence, ended.Ended = 4, true
+	records = append(records, sign(t, key.Signer(), merged), sign(t, key.Signer(), last), sign(t, key.Signer(), kept), sign(t, key.Signer(), ended))
 	for _, record := range records {
 		v.Heads = append(v.Heads, describe(t, key, name, record))
 	}
@@ -178,6 +187,9 @@ func refusedRecords(t *testing.T, good []byte) []refusedVector {
 	v2, bare := ipns.WithV1Compatibility(false), ipns.WithPublicKey(false)
 	with := func(metadata map[string]any) ipns.Option { return ipns.WithMetadata(metadata) }
 	usual := map[string]any{"_cairn": []byte{}, "_written": int64(5)}
+	more := func(key string, more any) ipns.Option {
+		return with(map[string]any{"_cairn": []byte{}, "_written": int64(5), key: more})
+	}
 	end := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 	list := []struct {
 		about, kind string
@@ -198,6 +210,10 @@ func refusedRecords(t *testing.T, good []byte) []refusedVector {
 		{"half a parent", "corrupt", name, forged(t, value, 3, end, time.Minute, v2, bare, with(map[string]any{"_cairn": make([]byte, 16), "_written": int64(5)}))},
 		{"a zero parent", "corrupt", name, forged(t, value, 3, end, time.Minute, v2, bare, with(map[string]any{"_cairn": make([]byte, 32), "_written": int64(5)}))},
 		{"a path below the root", "corrupt", name, forged(t, value+"/x", 3, end, time.Minute, v2, bare, with(usual))},
+		{"a retention that needs no saying", "corrupt", name, forged(t, value, 3, end, time.Minute, v2, bare, more("_keep", []byte{0, 0, 0, 10, 0, 0, 0, 0, 0x24, 0x0c, 0x84, 0}))},
+		{"a retention of no version", "corrupt", name, forged(t, value, 3, end, time.Minute, v2, bare, more("_keep", []byte{0, 0, 0, 0, 0, 0, 0, 0, 0x24, 0x0c, 0x84, 0}))},
+		{"a retention of a minute", "corrupt", name, forged(t, value, 3, end, time.Minute, v2, bare, more("_keep", []byte{0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0xea, 0x60}))},
+		{"ended that says no", "corrupt", name, forged(t, value, 3, end, time.Minute, v2, bare, more("_ended", false))},
 		{"a field of a later version", "version", name, forged(t, value, 3, end, time.Minute, v2, bare, with(map[string]any{"_cairn": []byte{}, "_later": int64(1), "_written": int64(5)}))},
 	}
 	var out []refusedVector

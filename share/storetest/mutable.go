@@ -18,6 +18,8 @@ type Mutable struct {
 	// Head and Record are the newest version that Advance was called for, zero before the first.
 	Head   head.Head
 	Record []byte
+	// Keep is signed into what Next returns.
+	Keep share.Retention
 }
 
 // NewMutable returns the name of a seed, without any version. The same seed gives the same name.
@@ -31,7 +33,7 @@ func NewMutable(seed uint64) *Mutable {
 // Next returns an update that makes the file with this storage index the next version, for the owner and for a day. It adds the file,
 // drops that of the version before, and keeps no past version.
 func (m *Mutable) Next(root share.StorageIndex, owner string) share.HeadUpdate {
-	h := head.Head{Sequence: m.Head.Sequence + 1, Root: root}
+	h := head.Head{Sequence: m.Head.Sequence + 1, Root: root, Keep: m.Keep}
 	u := share.HeadUpdate{
 		Name: m.Name, Replaces: m.Head.Digest, Adds: []share.StorageIndex{root},
 		Lease: share.Lease{Owner: owner, Expires: time.Now().Add(24 * time.Hour)},
