@@ -129,6 +129,34 @@ func threeLie(t *testing.T, lie func(s *store, old []byte), named bool) {
 	}
 }
 
+// TestHeadOfAnotherFile: servers give for one file what is the true head of another one, which the reader has verified as that.
+func TestHeadOfAnotherFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, asked, other := newGrid(5), keys.NewWriteKey(), keys.NewWriteKey()
+		m := newFiles(t, g)
+		write(t, m, asked, nil, "asked for")
+		record := write(t, m, other, nil, "another one")
+		if _, got := read(t, m, capability.Mutable(other)); got != "another one" {
+			t.Fatalf("read %q", got)
+		}
+		held, err := g.stores[0].Store.History(t.Context(), record.Head.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range g.stores {
+			s.after = func(op string, heads []share.HeldHead, err error) error {
+				if op == "heads" {
+					heads[0] = share.HeldHead{Record: held[0]}
+				}
+				return err
+			}
+		}
+		if _, err := m.Read(t.Context(), capability.Mutable(asked)); !errors.Is(err, share.ErrCorrupt) {
+			t.Errorf("the heads verified: %v", err)
+		}
+	})
+}
+
 // A chaos makes the servers of a grid slow and unreliable: requests take a while, some fail before they are done, some after.
 func (g *grid) chaos(seed uint64, failures float64) {
 	for i, s := range g.stores {

@@ -46,7 +46,7 @@ func (m *Files) lineage(ctx context.Context, name share.Name) *lineage {
 			if len(records) > 0 {
 				l.current[sha256.Sum256(records[0])]++
 			}
-			if err := l.add(server.ID, name, records); err != nil {
+			if err := l.add(m, server.ID, name, records); err != nil {
 				m.env.Logger.Warn("a server gave a head that does not verify", "server", server.String(), "name", name.String(), "error", err)
 			}
 		})
@@ -56,11 +56,11 @@ func (m *Files) lineage(ctx context.Context, name share.Name) *lineage {
 }
 
 // add adds the records that one server gave, up to the first that does not verify.
-func (l *lineage) add(server share.ServerID, name share.Name, records [][]byte) error {
+func (l *lineage) add(m *Files, server share.ServerID, name share.Name, records [][]byte) error {
 	for _, record := range records[:min(len(records), share.MaxHistory)] {
 		digest := share.Digest(sha256.Sum256(record))
 		if _, known := l.heads[digest]; !known {
-			h, err := head.Parse(name, record)
+			h, err := m.parse(name, digest, record)
 			if err != nil {
 				return err
 			}
@@ -72,6 +72,19 @@ func (l *lineage) add(server share.ServerID, name share.Name, records [][]byte) 
 		l.holders[digest][server] = true
 	}
 	return nil
+}
+
+// parse is head.Parse for a record of this digest. It remembers what it returned: a name of which versions are written one after the other is
+// looked up over and over, and checking some hundred signatures takes longer than the others take to write the next version.
+func (m *Files) parse(name share.Name, digest share.Digest, record []byte) (head.Head, error) {
+	if h, known := m.parsed.Get(digest); known && h.Name == name {
+		return h, nil
+	}
+	h, err := head.Parse(name, record)
+	if err == nil {
+		m.parsed.Add(digest, h)
+	}
+	return h, err
 }
 
 // know adds heads that are known otherwise.

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"cairn/grid/file"
 	"cairn/share"
 	"cairn/share/capability"
@@ -76,7 +78,12 @@ type Files struct {
 	suspects map[share.Name]map[share.Digest]bool
 	// seen says when each server was on the list of servers the last time.
 	seen map[share.ServerID]time.Time
+
+	parsed *lru.Cache[share.Digest, head.Head] // past heads that verified
 }
+
+// maxParsed is how many heads are remembered, of about 500 bytes each.
+const maxParsed = 4096
 
 // New returns the mutable files of an environment.
 func New(env Env) *Files {
@@ -98,9 +105,10 @@ func New(env Env) *Files {
 	if env.Logger == nil {
 		env.Logger = slog.New(slog.DiscardHandler)
 	}
+	parsed, _ := lru.New[share.Digest, head.Head](maxParsed) // it fails for sizes below one
 	return &Files{
 		env: env, litter: map[share.Name][]share.StorageIndex{}, suspects: map[share.Name]map[share.Digest]bool{},
-		seen: map[share.ServerID]time.Time{},
+		seen: map[share.ServerID]time.Time{}, parsed: parsed,
 	}
 }
 

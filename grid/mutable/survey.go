@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -77,7 +78,7 @@ func (s *survey) ask(server headServer) {
 		}
 		if a.err == nil && held[0].Record != nil {
 			a.shares = held[0].Shares
-			a.head, a.err = head.Parse(s.name, held[0].Record)
+			a.head, a.err = s.m.parse(s.name, sha256.Sum256(held[0].Record), held[0].Record)
 		}
 		s.answers <- a
 	})

@@ -89,7 +89,7 @@ var Homes = []Home{
 	{"golang.org/x/term", []string{"cmd"}, "only the command line has a terminal"},
 	{"github.com/pelletier/go-toml", []string{"node/config"}, "the configuration file has one reader"},
 	{"github.com/gofrs/flock", []string{"node", "share/disk"}, "locks guard folders that belong to one process"},
-	{"github.com/hashicorp/golang-lru", []string{"node/vfs"}, "what was read is cached in one place"},
+	{"github.com/hashicorp/golang-lru", []string{"node/vfs", "grid/mutable"}, "blocks that were read, and past heads that were verified"},
 	{"go.etcd.io/bbolt", []string{"node/state", "node/backup", "share/s3"}, "what one node or one command remembers is a small file of its own, and so is what it knows of a bucket; the disk has Badger"},
 	{"github.com/minio/minio-go", []string{"share/s3"}, "S3 is spoken in one place, so that its client can be replaced"},
 	{"pgregory.net/rapid", nil, "rapid is for tests"},
