@@ -7,7 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"cairn/share"
 	"cairn/share/encoding"
@@ -193,7 +197,9 @@ func TestTornFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for length := 0; length < len(whole); length += 97 {
-		store.handles.evict(name)
+		if err := f.Put(t.Context(), store, 1, "alice"); err != nil {
+			t.Fatal(err) // what could not be read was moved aside
+		}
 		if err := os.WriteFile(name, whole[:length], 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -208,6 +214,13 @@ func TestTornFile(t *testing.T) {
 		if length < len(f.Share(1)) && !errors.Is(err, share.ErrCorrupt) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("cut to %d bytes, opened and read: %v", length, err)
 		}
+		held, err := store.Numbers(t.Context(), []share.StorageIndex{f.Index})
+		if cut := length < len(f.Share(1)); err != nil || cut != (len(held[0].Numbers) == 0) {
+			t.Errorf("cut to %d bytes, and read: %v is held, %v", length, held[0].Numbers, err)
+		}
+	}
+	if err := os.WriteFile(name, whole[:1000], 0o600); err != nil {
+		t.Fatal(err)
 	}
 	store.Close()
 	stats, err := Rebuild(dir, Options{})
@@ -233,6 +246,130 @@ func TestCutWhileOpen(t *testing.T) {
 	}
 	if n, err := r.ReadAt(t.Context(), make([]byte, 100), 950); n != 50 || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("read over the cut: %d, %v", n, err)
+	}
+	if held, err := store.Numbers(t.Context(), []share.StorageIndex{f.Index}); err != nil || len(held[0].Numbers) != 0 {
+		t.Errorf("the share is held: %v, %v", held, err)
+	}
+	if !r.(share.Staler).Stale() {
+		t.Error("the reader does not know that its file was moved aside")
+	}
+}
+
+// TestEIOOnce has a read fail once, and then always: only then the share is moved aside.
+func TestEIOOnce(t *testing.T) {
+	failing := &failingReads{files: systemFiles{}}
+	store := mustOpen(t, t.TempDir(), Options{files: failing})
+	f := storetest.NewFile(t, 1, 1, 3, 8<<10, 30_000)
+	if err := f.Put(t.Context(), store, 1, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		fails int64
+		held  int
+	}{{1, 1}, {2, 1}, {1 << 40, 0}} {
+		r, err := store.Open(t.Context(), f.Index, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		failing.left.Store(test.fails)
+		if _, err := r.ReadAt(t.Context(), make([]byte, 100), 9000); !errors.Is(err, syscall.EIO) {
+			t.Errorf("read: %v", err)
+		}
+		failing.left.Store(0)
+		r.Close()
+		if held, err := store.Numbers(t.Context(), []share.StorageIndex{f.Index}); err != nil || len(held[0].Numbers) != test.held {
+			t.Errorf("after %d failures %v is held, %v", test.fails, held[0].Numbers, err)
+		}
+	}
+	if err := f.Put(t.Context(), store, 1, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	failing.left.Store(1)
+	if report, err := store.Scrub(t.Context(), 0); err != nil || report.Quarantined != 0 {
+		t.Errorf("a scrub with one failure: %+v, %v", report, err)
+	}
+	if err := f.Check(t.Context(), store, 1); err != nil {
+		t.Error(err)
+	}
+}
+
+// failingReads has some reads of share files fail.
+type failingReads struct {
+	files
+	left atomic.Int64
+}
+
+type failingRead struct {
+	file
+	left *atomic.Int64
+}
+
+func (f *failingReads) Open(name string, flag int) (file, error) {
+	opened, err := f.files.Open(name, flag)
+	if err != nil || flag != openRead || !strings.Contains(name, string(filepath.Separator)+"shares"+string(filepath.Separator)) {
+		return opened, err
+	}
+	return failingRead{opened, &f.left}, nil
+}
+
+func (f failingRead) ReadAt(p []byte, off int64) (int, error) {
+	if f.left.Add(-1) >= 0 {
+		return 0, syscall.EIO
+	}
+	return f.file.ReadAt(p, off)
+}
+
+// TestGoneDirectory has the whole directory be another one: nothing that was in it is given up.
+func TestGoneDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "storage")
+	store := mustOpen(t, dir, Options{})
+	f := storetest.NewFile(t, 1, 1, 3, 8<<10, 30_000)
+	if err := f.Put(t.Context(), store, 1, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Open(t.Context(), f.Index, 1); err == nil {
+		t.Error("a share that is not there is opened")
+	}
+	if _, err := store.Recheck(t.Context(), f.Index, 1, 0); !errors.Is(err, share.ErrUnavailable) {
+		t.Errorf("recheck: %v", err)
+	}
+	if _, err := store.Scrub(t.Context(), 0); !errors.Is(err, share.ErrUnavailable) {
+		t.Errorf("scrub: %v", err)
+	}
+	if err := os.Rename(dir+".away", dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Check(t.Context(), store, 1); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCondemnReplaced has a share be stored again between the moment in which it was found damaged and that in which it would be moved aside.
+func TestCondemnReplaced(t *testing.T) {
+	store := mustOpen(t, t.TempDir(), Options{})
+	f := storetest.NewFile(t, 1, 1, 3, 8<<10, 30_000)
+	if err := f.Put(t.Context(), store, 1, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	spoil(t, store.fileName(f.Index, 1), func(data []byte) []byte { data[100] ^= 4; return data })
+	reads := 0
+	found, err := store.recheck(t.Context(), f.Index, 1, func(r share.Reader, root []byte) error {
+		err := encoding.Verify(t.Context(), r, f.Index, 1, root)
+		if reads++; reads == 2 {
+			if err := f.PutAs(t.Context(), store, 1, "alice", share.UploadID{1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return err
+	})
+	if err != nil || found != good || reads != 3 {
+		t.Errorf("found %d after %d reads, %v", found, reads, err)
+	}
+	if err := f.Check(t.Context(), store, 1); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -265,6 +402,61 @@ func TestAdopt(t *testing.T) {
 	}
 	if held, err := store.Numbers(t.Context(), []share.StorageIndex{bad.Index}); err != nil || len(held[0].Numbers) != 0 {
 		t.Errorf("the bad share is held: %v, %v", held, err)
+	}
+}
+
+// TestRebuildOlderFile computes the index anew where a damaged share file lies beside what was stored since, and where one was left over
+// when the share was found damaged.
+func TestRebuildOlderFile(t *testing.T) {
+	dir := t.TempDir()
+	store := mustOpen(t, dir, Options{})
+	again, removed := storetest.NewFile(t, 1, 1, 3, 8<<10, 30_000), storetest.NewFile(t, 2, 1, 3, 8<<10, 30_000)
+	whole := storetest.NewFile(t, 3, 1, 3, 8<<10, 30_000)
+	for _, f := range []*storetest.File{again, removed, whole} {
+		if err := f.Put(t.Context(), store, 1, "alice"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := map[string][]byte{}
+	for _, f := range []*storetest.File{again, removed} {
+		name := store.fileName(f.Index, 1)
+		spoil(t, name, func(data []byte) []byte { data[5000] ^= 1; return data })
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left[name] = data
+	}
+	if held, err := store.Recheck(t.Context(), removed.Index, 1, 0); err != nil || held {
+		t.Fatalf("recheck: %v, %v", held, err)
+	}
+	if err := store.Drop(t.Context(), whole.Index, []share.Number{1}); err != nil {
+		t.Fatal(err)
+	}
+	verdicts, err := store.Put(t.Context(), []share.WholeShare{again.Whole(1)}, share.Lease{Owner: "alice", Expires: time.Now().Add(time.Hour)})
+	if err := errors.Join(append(verdicts, err)...); err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range left { // as a process leaves them that is killed before it has moved them
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store.Close()
+	store = mustOpen(t, dir, Options{RebuildIndex: true})
+	if err := again.Check(t.Context(), store, 1); err != nil {
+		t.Errorf("the share that was stored again: %v", err)
+	}
+	for _, f := range []*storetest.File{removed, whole} {
+		if held, err := store.Numbers(t.Context(), []share.StorageIndex{f.Index}); err != nil || len(held[0].Numbers) != 0 {
+			t.Errorf("a share that was removed is held: %v, %v", held, err)
+		}
+	}
+	if report, err := store.Scrub(t.Context(), 0); err != nil || report.Quarantined != 2 || report.Shares != 1 {
+		t.Errorf("scrub: %+v, %v", report, err)
+	}
+	if err := again.Check(t.Context(), store, 1); err != nil {
+		t.Errorf("the share that was stored again, after a scrub: %v", err)
 	}
 }
 

@@ -99,7 +99,9 @@ var (
 	_ share.Mover     = (*Store)(nil)
 
 	_ share.ReleaseTeller = (*Store)(nil)
+	_ share.Rechecker     = (*Store)(nil)
 	_ share.NameKeeper    = (*Store)(nil)
+	_ share.Staler        = (*reader)(nil)
 )
 
 // Open opens or makes the store in a directory. A directory that cannot be written, or a disk too full for the index,

@@ -64,6 +64,13 @@ func (h *handles) take(name string) *handle {
 	return found
 }
 
+// stale reports whether the file was replaced or moved since it was opened.
+func (hd *handle) stale() bool {
+	hd.owner.mu.Lock()
+	defer hd.owner.mu.Unlock()
+	return hd.evicted
+}
+
 func (hd *handle) release() {
 	h := hd.owner
 	h.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"cairn/share"
+	"cairn/share/encoding"
 )
 
 // Open opens one share for reading. It returns ErrNotFound when the share is not held, ErrCorrupt when what the
@@ -15,7 +16,7 @@ func (s *Store) Open(ctx context.Context, index share.StorageIndex, n share.Numb
 	if err := s.ready(ctx); err != nil {
 		return nil, err
 	}
-	var r share.Reader
+	var r *reader
 	err := s.whileMoving(func() error {
 		f, err := s.index.file(index)
 		if err != nil {
@@ -29,14 +30,31 @@ func (s *Store) Open(ctx context.Context, index share.StorageIndex, n share.Numb
 		return err
 	})
 	if err != nil {
+		s.doubt(ctx, index, n, share.NoSegment, err)
 		return nil, fmt.Errorf("share %d of %s: %w", n, index, err)
+	}
+	r.doubt = func(ctx context.Context, off int64, err error) {
+		f, failed := s.index.file(index)
+		if root, bad := encoding.CheckRoot(index, f.Root); failed == nil && bad == nil {
+			s.doubt(ctx, index, n, root.Layout().SegmentAt(off), err)
+		}
 	}
 	return r, nil
 }
 
-// reader opens what a record points at. A share whose data is cut is ErrCorrupt: the scrub clears it away. The error is
+// doubt is called when a share could not be read: one that is damaged is not held any longer, so that it can be stored again.
+func (s *Store) doubt(ctx context.Context, index share.StorageIndex, n share.Number, segment int64, why error) {
+	if !isDamage(why) || s.refuse != nil {
+		return
+	}
+	if _, err := s.Recheck(ctx, index, n, segment); err != nil && s.ready(ctx) == nil {
+		s.log.Warn("a share that cannot be read cannot be examined either", "index", index, "number", n, "reason", why, "error", err)
+	}
+}
+
+// reader opens what a record points at. A share whose data is cut is ErrCorrupt. The error is
 // fs.ErrNotExist when the data is gone: it is damage if the record still says that it is there.
-func (s *Store) reader(f fileRecord, held shareRecord, index share.StorageIndex) (share.Reader, error) {
+func (s *Store) reader(f fileRecord, held shareRecord, index share.StorageIndex) (*reader, error) {
 	if held.At != (position{}) {
 		r, err := s.journal.read(held.At, held.Size)
 		if err != nil {
@@ -68,9 +86,13 @@ type reader struct {
 	store  *Store
 	size   int64
 	at     io.ReaderAt
-	handle *handle // nil for a share in memory
+	handle *handle                                         // nil for a share in memory
+	doubt  func(ctx context.Context, off int64, why error) // nil for nobody
 	closed atomic.Bool
 }
+
+// Stale implements share.Staler.
+func (r *reader) Stale() bool { return r.handle != nil && r.handle.stale() }
 
 func (r *reader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	switch {
@@ -85,10 +107,16 @@ func (r *reader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	want := min(int64(len(p)), max(0, r.size-off))
 	n, err := r.at.ReadAt(p[:want], off)
 	switch {
-	case int64(n) < want && (err == nil || err == io.EOF):
-		return n, io.ErrUnexpectedEOF // the file was cut under us
 	case int64(n) < want:
-		return n, fmt.Errorf("read: %w", err)
+		if err == nil || err == io.EOF {
+			err = io.ErrUnexpectedEOF // the file was cut under us
+		} else {
+			err = fmt.Errorf("read: %w", err)
+		}
+		if r.doubt != nil {
+			r.doubt(ctx, off+int64(n), err)
+		}
+		return n, err
 	case n < len(p):
 		return n, io.ErrUnexpectedEOF
 	}

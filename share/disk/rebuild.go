@@ -190,7 +190,7 @@ func (s *Store) catchUp(state stateRecord, whole bool) (stateRecord, error) {
 	if err != nil {
 		return state, fmt.Errorf("count what the owners have: %w", err)
 	}
-	r := &replay{store: s, committer: newCommitter(s.journal, s.index, s.space, state), whole: whole, gone: map[fileID]bool{}, touched: map[share.Name]bool{}}
+	r := &replay{store: s, committer: newCommitter(s.journal, s.index, s.space, state), whole: whole, gone: map[fileID]bool{}, doubtful: map[fileID]bool{}, touched: map[share.Name]bool{}}
 	if _, err := s.index.get(headsKey, &r.committer.heads); err != nil {
 		return state, err
 	}
@@ -230,6 +230,7 @@ type replay struct {
 	changed   int
 	bad       int
 	gone      map[fileID]bool // share files that the journal tells of and that are not there
+	doubtful  map[fileID]bool // and those that are there although it tells that the share was removed
 	touched   map[share.Name]bool
 }
 
@@ -303,8 +304,14 @@ func (r *replay) reject(v visit, cause error) error {
 
 func (r *replay) share(v visit, record journalRecord) error {
 	id := fileID{record.Index, record.Number}
+	delete(r.doubtful, id)
 	if v.kind == kindRemoved {
 		delete(r.gone, id)
+		if _, name := r.store.names(record.Index, record.Number); r.whole && record.Size == fileTombstone {
+			if _, err := os.Stat(name); err == nil {
+				r.doubtful[id] = true
+			}
+		}
 		if _, err := r.batch.remove(record.Index, record.Number); err != nil {
 			return err
 		}
@@ -445,10 +452,15 @@ func (r *replay) walk() error {
 		if err != nil {
 			return err
 		}
-		if held, ok := f.share(n); ok && held.At == (position{}) {
-			return nil
+		if _, ok := f.share(n); ok {
+			return nil // here, or in the journal since
 		}
 		record, err := readShareFile(r.store.files, index, n, name)
+		if err == nil && r.doubtful[fileID{index, n}] {
+			_, err = r.store.examine(fileRecord{Root: record.Root}, shareRecord{Number: n, Size: record.Size}, index, func(from share.Reader, root []byte) error {
+				return encoding.Verify(context.Background(), from, index, n, root)
+			})
+		}
 		if err != nil {
 			r.bad++
 			r.store.log.Warn("a share file cannot be read; the scrub will move it aside", "file", name, "error", err)

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path/filepath"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"golang.org/x/time/rate"
 
@@ -124,22 +122,20 @@ func (p *scrub) file(ctx context.Context, index share.StorageIndex) error {
 		return err
 	}
 	for _, held := range f.Shares {
-		bad := p.verify(ctx, f, held, index)
-		if errors.Is(bad, fs.ErrNotExist) {
-			bad = p.missing(index, held)
+		found, err := p.recheck(ctx, index, held.Number, func(r share.Reader, root []byte) error {
+			return encoding.Verify(ctx, &limitedReader{r, p}, index, held.Number, root)
+		})
+		if err == nil {
+			p.report.Shares++
+		}
+		if err == nil && found == condemned {
+			p.report.Quarantined++
 		}
 		if err := p.ready(ctx); err != nil {
 			return err
 		}
-		p.report.Shares++
-		if bad == nil {
-			continue
-		}
-		if !isDamage(bad) {
-			return fmt.Errorf("share %d of %s: %w", held.Number, index, bad)
-		}
-		if err := p.discard(ctx, index, held, bad); err != nil {
-			return fmt.Errorf("move share %d of %s aside: %w", held.Number, index, err)
+		if err != nil {
+			return fmt.Errorf("share %d of %s: %w", held.Number, index, err)
 		}
 	}
 	return nil
@@ -152,31 +148,10 @@ func isDamage(err error) bool {
 
 // verify reads all of a share, and the footer of a share file, and checks every byte.
 func (p *scrub) verify(ctx context.Context, f fileRecord, held shareRecord, index share.StorageIndex) error {
-	r, err := p.reader(f, held, index)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	if held.At == (position{}) {
-		_, name := p.names(index, held.Number)
-		if _, err := readShareFile(p.files, index, held.Number, name); err != nil {
-			return err
-		}
-	}
-	return encoding.Verify(ctx, &limitedReader{r, p}, index, held.Number, f.Root)
-}
-
-// missing returns ErrCorrupt for a share whose data is not where it should be, unless it was removed meanwhile or
-// written elsewhere, where the next pass finds it.
-func (p *scrub) missing(index share.StorageIndex, held shareRecord) error {
-	f, err := p.index.file(index)
-	if err != nil {
-		return err
-	}
-	if now, ok := f.share(held.Number); !ok || now != held {
-		return nil
-	}
-	return fmt.Errorf("%w: its data is gone", share.ErrCorrupt)
+	_, bad := p.examine(f, held, index, func(r share.Reader, root []byte) error {
+		return encoding.Verify(ctx, &limitedReader{r, p}, index, held.Number, root)
+	})
+	return bad
 }
 
 // A limitedReader reads as fast as the scrub may.
@@ -196,61 +171,6 @@ func (r *limitedReader) ReadAt(ctx context.Context, p []byte, off int64) (int, e
 	return n, err
 }
 
-// discard removes a bad share from the index, then moves what there is of it aside.
-func (p *scrub) discard(ctx context.Context, index share.StorageIndex, held shareRecord, cause error) error {
-	defer p.lockPlace(index)()
-	q := Quarantined{Index: index, Number: held.Number, Err: cause}
-	removed := false
-	err := p.committer.do(ctx, func(b *batch) error {
-		f, err := b.file(index)
-		if err != nil {
-			return err
-		}
-		if now, ok := f.share(held.Number); !ok || now != held {
-			return nil // replaced or removed since
-		}
-		removed, err = b.discard(index, held)
-		return err
-	})
-	if err != nil || !removed {
-		return err
-	}
-	if q.Path, err = p.moveAside(index, held); err != nil {
-		return err
-	}
-	p.tell(q)
-	return nil
-}
-
-func (p *scrub) tell(q Quarantined) {
-	p.report.Quarantined++
-	p.log.Error("a share does not verify and was moved aside", "index", q.Index, "number", q.Number, "path", q.Path, "error", q.Err)
-	p.Store.report(q)
-}
-
-// moveAside moves what there is of a share into the quarantine and returns where it is.
-func (p *scrub) moveAside(index share.StorageIndex, held shareRecord) (string, error) {
-	name := fmt.Sprintf("%s.%s.%s", index, held.Number, time.Now().UTC().Format("20060102T150405.000000"))
-	aside := filepath.Join(p.quarantine, name)
-	if held.At != (position{}) {
-		r, err := p.journal.read(held.At, held.Size)
-		if err != nil {
-			return "", nil // nothing left to keep
-		}
-		return aside, writeFile(p.files, aside, append(r.Data, r.Root...))
-	}
-	dir, file := p.names(index, held.Number)
-	p.handles.evict(file)
-	err := p.files.Rename(file, aside)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	if err == nil {
-		err = errors.Join(p.files.SyncDir(dir), p.files.SyncDir(p.quarantine))
-	}
-	return aside, fail(err)
-}
-
 // adopt looks for share files that the index does not know: an upload that was interrupted between its last two
 // steps left one. Whole ones are taken in, others moved aside.
 func (p *scrub) adopt(ctx context.Context) error {
@@ -262,10 +182,9 @@ func (p *scrub) adopt(ctx context.Context) error {
 		if held, ok := f.share(n); ok && held.At == (position{}) {
 			return nil
 		}
-		record, err := readShareFile(p.files, index, n, name)
-		held := shareRecord{Number: n, Size: record.Size}
-		if err == nil {
-			err = p.verify(ctx, fileRecord{Root: record.Root}, held, index)
+		record, held, err := p.readFile(ctx, index, n, name)
+		if isDamage(err) {
+			record, held, err = p.readFile(ctx, index, n, name)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -282,6 +201,16 @@ func (p *scrub) adopt(ctx context.Context) error {
 		p.report.Adopted++
 		return p.committer.do(ctx, func(b *batch) error { return b.store(kindFile, record) })
 	})
+}
+
+// readFile verifies a share file that the index does not know.
+func (p *scrub) readFile(ctx context.Context, index share.StorageIndex, n share.Number, name string) (journalRecord, shareRecord, error) {
+	record, err := readShareFile(p.files, index, n, name)
+	held := shareRecord{Number: n, Size: record.Size}
+	if err == nil {
+		err = p.verify(ctx, fileRecord{Root: record.Root}, held, index)
+	}
+	return record, held, err
 }
 
 // discardFile moves a bad share file aside unless the index has come to know it.
@@ -303,6 +232,7 @@ func (p *scrub) discardFile(ctx context.Context, index share.StorageIndex, held 
 	if err != nil {
 		return err
 	}
+	p.report.Quarantined++
 	p.tell(Quarantined{Index: index, Number: held.Number, Path: path, Err: cause})
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -274,4 +275,45 @@ func TestDamagedSharesNeverLie(t *testing.T) {
 			t.Fatal("damaged shares are read as other bytes")
 		}
 	})
+}
+
+// TestVerifySegment flips a bit of every kind of place: the segments that it concerns are refused, and no others.
+func TestVerifySegment(t *testing.T) {
+	const segments = 2*encoding.Fanout + 3 // three levels
+	b := build(t, 1, 2, encoding.MinBlockSize, keys.NewReadKey(), nil, plaintext(segments*encoding.MinBlockSize-7))
+	index, root, l := b.root.StorageIndex(), b.root.Marshal(), b.root.Layout()
+	data := b.shares[1].data
+	good := func(segment int64) bool {
+		err := encoding.VerifySegment(t.Context(), reader{data}, index, 1, root, segment)
+		if err != nil && !errors.Is(err, share.ErrCorrupt) {
+			t.Fatalf("segment %d: %v", segment, err)
+		}
+		return err == nil
+	}
+	for _, c := range []struct {
+		what    string
+		at      int64
+		refused []int64
+	}{
+		{"a block", l.BlockOffset(5) + 17, []int64{5}},
+		{"the last byte of the last block", l.RowOffset(0) - 1, []int64{segments - 1}},
+		{"a row", l.RowOffset(7), []int64{7, share.NoSegment}},
+		{"a digest of level 1", l.LevelOffset(1) + 300*int64(encoding.DigestSize), []int64{256, 300, 511, share.NoSegment}},
+		{"a digest of level 2", l.LevelOffset(2), []int64{0, 5, 7, 255, 256, 300, 511, segments - 1, share.NoSegment}},
+		{"the root", l.RootOffset() + 3, []int64{share.NoSegment}},
+	} {
+		data[c.at] ^= 4
+		for _, segment := range []int64{share.NoSegment, 0, 5, 7, 255, 256, 300, 511, segments - 1} {
+			if slices.Contains(c.refused, segment) == good(segment) {
+				t.Errorf("%s is damaged, segment %d verifies: %v", c.what, segment, good(segment))
+			}
+		}
+		data[c.at] ^= 4
+		if !good(c.refused[0]) || !good(segments) {
+			t.Errorf("%s is mended and refused", c.what)
+		}
+	}
+	if data = data[:len(data)-1]; good(0) || good(share.NoSegment) {
+		t.Error("a share that is cut verifies")
+	}
 }

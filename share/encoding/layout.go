@@ -70,6 +70,17 @@ func (l Layout) RowLen() int { return l.Total * DigestSize }
 // RowOffset returns where the row of segment i starts in a share.
 func (l Layout) RowOffset(i int64) int64 { return l.blocksLen() + i*int64(l.RowLen()) }
 
+// SegmentAt returns the segment whose block or row is at an offset of a share, share.NoSegment where neither is.
+func (l Layout) SegmentAt(off int64) int64 {
+	switch {
+	case off < 0 || off >= l.RowOffset(l.Segments()):
+		return share.NoSegment
+	case off < l.blocksLen():
+		return off / int64(l.BlockSize)
+	}
+	return (off - l.blocksLen()) / int64(l.RowLen())
+}
+
 // LevelCount returns how many digests level n ≥ 1 of the index has. The first level with a single digest is the
 // top: its digest is the root's Index and it is not part of the share.
 func (l Layout) LevelCount(level int) int64 {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 
@@ -33,29 +34,73 @@ const verifyAhead = 4
 // index, every block. rootBlock is the root as the share's holder gave it. The error is a *share.CorruptShareError
 // without a server for a share that does not verify, or the error of reading it.
 func Verify(ctx context.Context, r share.Reader, index share.StorageIndex, number share.Number, rootBlock []byte) error {
-	v := verifier{r: r, index: index, number: number}
-	root, err := CheckRoot(index, rootBlock)
+	v, err := newVerifier(r, index, number, rootBlock)
 	if err != nil {
-		return v.corrupt(-1, err.Error())
+		return err
 	}
-	v.Layout = root.Layout()
-	if int(number) >= root.Total {
-		return v.corrupt(-1, fmt.Sprintf("the file has %d shares only", root.Total))
-	}
-	if want := v.RootOffset() + int64(len(rootBlock)); r.Size() != want {
-		return v.corrupt(-1, fmt.Sprintf("the share is %d bytes long, want %d", r.Size(), want))
-	}
-	if err := v.checkIndex(ctx, root, rootBlock); err != nil {
+	if err := v.checkIndex(ctx); err != nil {
 		return err
 	}
 	return v.checkBlocks(ctx)
 }
 
+// VerifySegment is Verify for one segment: it reads the block and what of the index leads from it to the root. For share.NoSegment,
+// or one that the file does not have, it reads all of the index and the root instead.
+func VerifySegment(ctx context.Context, r share.Reader, index share.StorageIndex, number share.Number, rootBlock []byte, segment int64) error {
+	v, err := newVerifier(r, index, number, rootBlock)
+	if err != nil {
+		return err
+	}
+	if segment < 0 || segment >= v.Segments() {
+		return v.checkIndex(ctx)
+	}
+	lists := NewIndex(v.root, func(ctx context.Context, p []byte, off int64, check func() error) error {
+		if _, err := r.ReadAt(ctx, p, off); err != nil {
+			return err
+		}
+		return check()
+	})
+	rows, err := lists.Rows(ctx, segment, 1)
+	if mismatch, ok := errors.AsType[*MismatchError](err); ok {
+		return v.corrupt(share.NoSegment, mismatch.Error())
+	}
+	if err != nil {
+		return err
+	}
+	block := make([]byte, v.BlockLen(segment))
+	if _, err := r.ReadAt(ctx, block, v.BlockOffset(segment)); err != nil {
+		return err
+	}
+	if err := v.CheckBlock(segment, number, rows[0], block); err != nil {
+		return v.corrupt(segment, err.Error())
+	}
+	return nil
+}
+
 type verifier struct {
 	Layout
-	r      share.Reader
-	index  share.StorageIndex
-	number share.Number
+	root      Root
+	rootBlock []byte
+	r         share.Reader
+	index     share.StorageIndex
+	number    share.Number
+}
+
+// newVerifier checks what can be checked without reading.
+func newVerifier(r share.Reader, index share.StorageIndex, number share.Number, rootBlock []byte) (*verifier, error) {
+	v := &verifier{rootBlock: rootBlock, r: r, index: index, number: number}
+	var err error
+	if v.root, err = CheckRoot(index, rootBlock); err != nil {
+		return nil, v.corrupt(share.NoSegment, err.Error())
+	}
+	v.Layout = v.root.Layout()
+	if int(number) >= v.root.Total {
+		return nil, v.corrupt(share.NoSegment, fmt.Sprintf("the file has %d shares only", v.root.Total))
+	}
+	if want := v.RootOffset() + int64(len(rootBlock)); r.Size() != want {
+		return nil, v.corrupt(share.NoSegment, fmt.Sprintf("the share is %d bytes long, want %d", r.Size(), want))
+	}
+	return v, nil
 }
 
 func (v *verifier) corrupt(segment int64, reason string) error {
@@ -63,12 +108,12 @@ func (v *verifier) corrupt(segment int64, reason string) error {
 }
 
 // checkIndex checks each level against the one above, from the rows up.
-func (v *verifier) checkIndex(ctx context.Context, root Root, rootBlock []byte) error {
+func (v *verifier) checkIndex(ctx context.Context) error {
 	in := readerAt{ctx, v.r}
 	for level := 1; level <= v.Top(); level++ {
 		stored := bufio.NewReaderSize(io.NewSectionReader(in, v.LevelOffset(level), v.LevelCount(level)*int64(DigestSize)), 64<<10)
 		err := v.eachNode(in, level, func(i int64, node share.Digest) error {
-			want := root.Index
+			want := v.root.Index
 			if level < v.Top() {
 				if _, err := io.ReadFull(stored, want[:]); err != nil {
 					return err
@@ -83,11 +128,11 @@ func (v *verifier) checkIndex(ctx context.Context, root Root, rootBlock []byte) 
 			return err
 		}
 	}
-	stored := make([]byte, len(rootBlock))
+	stored := make([]byte, len(v.rootBlock))
 	if _, err := v.r.ReadAt(ctx, stored, v.RootOffset()); err != nil {
 		return err
 	}
-	if !bytes.Equal(stored, rootBlock) {
+	if !bytes.Equal(stored, v.rootBlock) {
 		return v.corrupt(-1, "the root at its end is not the root of the file")
 	}
 	return nil

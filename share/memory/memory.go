@@ -64,6 +64,8 @@ var (
 
 	_ share.NameMover     = (*Store)(nil)
 	_ share.ReleaseTeller = (*Store)(nil)
+	_ share.Rechecker     = (*Store)(nil)
+	_ share.Staler        = reader{}
 )
 
 // New returns an empty Store.
@@ -101,13 +103,20 @@ func (s *Store) Open(ctx context.Context, index share.StorageIndex, number share
 	defer s.mu.Unlock()
 	if f := s.files[index]; f != nil {
 		if data, ok := f.shares[number]; ok {
-			return reader{bytes.NewReader(data)}, nil
+			if !whole(data, f.root) {
+				s.drop(index, number)
+				return nil, fmt.Errorf("share %d of %s: %w: it is cut", number, index, share.ErrCorrupt)
+			}
+			return reader{bytes.NewReader(data), func() bool { return !s.has(index, number, data) }}, nil
 		}
 	}
 	return nil, fmt.Errorf("share %d of %s: %w", number, index, share.ErrNotFound)
 }
 
-type reader struct{ r *bytes.Reader }
+type reader struct {
+	r     *bytes.Reader
+	stale func() bool
+}
 
 func (r reader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if err := ctx.Err(); err != nil {
@@ -125,6 +134,9 @@ func (r reader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	}
 	return n, err
 }
+
+// Stale implements share.Staler.
+func (r reader) Stale() bool { return r.stale() }
 
 func (r reader) Size() int64  { return r.r.Size() }
 func (r reader) Close() error { return nil }

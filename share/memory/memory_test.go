@@ -16,6 +16,9 @@ func TestStore(t *testing.T) {
 		Collect: func(_ *testing.T, store share.Store, ahead time.Duration) {
 			store.(*memory.Store).Collect(time.Now().Add(ahead))
 		},
+		Damage: func(_ *testing.T, store share.Store, f *storetest.File, n share.Number, damage storetest.Damage) bool {
+			return f.DamageIn(store.(*memory.Store), n, damage)
+		},
 	}.Run(t)
 }
 

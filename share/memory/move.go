@@ -30,9 +30,15 @@ func (s *Store) Drop(ctx context.Context, index share.StorageIndex, numbers []sh
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.drop(index, numbers...)
+	return nil
+}
+
+// drop removes shares of one file. The mutex is held.
+func (s *Store) drop(index share.StorageIndex, numbers ...share.Number) {
 	f := s.files[index]
 	if f == nil {
-		return nil
+		return
 	}
 	for _, n := range numbers {
 		s.used -= int64(len(f.shares[n]))
@@ -46,7 +52,6 @@ func (s *Store) Drop(ctx context.Context, index share.StorageIndex, numbers []sh
 	if len(f.shares) == 0 {
 		delete(s.files, index)
 	}
-	return nil
 }
 
 // Release implements share.Mover.

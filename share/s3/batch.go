@@ -195,6 +195,7 @@ func (s *Store) fetchNear(ctx context.Context, near []wanted, end int64) error {
 		whole, err := s.readWhole(ctx, w.index, w.held)
 		if errors.Is(err, share.ErrCorrupt) || errors.Is(err, share.ErrNotFound) {
 			s.log.Warn("a share in the bucket is damaged or gone", "index", w.index, "number", w.held.Number, "reason", err)
+			s.doubt(ctx, w.index, w.held.Number, share.NoSegment, err)
 			continue
 		}
 		if err != nil {

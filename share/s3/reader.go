@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"cairn/share"
+	"cairn/share/encoding"
 )
 
 // Open opens one share for reading. It returns ErrNotFound when the share is not held. The bucket is asked when something is read.
@@ -23,7 +24,11 @@ func (s *Store) Open(ctx context.Context, index share.StorageIndex, n share.Numb
 	if !ok {
 		return nil, fmt.Errorf("share %d of %s: %w", n, index, share.ErrNotFound)
 	}
-	r := &reader{store: s, index: index, held: held, gate: newGate()}
+	root, err := encoding.CheckRoot(index, files[0].Root)
+	if err != nil {
+		return nil, fmt.Errorf("share %d of %s: %w", n, index, err)
+	}
+	r := &reader{store: s, index: index, root: root, held: held, gate: newGate()}
 	if held.Size > wholeMax {
 		r.ahead = &ahead{store: s, size: held.Size, fetch: r.fetch}
 	}
@@ -36,6 +41,7 @@ const wholeMax = packMax
 type reader struct {
 	store  *Store
 	index  share.StorageIndex
+	root   encoding.Root
 	held   shareRecord
 	closed atomic.Bool
 	ahead  *ahead // of a large share
@@ -56,6 +62,7 @@ func (r *reader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	}
 	want := p[:min(int64(len(p)), max(0, r.held.Size-off))]
 	if err := r.fill(ctx, want, off); err != nil {
+		r.store.doubt(ctx, r.index, r.held.Number, r.root.Layout().SegmentAt(off), err)
 		return 0, fmt.Errorf("share %d of %s: %w", r.held.Number, r.index, err)
 	}
 	if len(want) < len(p) {
@@ -127,6 +134,16 @@ func (s *Store) readWhole(ctx context.Context, index share.StorageIndex, held sh
 		}
 	}
 	return nil, fmt.Errorf("%w: the bucket gives other bytes than were stored", share.ErrCorrupt)
+}
+
+// Stale implements share.Staler.
+func (r *reader) Stale() bool {
+	files, err := r.store.index.files(r.index)
+	if err != nil {
+		return false
+	}
+	now, held := files[0].share(r.held.Number)
+	return !held || now != r.held
 }
 
 func (r *reader) Size() int64 { return r.held.Size }

@@ -1,7 +1,12 @@
 package s3_test
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -70,6 +75,48 @@ func (k *kit) suite() storetest.Suite {
 			}
 			t.Logf("%+v", report)
 		},
+		Damage: func(t *testing.T, store share.Store, f *storetest.File, n share.Number, damage storetest.Damage) bool {
+			return k.hurt(t, k.configs[store], f, n, damage)
+		},
+	}
+}
+
+// hurt damages the newest object that has a share.
+func (k *kit) hurt(t *testing.T, c s3.Config, f *storetest.File, n share.Number, damage storetest.Damage) bool {
+	t.Helper()
+	keys := slices.Sorted(maps.Keys(k.server.Objects()))
+	for _, key := range slices.Backward(keys) {
+		if !strings.HasPrefix(key, c.Prefix+"/p/") && !strings.HasPrefix(key, c.Prefix+"/s/") {
+			continue
+		}
+		data, err := os.ReadFile(k.server.File(key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed, found := f.Spoil(data, n, damage)
+		switch {
+		case !found:
+			continue
+		case damage == storetest.Gone:
+			k.server.Remove(key)
+		default:
+			overwrite(t, k.server.File(key), changed)
+		}
+		return true
+	}
+	return false
+}
+
+// overwrite changes a file in place: the server keeps what belongs to it beside.
+func overwrite(t *testing.T, name string, data []byte) {
+	t.Helper()
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_TRUNC, 0)
+	if err == nil {
+		_, err = file.Write(data)
+		err = errors.Join(err, file.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

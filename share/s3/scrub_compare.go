@@ -16,6 +16,9 @@ import (
 
 // compare finds what is gone, shorter or unknown by a listing of the bucket.
 func (p *scrub) compare(ctx context.Context) error {
+	if err := p.spend(ctx, 0); err != nil {
+		return err
+	}
 	if err := p.same(ctx); err != nil {
 		return err
 	}
@@ -48,22 +51,19 @@ func (p *scrub) condemned(h holding, why error) error {
 }
 
 // same returns an error when the prefix is not the one of the index: then nothing can be said of what is missing in it.
-func (p *scrub) same(ctx context.Context) error {
-	if err := p.spend(ctx, 0); err != nil {
-		return err
-	}
-	data, _, err := p.bucket.getAll(ctx, markerName, markerLimit)
+func (s *Store) same(ctx context.Context) error {
+	data, _, err := s.bucket.getAll(ctx, markerName, markerLimit)
 	if errors.Is(err, errNoKey) {
-		return fmt.Errorf("%w: the bucket has lost the object %s%s, which says whose it is: nothing in it is believed", share.ErrUnavailable, p.bucket.prefix, markerName)
+		return fmt.Errorf("%w: the bucket has lost the object %s%s, which says whose it is: nothing in it is believed", share.ErrUnavailable, s.bucket.prefix, markerName)
 	}
 	if err != nil {
 		return err
 	}
-	id, err := p.readMarker(data)
+	id, err := s.readMarker(data)
 	if err != nil {
 		return err
 	}
-	return p.index.file.View(func(tx *bolt.Tx) error {
+	return s.index.file.View(func(tx *bolt.Tx) error {
 		if string(tx.Bucket(metaBucket).Get(prefixKey)) != id {
 			return fmt.Errorf("%w: the prefix belongs to another index", share.ErrUnavailable)
 		}

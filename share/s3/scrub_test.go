@@ -80,14 +80,7 @@ func (x *scrubbed) edit(t *testing.T, key string, change func([]byte) []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := os.OpenFile(x.server.File(key), os.O_WRONLY|os.O_TRUNC, 0)
-	if err == nil {
-		_, err = file.Write(change(data))
-		err = errors.Join(err, file.Close())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	overwrite(t, x.server.File(key), change(data))
 }
 
 func flip(at int) func([]byte) []byte {

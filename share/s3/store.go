@@ -54,6 +54,8 @@ var (
 	_ share.Accounter = (*Store)(nil)
 	_ share.Batcher   = (*Store)(nil)
 	_ share.HeadStore = (*Store)(nil)
+	_ share.Rechecker = (*Store)(nil)
+	_ share.Staler    = (*reader)(nil)
 )
 
 // Open opens the store below a prefix, or makes it where the prefix is empty. It returns a *LockedError, which wraps share.ErrBusy, when

@@ -25,12 +25,15 @@ type Suite struct {
 	Owner string
 	// Collect makes the store do what it does as time passes, as if so much of it had passed; nil for a store that never deletes a share.
 	Collect func(t *testing.T, store share.Store, ahead time.Duration)
+	// Damage changes what a store that is open has of a share behind its back, nil for a store that cannot be damaged. It reports
+	// whether this store keeps the share where it can be damaged so.
+	Damage func(t *testing.T, store share.Store, f *File, n share.Number, damage Damage) bool
 	// NoResume is set for a store that keeps no unfinished uploads.
 	NoResume bool
 }
 
 // Test runs the suite against the stores that open returns. Resumption, space, usage, heads, batches and moving are tested when the
-// store implements share.Resumer, share.Spacer, share.Accounter, share.HeadStore, share.Batcher and share.Mover.
+// store implements share.Resumer, share.Spacer, share.Accounter, share.HeadStore, share.Batcher, share.Mover and share.Rechecker.
 func Test(t *testing.T, open func(t *testing.T) share.Store) {
 	Suite{Open: open}.Run(t)
 }
@@ -95,6 +98,10 @@ func (s Suite) Run(t *testing.T) {
 		{"Drop", Suite.testDrop},
 		{"Release", Suite.testRelease},
 		{"MoveName", Suite.testMoveName},
+		{"Recheck", Suite.testRecheck},
+		{"RecheckDamaged", Suite.testRecheckDamaged},
+		{"RecheckAtOnce", Suite.testRecheckAtOnce},
+		{"DamageRead", Suite.testDamageRead},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(s, t) })
 	}

@@ -1,0 +1,120 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"cairn/share"
+	"cairn/share/encoding"
+)
+
+// rechecks is how often a share is read that others replace meanwhile.
+const rechecks = 5
+
+// Recheck implements share.Rechecker. A share that is fetched in one piece is verified whole.
+func (s *Store) Recheck(ctx context.Context, index share.StorageIndex, n share.Number, segment int64) (held bool, err error) {
+	err = s.writable(ctx)
+	if err == nil {
+		held, err = s.recheck(ctx, index, n, segment)
+	}
+	if err != nil {
+		return false, fmt.Errorf("share %d of %s: %w", n, index, err)
+	}
+	return held, nil
+}
+
+// recheck verifies a share, twice before it is condemned.
+func (s *Store) recheck(ctx context.Context, index share.StorageIndex, n share.Number, segment int64) (held bool, err error) {
+	var before shareRecord
+	for try := range rechecks {
+		files, err := s.index.files(index)
+		if err != nil {
+			return false, err
+		}
+		now, ok := files[0].share(n)
+		if !ok {
+			return false, nil
+		}
+		bad := s.examine(ctx, holding{index, now, files[0].Root}, segment)
+		switch {
+		case bad == nil:
+			return true, nil
+		case !isBad(bad):
+			return false, bad
+		case try > 0 && now == before:
+			// What is not the bucket that it was says nothing of what is in it.
+			if err := s.same(ctx); err != nil {
+				return false, err
+			}
+			removed, err := s.condemn(holding{index, now, files[0].Root}, bad)
+			if err != nil || removed {
+				return false, err
+			}
+		}
+		before = now
+	}
+	return false, fmt.Errorf("%w: it is being moved again and again", share.ErrBusy)
+}
+
+// examine reads from the bucket what verifies one segment of a share.
+func (s *Store) examine(ctx context.Context, h holding, segment int64) error {
+	if h.held.Size > wholeMax {
+		return encoding.VerifySegment(ctx, directReader{s, h.held}, h.index, h.held.Number, h.root, segment)
+	}
+	data := make([]byte, h.held.Size)
+	if err := s.bucket.get(ctx, h.held.Key, data, h.held.Offset); err != nil {
+		return err
+	}
+	if checksum(data) != h.held.Sum {
+		return fmt.Errorf("%w: the bucket gives other bytes than were stored", share.ErrCorrupt)
+	}
+	return encoding.Verify(ctx, wholeReader{bytes.NewReader(data)}, h.index, h.held.Number, h.root)
+}
+
+// doubt is called when a share could not be read: one that is damaged or gone is not held any longer, so that it can be stored again.
+func (s *Store) doubt(ctx context.Context, index share.StorageIndex, n share.Number, segment int64, why error) {
+	if !isBad(why) || s.writable(ctx) != nil {
+		return
+	}
+	if _, err := s.Recheck(ctx, index, n, segment); err != nil && s.ready(ctx) == nil {
+		s.log.Warn("a share in the bucket that cannot be read cannot be examined either", "index", index, "number", n, "reason", why, "error", err)
+	}
+}
+
+// A directReader reads a share from where it is, each piece with one request.
+type directReader struct {
+	store *Store
+	held  shareRecord
+}
+
+func (r directReader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	if off < 0 || off+int64(len(p)) > r.held.Size {
+		return 0, io.ErrUnexpectedEOF
+	}
+	if err := r.store.bucket.get(ctx, r.held.Key, p, r.held.Offset+off); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func (r directReader) Size() int64  { return r.held.Size }
+func (r directReader) Close() error { return nil }
+
+// A wholeReader reads a share in memory.
+type wholeReader struct{ data *bytes.Reader }
+
+func (r wholeReader) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
+	n, err := r.data.ReadAt(p, off)
+	if errors.Is(err, io.EOF) && n < len(p) {
+		err = io.ErrUnexpectedEOF
+	} else if n == len(p) {
+		err = nil
+	}
+	return n, err
+}
+
+func (r wholeReader) Size() int64  { return r.data.Size() }
+func (r wholeReader) Close() error { return nil }
