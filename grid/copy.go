@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"cairn/grid/dir"
 	"cairn/grid/mutable"
@@ -35,23 +36,31 @@ type CopyProblem struct {
 // ErrCycle says that a directory is inside itself, directly or through others.
 var ErrCycle = errors.New("the directory contains itself; it is copied once")
 
+// CopyOptions say how to copy.
+type CopyOptions struct {
+	// Omit are names in a directory that is copied which are left out of it. They are not looked for in the directories below.
+	Omit []string
+	// Progress, if set, is called after each thing that was copied.
+	Progress func(Copied)
+}
+
 // Copy makes a copy of what a capability opens that changes independently of it. Immutable things are their own copies: nothing
 // of them is read or stored. Of a mutable file the bytes are read and stored as a new one, and of a directory a new one is
 // made with copies of what is in it. What is reached twice is copied once. Capabilities that do not read, and those of unknown
 // kinds, are kept as they are. What cannot be read, and a directory inside itself, is left out and named in Copied. An error about
 // something below is a *tree.PathError from what was copied on.
-func (g *Grid) Copy(ctx context.Context, c capability.Capability, progress func(Copied)) (capability.Capability, Copied, error) {
-	cp := &copier{g: g, made: map[string]capability.Capability{}, progress: progress}
+func (g *Grid) Copy(ctx context.Context, c capability.Capability, o CopyOptions) (capability.Capability, Copied, error) {
+	cp := &copier{g: g, made: map[string]capability.Capability{}, CopyOptions: o}
 	made, err := cp.copy(ctx, c)
 	return made, cp.done, err
 }
 
 type copier struct {
-	g        *Grid
-	made     map[string]capability.Capability // by the id of what was copied; zero while it is being copied
-	at       []string                         // the names from the top to what is being copied
-	done     Copied
-	progress func(Copied)
+	CopyOptions
+	g    *Grid
+	made map[string]capability.Capability // by the id of what was copied; zero while it is being copied
+	at   []string                         // the names from the top to what is being copied
+	done Copied
 }
 
 // An unreadable error is one of what is copied. It does not end the copy of what it is in.
@@ -88,8 +97,8 @@ func (cp *copier) copy(ctx context.Context, c capability.Capability) (capability
 		return made, err
 	}
 	cp.made[id] = made
-	if cp.progress != nil {
-		cp.progress(cp.done)
+	if cp.Progress != nil {
+		cp.Progress(cp.done)
 	}
 	return made, nil
 }
@@ -106,6 +115,9 @@ func (cp *copier) directory(ctx context.Context, c capability.Capability) (capab
 					yield(entry, err)
 				}
 				return
+			}
+			if len(cp.at) == 0 && slices.Contains(cp.Omit, entry.Name) {
+				continue
 			}
 			cp.at = append(cp.at, entry.Name)
 			entry.Capability, err = cp.copy(ctx, entry.Capability)

@@ -236,7 +236,7 @@ func TestCopyChangesIndependently(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, done, err := n.Copy(t.Context(), a.Entry.Capability, nil)
+	made, done, err := n.Copy(t.Context(), a.Entry.Capability, grid.CopyOptions{})
 	if err != nil || done.Directories != 2 || done.Files != 2 {
 		t.Fatalf("copied %+v, %v", done, err)
 	}
@@ -276,7 +276,7 @@ func TestCopySkips(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.link("a/b/up-read", read)
-	made, done, err := n.Copy(t.Context(), a.Entry.Capability, nil)
+	made, done, err := n.Copy(t.Context(), a.Entry.Capability, grid.CopyOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

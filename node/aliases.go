@@ -25,7 +25,7 @@ import (
 const (
 	aliasFile = "aliases" // a copy of the person's aliases
 	// aliasDirectory is where aliases are kept in the root directory, so that they come back with it.
-	aliasDirectory = ".cairn/aliases"
+	aliasDirectory = internals + "/aliases"
 	// maxAliases and maxAliasFile bound what is kept and read.
 	maxAliases   = 1000
 	maxAliasFile = 2 << 20

@@ -24,7 +24,7 @@ func (a api) Copy(ctx context.Context, request control.CopyRequest, progress fun
 	if err != nil {
 		return control.CopyResult{}, err
 	}
-	path, was, err := a.copyTo(ctx, to, n)
+	path, was, err := a.copyTo(ctx, to, n, request.Exact)
 	if err == nil && len(n.Path) > 0 && tree.ID(n.Parent) == tree.ID(was.Parent) && n.Entry.Name == was.Entry.Name {
 		err = &tree.PathError{Path: path, Err: errors.New("this is what is to be copied")}
 	}
@@ -39,8 +39,11 @@ func (a api) Copy(ctx context.Context, request control.CopyRequest, progress fun
 	}
 	var done grid.Copied
 	entry := n.Entry
-	entry.Capability, done, err = a.n.grid.Copy(ctx, entry.Capability, func(c grid.Copied) {
-		progress(control.Progress{Note: "copying", Done: int64(c.Files + c.Directories), Total: -1})
+	entry.Capability, done, err = a.n.grid.Copy(ctx, entry.Capability, grid.CopyOptions{
+		Omit: a.n.home.omitted(n.Entry.Capability),
+		Progress: func(c grid.Copied) {
+			progress(control.Progress{Note: "copying", Done: int64(c.Files + c.Directories), Total: -1})
+		},
 	})
 	if err != nil {
 		if e, ok := errors.AsType[*tree.PathError](err); ok {
@@ -59,13 +62,29 @@ func (a api) Copy(ctx context.Context, request control.CopyRequest, progress fun
 		Entry: to.entry(made, false), Files: done.Files, Directories: done.Directories, Problems: done.Skipped, Skipped: []control.Skipped{},
 	}
 	for _, p := range done.Problems {
-		result.Skipped = append(result.Skipped, control.Skipped{Path: p.Path, Error: p.Err.Error()})
+		result.Skipped = append(result.Skipped, control.Skipped{Path: p.Path, Error: p.Err.Error(), Cycle: errors.Is(p.Err, grid.ErrCycle)})
 	}
 	return result, nil
 }
 
-// copyTo returns the path of the copy, and what is there.
-func (a api) copyTo(ctx context.Context, to place, n tree.Node) (string, tree.Node, error) {
+var errInTheWay = fmt.Errorf("%w: it is a directory, which a copy on the grid does not replace", share.ErrExists)
+
+// copyTo returns the path of the copy, and what is there. An exact one is the target itself, and not inside it.
+func (a api) copyTo(ctx context.Context, to place, n tree.Node, exact bool) (string, tree.Node, error) {
+	if exact {
+		names, _, err := tree.Split(to.target.Path)
+		if err != nil {
+			return "", tree.Node{}, err
+		}
+		was, err := a.n.names().Resolve(ctx, to.root, tree.Join(names))
+		switch {
+		case errors.Is(err, share.ErrNotFound):
+			was, err = tree.Node{}, nil
+		case err == nil && was.Directory():
+			err = &tree.PathError{Path: tree.Join(names), Err: errInTheWay}
+		}
+		return tree.Join(names), was, err
+	}
 	path, was, err := a.destination(ctx, to, n.Entry.Name)
 	if err == nil || !n.Directory() {
 		return path, was, err

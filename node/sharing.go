@@ -24,10 +24,10 @@ import (
 // Where a person's shares are kept in the root directory, so that they come back with it. Each is an entry under its id, with
 // the capability that was shared and the rest as the entry's user data.
 const (
-	givenDirectory    = ".cairn/shares/given"
-	receivedDirectory = ".cairn/shares/received"
+	givenDirectory    = internals + "/shares/given"
+	receivedDirectory = internals + "/shares/received"
 	// movingDirectory holds the copies that unshare makes, until they are in place.
-	movingDirectory = ".cairn/shares/moving"
+	movingDirectory = internals + "/shares/moving"
 	// sharedDirectory is where what was accepted is linked.
 	sharedDirectory = "shared"
 	// maxShares bounds how many are kept of each.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -67,7 +68,7 @@ func execute(ctx context.Context, args []string, s streams) int {
 	if err == nil {
 		return statusDone
 	}
-	if ctx.Err() != nil {
+	if _, told := errors.AsType[*interruptedError](err); ctx.Err() != nil && !told {
 		err = ctx.Err()
 	} else if !a.started {
 		err = &usageError{err: err, command: cmd}

@@ -153,7 +153,7 @@ func (a *app) backup(ctx context.Context, client *control.Client, tree *localtre
 		return err
 	}
 	r.Target = shownTarget(r.Target)
-	failed := a.told("backup", &r, result.Problems)
+	failed := a.told("backup", &r, result.Problems, resumption{a, sameCommand}.hint()+"; what is never to be kept is left out with --exclude")
 	err = a.result(r, func(w io.Writer) {
 		fmt.Fprintf(w, "%s: %s\n", below(below(r.Target, backup.Archives), r.Snapshot), r.summary())
 	})
@@ -310,7 +310,7 @@ func runPrune(ctx context.Context, a *app, o *pruneOptions, target string) error
 }
 
 // restoreSnapshot writes a snapshot of a backup, or any other directory of the grid, to a folder.
-func (a *app) restoreSnapshot(ctx context.Context, target, folder, snapshot string, keep bool) error {
+func (a *app) restoreSnapshot(ctx context.Context, o *restoreOptions, target, folder string) error {
 	return a.running("restore", func(client *control.Client) error {
 		backups, err := lookup(ctx, client, target)
 		if err != nil {
@@ -323,7 +323,7 @@ func (a *app) restoreSnapshot(ctx context.Context, target, folder, snapshot stri
 		if err != nil {
 			return err
 		}
-		s, err := backup.Select(all, snapshot)
+		s, err := backup.Select(all, o.snapshot)
 		if errors.Is(err, backup.ErrAmbiguous) {
 			return usagef("%w", err)
 		}
@@ -334,6 +334,6 @@ func (a *app) restoreSnapshot(ctx context.Context, target, folder, snapshot stri
 		if err != nil {
 			return err
 		}
-		return a.down(ctx, client, "restore", e, transfer.DownOptions{Target: folder, KeepExisting: keep})
+		return a.down(ctx, client, "restore", e, transfer.DownOptions{Target: folder, KeepExisting: o.keep, Repeats: o.repeats}, resumption{a, sameCommand})
 	})
 }

@@ -38,9 +38,12 @@ func (a *app) copyTreeUp(ctx context.Context, o *cpOptions, source, target strin
 		return err
 	}
 	defer client.Close()
-	if target, err = copyTarget(ctx, client, source, target); err != nil {
+	typed := target
+	target, made, err := copyTarget(ctx, client, o, source, target)
+	if err != nil {
 		return err
 	}
+	next := a.resumeCopy(o, source, typed, made)
 	known := transfer.Memory(forgetful{})
 	m, files, err := a.memory(folder)
 	switch {
@@ -57,30 +60,30 @@ func (a *app) copyTreeUp(ctx context.Context, o *cpOptions, source, target strin
 	})
 	bar.done()
 	if err != nil {
-		return err
+		return next.after(ctx, err)
 	}
-	return a.copied("cp", treeResult{Source: source, Target: shownTarget(target), Counts: result.Counts}, result.Problems)
+	return a.copied("cp", treeResult{Source: source, Target: shownTarget(target), Counts: result.Counts}, result.Problems, next.hint())
 }
 
-// copyTarget returns the directory that a copy of a folder becomes.
-func copyTarget(ctx context.Context, client *control.Client, source, target string) (string, error) {
+// copyTarget returns the directory that a copy of a folder becomes, and whether that is made by the copy under the name that was typed.
+func copyTarget(ctx context.Context, client *control.Client, o *cpOptions, source, target string) (_ string, made bool, _ error) {
 	e, err := client.Lookup(ctx, control.LookupRequest{Target: target})
 	if errors.Is(err, share.ErrNotFound) {
-		return target, mayMake(ctx, client, target)
+		return target, true, mayMake(ctx, client, target)
 	}
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	if !e.Directory() {
-		return "", usagef("%s is a file, and %s is a folder", shownTarget(target), source)
+		return "", false, usagef("%s is a file, and %s is a folder", shownTarget(target), source)
 	}
 	if err := mayChange(e); err != nil {
-		return "", about(err, "%s", shownTarget(target))
+		return "", false, about(err, "%s", shownTarget(target))
 	}
-	if name := filepath.Base(filepath.Clean(source)); !contents(source) && name != string(filepath.Separator) {
-		return below(target, name), nil
+	if name := filepath.Base(filepath.Clean(source)); !o.exact && !contents(source) && name != string(filepath.Separator) {
+		return below(target, name), false, nil
 	}
-	return target, nil
+	return target, false, nil
 }
 
 // mayMake returns an error when a directory that is not there cannot be made, before all that goes into it is stored. Where nothing is known
@@ -118,16 +121,29 @@ func contents(name string) bool {
 // copyTreeDown copies a directory of the grid to this machine.
 func (a *app) copyTreeDown(ctx context.Context, o *cpOptions, e control.Entry, source, target string) error {
 	return a.running("cp", func(client *control.Client) error {
-		options := transfer.DownOptions{Target: target, KeepExisting: o.keep}
-		if info, err := os.Stat(target); err == nil && info.IsDir() && !contents(source) {
+		options := transfer.DownOptions{Target: target, KeepExisting: o.keep, Repeats: o.repeats}
+		info, missing := os.Stat(target)
+		if missing == nil && info.IsDir() && !o.exact && !contents(source) {
 			options.Name = nameOf(source)
 		}
-		return a.down(ctx, client, "cp", e, options)
+		if nameOf(source) == "" {
+			options.Omit = a.internalsOf(ctx, client, e)
+		}
+		return a.down(ctx, client, "cp", e, options, a.resumeCopy(o, source, target, missing != nil))
 	})
 }
 
+// internalsOf returns the names in a directory that are not copied with the rest of it.
+func (a *app) internalsOf(ctx context.Context, client *control.Client, e control.Entry) []string {
+	home, err := client.Lookup(ctx, control.LookupRequest{Target: homeTarget})
+	if err != nil || home.ID != e.ID {
+		return nil
+	}
+	return []string{control.Internals}
+}
+
 // down writes a directory of the grid to a folder.
-func (a *app) down(ctx context.Context, client *control.Client, verb string, e control.Entry, o transfer.DownOptions) (err error) {
+func (a *app) down(ctx context.Context, client *control.Client, verb string, e control.Entry, o transfer.DownOptions, next resumption) (err error) {
 	if o.Root, err = capability.Parse(e.Capability); err != nil {
 		return err
 	}
@@ -135,15 +151,18 @@ func (a *app) down(ctx context.Context, client *control.Client, verb string, e c
 	o.Source, o.Progress = treeGrid{client: client}, bar.tree
 	result, err := transfer.Down(ctx, o)
 	bar.done()
-	if err != nil {
-		return err
+	if repeats, ok := errors.AsType[*transfer.RepeatsError](err); ok {
+		return withHint(err, "look at %s with \"cairn tree\"; if it is to be so, \"--repeats %d\" copies more of it", e.Path, 10*repeats.Limit)
 	}
-	return a.copied(verb, treeResult{Source: e.Path, Target: filepath.Join(o.Target, o.Name), Counts: result.Counts}, result.Problems)
+	if err != nil {
+		return next.after(ctx, err)
+	}
+	return a.copied(verb, treeResult{Source: e.Path, Target: filepath.Join(o.Target, o.Name), Counts: result.Counts}, result.Problems, next.hint())
 }
 
 // copied tells what was done.
-func (a *app) copied(verb string, r treeResult, problems []localtree.Problem) error {
-	failed := a.told(verb, &r, problems)
+func (a *app) copied(verb string, r treeResult, problems []localtree.Problem, hint string) error {
+	failed := a.told(verb, &r, problems, hint)
 	err := a.result(r, func(w io.Writer) {
 		if !a.quiet {
 			fmt.Fprintf(w, "%s: %s\n", r.Target, r.summary())

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -15,11 +14,14 @@ import (
 
 	"cairn/node/control"
 	"cairn/node/localtree"
+	"cairn/node/transfer"
+	"cairn/share"
 )
 
 // cpOptions say how to copy.
 type cpOptions struct {
-	recursive, keep bool
+	recursive, keep, exact bool
+	repeats                int
 }
 
 func newCpCommand(a *app) *cobra.Command {
@@ -33,10 +35,14 @@ file on disk whose name has a colon is written ./NAME. A file that has the name 
 not. Files keep their times, and may be executed if they could be.
 
 With -r folders and directories are copied with what is in them: under their own name into a TARGET that exists, and
-otherwise as TARGET. What has not changed since it was copied last is not sent again, and a copy that was
-interrupted goes on where it stopped; what it has stored is in TARGET, but for its last half minute. What cannot be
-read or changes meanwhile is passed over and named, and so is what is in the way and a directory inside itself; the
-exit status is then 1.
+otherwise as TARGET; with -T always as TARGET, and so is what is in SOURCE if that is written SOURCE/. at the end.
+What has not changed since it was copied last is not sent again, nor fetched. A copy that was interrupted goes on
+where it stopped; what it has stored is in TARGET, but for its last half minute. If TARGET was not there before, it
+goes on with -T, as its last line says. What cannot be read or changes meanwhile is passed over and named, and so is
+what is in the way and a directory inside itself; the exit status is then 1.
+
+A directory that is in several places is written to disk at each of them, until --repeats entries have been written
+once more. home:.cairn, which nodes keep for themselves, is copied only where it is named.
 
 Symbolic links are copied as links, except that without -r a SOURCE on disk is followed, and so is one with a slash
 behind it. On the grid nothing follows them; on disk nothing is written through links that are found in TARGET.
@@ -52,6 +58,12 @@ On the grid nothing is sent: a copy of an immutable file is another name for it.
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			sources, target := args[:len(args)-1], args[len(args)-1]
+			switch {
+			case o.exact && len(sources) > 1:
+				return usagef("cp: with -T there is one source, and here are %d", len(sources))
+			case o.repeats < 1:
+				return usagef("cp: --repeats %d: want 1 or more", o.repeats)
+			}
 			if control.OnGrid(target) {
 				err := a.running("cp", func(client *control.Client) (err error) {
 					target, err = into(cmd.Context(), client, target, len(sources) > 1)
@@ -72,6 +84,8 @@ On the grid nothing is sent: a copy of an immutable file is another name for it.
 	habits(cmd.Flags(), "pf")
 	cmd.Flags().BoolVarP(&o.recursive, "recursive", "r", false, "copy directories with what is in them (also -R, -a)")
 	also(cmd.Flags(), &o.recursive, "R", "a")
+	cmd.Flags().BoolVarP(&o.exact, "no-target-directory", "T", false, "copy as TARGET, and not into it where it is a directory")
+	repeatsFlag(cmd.Flags(), &o.repeats)
 	cmd.Flags().BoolVarP(&o.keep, "no-clobber", "n", false, "do not replace what has the name already")
 	return cmd
 }
@@ -94,21 +108,36 @@ func (a *app) copyWithin(ctx context.Context, o *cpOptions, source, target strin
 	return a.running("cp", func(client *control.Client) error {
 		bar := a.progress()
 		defer bar.done()
-		request := control.CopyRequest{Source: source, Target: target, Recursive: o.recursive, Keep: o.keep}
+		request := control.CopyRequest{Source: source, Target: target, Recursive: o.recursive, Keep: o.keep, Exact: o.exact}
 		result, err := client.Copy(ctx, request, bar.count)
 		bar.done()
 		if err != nil {
 			return err
 		}
-		failed := a.skipped("cp", shownTarget(source), result.Skipped, int64(result.Problems))
+		failed := a.skipped("cp", shownTarget(source), result.Skipped, int64(result.Problems), byItself(a, source, result))
 		return errors.Join(failed, a.result(result, func(io.Writer) {}))
 	})
+}
+
+// byItself says how to add to a copy on the grid what it lacks. The same command would copy into the copy.
+func byItself(a *app, source string, result control.CopyResult) string {
+	hint := "mend what keeps them from being copied, and copy each by itself"
+	if len(result.Skipped) == 0 || strings.HasPrefix(source, "cairn:") || strings.HasPrefix(result.Entry.Path, "[") {
+		return hint
+	}
+	first := result.Skipped[0].Path
+	return hint + ": \"" + a.command(typed("cp", "-r", below(source, first), below(result.Entry.Path, first))) + "\""
 }
 
 // copyUp copies a file of this machine to the grid.
 func (a *app) copyUp(ctx context.Context, o *cpOptions, source, target string) error {
 	info, err := os.Lstat(source)
 	if isLink := err == nil && info.Mode()&fs.ModeSymlink != 0; isLink && o.recursive {
+		if o.exact {
+			if err := a.noDirectory(ctx, target); err != nil {
+				return err
+			}
+		}
 		return about(a.copyLinkUp(ctx, o, source, target, info), "cp")
 	} else if isLink {
 		info, err = os.Stat(source)
@@ -121,6 +150,11 @@ func (a *app) copyUp(ctx context.Context, o *cpOptions, source, target string) e
 		return about(a.copyTreeUp(ctx, o, source, target), "cp")
 	case !info.Mode().IsRegular() && o.recursive:
 		return withHint(fmt.Errorf("cp: %s: %w", source, localtree.ErrKind), "without -r, what it yields is stored")
+	}
+	if o.exact {
+		if err := a.noDirectory(ctx, target); err != nil {
+			return err
+		}
 	}
 	put := &putOptions{keep: o.keep, verb: "cp"}
 	quiet := *a
@@ -174,7 +208,7 @@ func (a *app) copyDown(ctx context.Context, o *cpOptions, source, target string)
 		return a.copyTreeDown(ctx, o, e, source, target)
 	}
 	output, inside := target, false
-	if info, err := os.Stat(target); err == nil && info.IsDir() {
+	if info, err := os.Stat(target); err == nil && info.IsDir() && !o.exact { // fetching says what a folder is in the way of
 		name := nameOf(source)
 		if name == "" {
 			return usagef("cp: %s has no name: name the file in %s", shownTarget(source), target)
@@ -190,6 +224,20 @@ func (a *app) copyDown(ctx context.Context, o *cpOptions, source, target string)
 	return runGet(ctx, a, &getOptions{output: output, inside: inside, verb: "cp"}, source)
 }
 
+// noDirectory returns an error when a target is a directory.
+func (a *app) noDirectory(ctx context.Context, target string) error {
+	return a.running("cp", func(client *control.Client) error {
+		e, err := client.Lookup(ctx, control.LookupRequest{Target: target})
+		if err == nil && e.Directory() {
+			err = usagef("%s is a directory, which a file does not replace", shownTarget(target))
+		}
+		if errors.Is(err, share.ErrNotFound) {
+			err = nil
+		}
+		return err
+	})
+}
+
 // copyRecursive is the next step where a whole directory is meant.
 const copyRecursive = "copy it with what is in it: cp -r"
 
@@ -201,13 +249,9 @@ func (a *app) copyLink(e control.Entry, output string) error {
 	if output == "-" {
 		return errors.New("it is a symbolic link, which standard output cannot be")
 	}
-	temporary := filepath.Join(filepath.Dir(output), ".cairn-"+rand.Text())
-	err := os.Symlink(e.Link, temporary)
-	if err == nil {
-		err = os.Rename(temporary, output)
-	}
-	if err != nil {
-		return errors.Join(err, os.RemoveAll(temporary))
+	transfer.Sweep(transfer.Paths{}, filepath.Dir(output))
+	if err := transfer.PutLink(transfer.Paths{}, e.Link, output); err != nil {
+		return err
 	}
 	return a.result(gotten{Path: e.Path, Output: output, Bytes: e.Size}, func(io.Writer) {})
 }

@@ -82,7 +82,8 @@ func about(err error, format string, args ...any) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf(format+": %w", append(args, err)...)
+	said := strings.TrimSuffix(fmt.Sprintf(format, args...), ":") // as of home:
+	return fmt.Errorf("%s: %w", said, err)
 }
 
 // statusOf returns the exit status that an error stands for.
@@ -123,6 +124,9 @@ var statusOfCode = map[control.Code]int{
 
 // hintOf returns the next step after an error, or nothing.
 func (a *app) hintOf(err error) string {
+	if e, ok := errors.AsType[*interruptedError](err); ok {
+		return e.hint
+	}
 	if e, ok := errors.AsType[*hinted](err); ok {
 		return e.hint
 	}
@@ -165,7 +169,7 @@ func (a *app) command(verb string) string {
 	if a.dir == defaultDir() {
 		return "cairn " + verb
 	}
-	return "cairn --dir " + a.dir + " " + verb
+	return "cairn --dir " + typed(a.dir) + " " + verb
 }
 
 // report prints an error with its next step on standard error.

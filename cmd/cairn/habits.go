@@ -1,6 +1,10 @@
 package main
 
-import "github.com/spf13/pflag"
+import (
+	"github.com/spf13/pflag"
+
+	"cairn/node/transfer"
+)
 
 // habits takes flags of one letter that people type out of habit, and that ask for what is done anyway.
 func habits(flags *pflag.FlagSet, letters string) {
@@ -18,4 +22,9 @@ func also(flags *pflag.FlagSet, value *bool, letters ...string) {
 		flags.BoolVarP(value, name, letter, false, "")
 		_ = flags.MarkHidden(name) // the flag is there
 	}
+}
+
+// repeatsFlag adds the flag that bounds what is written to disk more than once.
+func repeatsFlag(flags *pflag.FlagSet, repeats *int) {
+	flags.IntVar(repeats, "repeats", transfer.DefaultRepeats, "write `N` entries once more at most, where directories are in several places")
 }

@@ -88,6 +88,7 @@ func versionText(versions []control.Version, i int) string {
 type restoreOptions struct {
 	snapshot string
 	keep     bool
+	repeats  int
 }
 
 func newRestoreCommand(a *app) *cobra.Command {
@@ -109,16 +110,19 @@ replaced, and what is in FOLDER beside them stays. A folder whose name is a numb
 		RunE: func(cmd *cobra.Command, args []string) error {
 			version, record, ok := control.ParseVersion(args[1])
 			switch {
+			case o.repeats < 1:
+				return usagef("restore: --repeats %d: want 1 or more", o.repeats)
 			case ok:
 				return a.restoreVersion(cmd.Context(), control.RestoreRequest{Target: args[0], Version: version, Record: record})
 			case args[1] == "0" || strings.HasPrefix(args[1], "-"):
 				return usagef("restore: %q is no version: want a number that \"cairn history\" shows", args[1])
 			}
-			return a.restoreSnapshot(cmd.Context(), args[0], args[1], o.snapshot, o.keep)
+			return a.restoreSnapshot(cmd.Context(), o, args[0], args[1])
 		},
 	}
 	cmd.Flags().StringVar(&o.snapshot, "snapshot", "latest", "the `NAME` of a snapshot or the beginning of it, such as 2026-11-21")
 	cmd.Flags().BoolVarP(&o.keep, "no-clobber", "n", false, "do not replace files that are there")
+	repeatsFlag(cmd.Flags(), &o.repeats)
 	return cmd
 }
 

@@ -6,13 +6,17 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
+
+	"cairn/node/transfer"
 )
 
 // A target is where a file is written to. A regular file appears when all of it is there.
 type target struct {
-	w    io.Writer
-	file *os.File // nil for standard output
-	path string   // what the file becomes; empty when it is written in place
+	w         io.Writer
+	file      *os.File            // that is written in place; nil for others
+	temporary *transfer.Temporary // what becomes the file; nil for others
+	path      string              // of the temporary file when it is complete
 }
 
 // newTarget prepares to write to a path. Something that cannot be replaced, such as a device or a pipe, is written to
@@ -30,29 +34,27 @@ func newTarget(path string, inside bool) (*target, error) {
 		file, err := os.OpenFile(path, os.O_WRONLY, 0)
 		return &target{w: file, file: file}, err
 	}
-	// The name says nothing of that of the file, which may be as long as names can be.
-	file, err := os.CreateTemp(filepath.Dir(path), ".cairn-*")
-	return &target{w: file, file: file, path: path}, err
+	transfer.Sweep(transfer.Paths{}, filepath.Dir(path))
+	file, err := transfer.NewTemporary(transfer.Paths{}, path, 0o600)
+	return &target{w: file, temporary: file, path: path}, err
 }
 
 // end closes the target. Without an error the file gets its name, otherwise nothing of it is left.
 func (t *target) end(err error) error {
-	if t.file == nil {
+	switch {
+	case t.file != nil:
+		return errors.Join(err, t.file.Close())
+	case t.temporary == nil:
 		return err
 	}
-	if t.path == "" {
-		return errors.Join(err, t.file.Close())
-	}
 	if err == nil {
-		err = t.file.Chmod(filePermission(t.path))
-	}
-	if err = errors.Join(err, t.file.Close()); err == nil {
-		err = os.Rename(t.file.Name(), t.path)
+		err = t.temporary.Chmod(filePermission(t.path))
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(t.file.Name()))
+		t.temporary.Discard()
+		return err
 	}
-	return nil
+	return t.temporary.Commit(time.Time{})
 }
 
 // filePermission returns the permission of the file that is replaced, or that of a new one.

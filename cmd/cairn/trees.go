@@ -8,6 +8,7 @@ import (
 	"mime"
 	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"cairn/node/backup"
@@ -182,25 +183,30 @@ func counted(n int64, noun string) string {
 var errSkipped = errors.New("not everything was copied")
 
 // told names what was passed over, on standard error, and turns it into an error.
-func (a *app) told(verb string, r *treeResult, problems []localtree.Problem) error {
+func (a *app) told(verb string, r *treeResult, problems []localtree.Problem, hint string) error {
 	r.Skipped = []control.Skipped{}
 	for _, p := range problems {
-		r.Skipped = append(r.Skipped, control.Skipped{Path: p.Path, Error: p.Err.Error()})
+		r.Skipped = append(r.Skipped, control.Skipped{Path: p.Path, Error: p.Err.Error(), Cycle: errors.Is(p.Err, transfer.ErrCycle)})
 	}
-	return a.skipped(verb, r.Source, r.Skipped, r.Problems)
+	return a.skipped(verb, r.Source, r.Skipped, r.Problems, hint)
 }
 
 // skipped names what was passed over, and returns an error unless that was nothing.
-func (a *app) skipped(verb, source string, list []control.Skipped, all int64) error {
-	hint := "mend what keeps them from being read, and run the same command again: it moves only what is missing"
-	if verb == "backup" {
-		hint += "; what is never to be kept is left out with --exclude"
-	}
+func (a *app) skipped(verb, source string, list []control.Skipped, all int64, hint string) error {
+	var cycles int64
 	for _, p := range list {
+		if p.Cycle {
+			cycles++
+		}
 		fmt.Fprintf(a.err, "cairn: %s: %s: %s\n", verb, visible(p.Path), visible(p.Error))
 	}
-	if all == 0 {
+	source = strings.TrimSuffix(source, ":")
+	switch all {
+	case 0:
 		return nil
+	case cycles:
+		return withHint(fmt.Errorf("%s: %w: %s, named above", source, errSkipped, counted(all, "directory inside itself")),
+			"a directory inside itself has no end, and was copied once: nothing else is missing, and nothing is to be done")
 	}
 	return withHint(fmt.Errorf("%s: %w: %d of its entries could not be, and are named above", source, errSkipped, all), "%s", hint)
 }

@@ -11,6 +11,9 @@ import (
 // HomeAlias is the alias of the person's root directory, which every node has.
 const HomeAlias = "home"
 
+// Internals is the name in the root directory of what nodes keep there for themselves.
+const Internals = ".cairn"
+
 // Bounds of targets.
 const (
 	// MaxTarget is the longest target in bytes.

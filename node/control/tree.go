@@ -116,6 +116,8 @@ type CopyRequest struct {
 	Recursive bool   `json:"recursive,omitempty"`
 	// Keep leaves what has the name already.
 	Keep bool `json:"keep,omitempty"`
+	// Exact makes the copy the target itself, also where that is a directory.
+	Exact bool `json:"exact,omitempty"`
 }
 
 // A CopyResult says what was copied.
@@ -132,6 +134,8 @@ type CopyResult struct {
 type Skipped struct {
 	Path  string `json:"path"`
 	Error string `json:"error"`
+	// Cycle says that it is a directory inside itself, of which nothing is missing elsewhere.
+	Cycle bool `json:"cycle,omitempty"`
 }
 
 // A MoveRequest gives something another name or another directory.

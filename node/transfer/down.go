@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -47,6 +48,19 @@ var (
 	ErrForeignName = errors.New("this machine cannot have a file of that name")
 )
 
+// DefaultRepeats is how many entries come down once more that came down already, where nothing else is asked for.
+const DefaultRepeats = 100_000
+
+// A RepeatsError says that the source leads to the same folders again and again, as one does that was made to fill a disk.
+type RepeatsError struct {
+	Path  string // of the folder at which it ended
+	Limit int    // how many entries were to come down once more at most
+}
+
+func (e *RepeatsError) Error() string {
+	return fmt.Sprintf("%s: the same directories are met again and again: more than %d entries would be written once more that have been written already", e.Path, e.Limit)
+}
+
 // DownOptions say what comes down, and where to.
 type DownOptions struct {
 	Source Source
@@ -59,6 +73,11 @@ type DownOptions struct {
 	Name string
 	// Folding says that the disk takes names for one that differ in case only. Where it is not set, that is found out.
 	Folding bool
+	// Omit are names in Root that are left out.
+	Omit []string
+	// Repeats bounds how many entries come down that came down already, in folders to which the source leads more than once;
+	// DefaultRepeats where it is 0. Beyond it Down ends with a *RepeatsError.
+	Repeats int
 	// KeepExisting leaves files alone that are there already, whatever is in them.
 	KeepExisting bool
 	// Progress, if set, is called after each step, from one goroutine at a time.
@@ -66,7 +85,8 @@ type DownOptions struct {
 }
 
 // Down writes a folder of the grid to disk. A file appears under its name when it is complete, and with its time; one that is
-// there with the same size and time is not fetched again, so that an interrupted Down goes on where it was. No link below the
+// there with the same size and time is not fetched again, so that an interrupted Down goes on where it was; what one that was killed
+// has left unfinished is removed. No link below the
 // target is followed, and nothing is written outside of it, whoever moves things about meanwhile. What cannot be read or written is a Problem; only when the folder at the top
 // cannot, or the context ends, there is an error.
 func Down(ctx context.Context, o DownOptions) (Result, error) {
@@ -79,7 +99,10 @@ func Down(ctx context.Context, o DownOptions) (Result, error) {
 	defer root.Close()
 	d := &down{
 		DownOptions: o, ctx: ctx, cancel: cancel, root: root, tally: tally{tell: o.Progress}, batches: make(chan []wanted), large: make(chan wanted),
+		met: map[string]bool{},
 	}
+	d.Repeats = cmp.Or(d.Repeats, DefaultRepeats)
+	Sweep(root, ".")
 	d.Folding = d.Folding || folds(root)
 	for range smallWorkers {
 		d.work.Go(d.fetchBatches)
@@ -115,28 +138,29 @@ func (o DownOptions) open() (*os.Root, error) {
 	if err := checkLocal(o.Name); err != nil {
 		return nil, fmt.Errorf("%s: %w", at, err)
 	}
-	if err := makeFolder(root, o.Name); err != nil {
+	if _, err := makeFolder(root, o.Name); err != nil {
 		return nil, fmt.Errorf("%s: %w", at, cause(err))
 	}
 	return root.OpenRoot(o.Name)
 }
 
-// makeFolder makes a folder unless there is one. Anything else that has the name is in the way, a link to a folder too.
-func makeFolder(root *os.Root, name string) error {
-	err := root.Mkdir(name, 0o755)
+// makeFolder makes a folder unless there is one, and reports whether it did. Anything else that has the name is in the way, a link to a
+// folder too.
+func makeFolder(root *os.Root, name string) (made bool, err error) {
+	err = root.Mkdir(name, 0o755)
 	if !errors.Is(err, fs.ErrExist) {
-		return err
+		return err == nil, err
 	}
 	info, err := root.Lstat(name)
 	switch {
 	case err != nil:
-		return err
+		return false, err
 	case info.Mode()&fs.ModeSymlink != 0:
-		return errors.New("there is a link of that name, which is not followed")
+		return false, errors.New("there is a link of that name, which is not followed")
 	case !info.IsDir():
-		return errors.New("there is a file of that name")
+		return false, errors.New("there is a file of that name")
 	}
-	return nil
+	return false, nil
 }
 
 // folds reports whether a folder's disk takes names for one that differ in case only.
@@ -175,7 +199,9 @@ type down struct {
 	bytes   int64
 	batches chan []wanted
 	large   chan wanted
-	folders []wanted // those whose times are set when all is in them, outer ones first
+	folders []wanted        // those whose times are set when all is in them, outer ones first
+	met     map[string]bool // the folders that came down, by thing
+	repeats int             // how many entries of those came down once more
 }
 
 // A wanted item is to be written at a path below the target.
@@ -188,6 +214,8 @@ type wanted struct {
 func (d *down) folder(at string, c capability.Capability, above []string) error {
 	d.add(func(n *Counts) { n.Folders++ })
 	above = append(above[:len(above):len(above)], thing(c))
+	again := d.met[thing(c)]
+	d.met[thing(c)] = true
 	taken := map[string]bool{}
 	for after := ""; ; {
 		items, err := d.Source.List(d.ctx, c, after, listLimit)
@@ -199,6 +227,15 @@ func (d *down) folder(at string, c capability.Capability, above []string) error 
 			return nil
 		}
 		for _, item := range items {
+			if at == "." && slices.Contains(d.Omit, item.Name) {
+				continue
+			}
+			if again {
+				d.repeats++
+			}
+			if d.repeats > d.Repeats {
+				return &RepeatsError{Path: at, Limit: d.Repeats}
+			}
 			if d.Folding && taken[folded(item.Name)] {
 				d.problem(localtree.Problem{Path: path.Join(at, item.Name), Err: ErrSameName})
 				continue
@@ -266,9 +303,13 @@ func (d *down) inner(w wanted, above []string) error {
 		d.problem(localtree.Problem{Path: w.path, Err: localtree.ErrDepth})
 		return nil
 	}
-	if err := makeFolder(d.root, w.path); err != nil {
+	made, err := makeFolder(d.root, w.path)
+	if err != nil {
 		d.problem(localtree.Problem{Path: w.path, Err: cause(err)})
 		return nil
+	}
+	if !made {
+		Sweep(d.root, w.path)
 	}
 	d.folders = append(d.folders, w)
 	return d.folder(w.path, w.item.Capability, above)
@@ -368,37 +409,18 @@ func (d *down) failed(w wanted, err error) {
 
 // write puts a file or link under its name once it is complete.
 func (d *down) write(w wanted, fill func(io.Writer) error, small []byte) error {
-	temporary := path.Join(path.Dir(w.path), ".cairn-"+rand.Text())
-	err := d.writeTo(temporary, w, fill, small)
-	if err == nil {
-		err = d.root.Rename(temporary, w.path)
-	}
-	if err != nil {
-		_ = d.root.Remove(temporary) // the cause is told; that this fails as well adds nothing
-	}
-	return err
-}
-
-func (d *down) writeTo(name string, w wanted, fill func(io.Writer) error, small []byte) error {
 	if w.item.Kind == localtree.Link {
-		return d.root.Symlink(string(small), name)
+		return PutLink(d.root, string(small), w.path)
 	}
 	mode := fs.FileMode(0o666)
 	if w.item.Executable {
 		mode = 0o777
 	}
-	f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	t, err := NewTemporary(d.root, w.path, mode)
 	if err != nil {
 		return err
 	}
-	err = fill(f)
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err != nil || w.item.Modified.IsZero() {
-		return err
-	}
-	return d.root.Chtimes(name, w.item.Modified, w.item.Modified)
+	return t.fill(w.item.Modified, fill)
 }
 
 // setTimes sets the folders' times, inner ones first, now that nothing is written into them any more.
@@ -408,17 +430,4 @@ func (d *down) setTimes() {
 			_ = d.root.Chtimes(w.path, w.item.Modified, w.item.Modified) // a folder with another time is no loss
 		}
 	}
-}
-
-// cause strips the operation and the path, which a Problem names anyway.
-func cause(err error) error {
-	var at *fs.PathError
-	if errors.As(err, &at) {
-		return at.Err
-	}
-	var link *os.LinkError
-	if errors.As(err, &link) {
-		return link.Err
-	}
-	return err
 }

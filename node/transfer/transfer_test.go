@@ -582,6 +582,80 @@ func TestKeepExisting(t *testing.T) {
 	}
 }
 
+// TestRepeats ends a copy of folders that lead to each other by many ways, and copies what is in two places twice.
+func TestRepeats(t *testing.T) {
+	g := newGrid()
+	const levels = 40 // with two ways from each to the next one, and a file in the last
+	file, err := g.put([]byte("x"))
+	must(t, err)
+	at := g.capability(true)
+	g.folders[at.Text()] = []transfer.Item{{Name: "file", Capability: file, Size: 1}}
+	small := at
+	for i := range levels {
+		next := g.capability(true)
+		g.folders[next.Text()] = []transfer.Item{{Name: "a", Kind: localtree.Folder, Capability: at}, {Name: "b", Kind: localtree.Folder, Capability: at}}
+		if at = next; i == 1 {
+			small = next
+		}
+	}
+	dir := t.TempDir()
+	o := transfer.DownOptions{Source: g, Root: small, Target: dir, Repeats: 4} // a/b, b, b/a and b/b hold 1, 2, 1 and 1 entries
+	_, err = transfer.Down(t.Context(), o)
+	if _, ok := errors.AsType[*transfer.RepeatsError](err); !ok {
+		t.Errorf("more repeats than are wanted: %v", err)
+	}
+	o.Repeats = 5
+	result, err := transfer.Down(t.Context(), o)
+	if err != nil || result.Counts.Files != 4 || len(contents(t, dir)) != 10 {
+		t.Errorf("as many repeats as there are: %v, %+v, on disk: %v", err, result.Counts, contents(t, dir))
+	}
+	o.Root, o.Target, o.Repeats = at, t.TempDir(), 100
+	_, err = transfer.Down(t.Context(), o)
+	if bomb, ok := errors.AsType[*transfer.RepeatsError](err); !ok || bomb.Limit != 100 {
+		t.Errorf("a folder without end: %v", err)
+	}
+}
+
+// TestOmit leaves names at the top out, and no others.
+func TestOmit(t *testing.T) {
+	g := newGrid()
+	file, err := g.put([]byte("x"))
+	must(t, err)
+	items := []transfer.Item{{Name: "no", Capability: file, Size: 1}, {Name: "yes", Capability: file, Size: 1}}
+	root, sub := g.capability(true), g.capability(true)
+	g.folders[sub.Text()] = items
+	g.folders[root.Text()] = append(slices.Clone(items), transfer.Item{Name: "sub", Kind: localtree.Folder, Capability: sub})
+	dir := t.TempDir()
+	_, err = transfer.Down(t.Context(), transfer.DownOptions{Source: g, Root: root, Target: dir, Omit: []string{"no"}})
+	must(t, err)
+	if got := slices.Sorted(maps.Keys(contents(t, dir))); !slices.Equal(got, []string{"sub", "sub/no", "sub/yes", "yes"}) {
+		t.Errorf("on disk: %v", got)
+	}
+}
+
+// TestUnfinished removes what a copy that was killed left behind, at the top and below.
+func TestUnfinished(t *testing.T) {
+	g := newGrid()
+	file, err := g.put([]byte("x"))
+	must(t, err)
+	root, sub := g.capability(true), g.capability(true)
+	g.folders[sub.Text()] = []transfer.Item{{Name: "file", Capability: file, Size: 1}}
+	g.folders[root.Text()] = []transfer.Item{{Name: "sub", Kind: localtree.Folder, Capability: sub}}
+	dir := t.TempDir()
+	unfinished := ".cairn-" + strings.Repeat("Z", 26)
+	must(t, os.Mkdir(filepath.Join(dir, "sub"), 0o700))
+	old := time.Now().Add(-24 * time.Hour)
+	for _, name := range []string{unfinished, "sub/" + unfinished} {
+		write(t, dir, map[string]string{name: "half of it"})
+		must(t, os.Chtimes(filepath.Join(dir, name), old, old))
+	}
+	_, err = transfer.Down(t.Context(), transfer.DownOptions{Source: g, Root: root, Target: dir})
+	must(t, err)
+	if got := slices.Sorted(maps.Keys(contents(t, dir))); !slices.Equal(got, []string{"sub", "sub/file"}) {
+		t.Errorf("on disk: %v", got)
+	}
+}
+
 // TestMissingFile leaves no trace of a file that cannot be read, and everything else.
 func TestMissingFile(t *testing.T) {
 	g := newGrid()
