@@ -211,11 +211,57 @@ func TestRevokedLearnsWhy(t *testing.T) {
 				if !strings.Contains(e.Reason, "left the river") {
 					t.Errorf("the revoked member is told %q", e.Reason)
 				}
+				eventually(t, 5*time.Second, "its own roster has the revocation", func() bool {
+					err := bad.roster.Admit(bad.id)
+					return err != nil && strings.Contains(err.Error(), "left the river")
+				})
 				return
 			}
 		case <-timer.C:
 			t.Fatal("the revoked member is told nothing")
 		}
+	}
+}
+
+// TestWhoIsOutLearnsIt: a revocation reaches the node of whoever it concerns, also by somebody that the node has never heard of, and so
+// does the removal of a device.
+func TestWhoIsOutLearnsIt(t *testing.T) {
+	g := found(t)
+	ann, bad, phone := g.member("ann"), g.member("bad"), g.member("phone")
+	x, late := g.newcomer("introducer"), g.newcomer("late")
+	grant := x.grant()
+	grant.Introducer = true
+	g.join(x, g.founder, g.roster, grant)
+	bert := g.newcomer("bert")
+	g.join(bert, x.account.Signer(g.desc), x.roster, bert.grant())
+	grant = late.grant()
+	grant.Introducer = true
+	g.join(late, g.founder, g.roster, grant)
+	for _, n := range []*node{bad, phone, bert, late} {
+		if _, err := ann.roster.Add(n.roster.Statements()...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := ann.roster.Revoke(late.account.Signer(g.desc), bert.account.Key(), "a test", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ann.roster.Revoke(g.founder, bad.account.Key(), "a test", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ann.roster.RemoveDevice(phone.account, phone.id, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	ann.up()
+	for _, n := range []*node{bad, phone, bert} {
+		if err := n.roster.Admit(n.id); err != nil {
+			t.Fatal(err)
+		}
+		if _, known := n.roster.Member(late.account.Key(), time.Now()); known {
+			t.Fatal("the test starts from the wrong rosters")
+		}
+		n.up()
+		n.host.Learn(ann.host.Addresses()...)
+		eventually(t, 10*time.Second, n.name+" knows that it is out", func() bool { return n.roster.Admit(n.id) != nil })
 	}
 }
 

@@ -16,6 +16,7 @@ const (
 	maxCredentials  = introducer.MaxDepth + 2
 	maxPresent      = 32 << 10
 	maxVerdict      = 1 << 10
+	maxEvidence     = 32 << 10
 	verdictAdmitted = 1
 	verdictRefused  = 2
 )
@@ -31,7 +32,13 @@ type verdict struct {
 	Text    string `cbor:"2,keyasint,omitempty"` // why it is refused, only where it proved to be of this grid
 }
 
-// Present returns what a host of the grid shows to members that do not know it: p2p.Config.Present.
+// An evidence follows a verdict that has a text: the statements that ended the membership, for a node that was not told.
+type evidence struct {
+	Statements [][]byte `cbor:"1,keyasint"`
+}
+
+// Present returns what a host of the grid shows to members that do not know it: p2p.Config.Present. Where a member answers that the
+// membership has ended, the statements that ended it are added to the roster.
 func Present(roster *introducer.Roster, self share.ServerID) func(ctx context.Context, s p2p.Stream) error {
 	return func(_ context.Context, s p2p.Stream) error {
 		chain, err := roster.Credentials(self)
@@ -50,6 +57,10 @@ func Present(roster *introducer.Roster, self share.ServerID) func(ctx context.Co
 			return nil
 		case v.Text == "":
 			return fmt.Errorf("%w: the peer does not admit this node", share.ErrDenied)
+		}
+		var e evidence
+		if err := message.Read(s, &e, maxEvidence); err == nil {
+			_, _ = roster.Add(e.Statements...) // whatever proves itself is taken, the refusal is told anyway
 		}
 		return fmt.Errorf("%w: the peer says: %.200q", share.ErrDenied, v.Text)
 	}
@@ -70,9 +81,27 @@ func (x *Exchange) servePresent(s p2p.Stream) {
 		return
 	}
 	v := x.judge(id, shown.Statements)
-	if err := message.Write(s, v, maxVerdict); err != nil {
+	err = message.Write(s, v, maxVerdict)
+	if err == nil && v.Text != "" {
+		err = message.Write(s, evidence{Statements: x.against(id, shown.Statements)}, maxEvidence)
+	}
+	if err != nil {
 		s.Reset()
 	}
+}
+
+// against returns the statements that take a node's membership away: its removal, and revocations of those whom its credentials
+// name, with the grants that they rest on.
+func (x *Exchange) against(id share.ServerID, credentials [][]byte) (list [][]byte) {
+	concerned := make(map[introducer.AccountKey]bool)
+	for _, data := range credentials {
+		if st, err := introducer.ParseStatement(x.roster.Grid(), data); err == nil && st.Grant != nil {
+			concerned[st.Grant.Account] = true
+		}
+	}
+	return rested(x.roster, x.roster.Statements(), maxEvidence*7/8, func(st introducer.Statement) bool {
+		return st.Revocation != nil && concerned[st.Revocation.Account] || st.Device != nil && st.Device.ID == id && st.Device.Removed
+	})
 }
 
 // judge adds credentials to the roster and says whether the node is a member now. Whoever cannot show a statement of this grid

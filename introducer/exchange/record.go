@@ -58,6 +58,12 @@ func total(list [][]byte) (size int) {
 // essential returns the revocations, the newest as far as they fit, with the settings, each with the grants that give its issuer
 // authority.
 func essential(r *introducer.Roster, list [][]byte) [][]byte {
+	return rested(r, list, maxRecord, func(st introducer.Statement) bool { return st.Settings != nil || st.Revocation != nil })
+}
+
+// rested returns those of the statements that are wanted, settings first and then the newest revocations, as far as they fit into
+// limit bytes, each with the grants that give its issuer authority.
+func rested(r *introducer.Roster, list [][]byte, limit int, wants func(introducer.Statement) bool) [][]byte {
 	grants := make(map[introducer.AccountKey][]introducer.Statement)
 	var wanted []introducer.Statement
 	for _, data := range list {
@@ -66,9 +72,7 @@ func essential(r *introducer.Roster, list [][]byte) [][]byte {
 		case err != nil:
 		case st.Grant != nil:
 			grants[st.Grant.Account] = append(grants[st.Grant.Account], st)
-		case st.Settings != nil:
-			wanted = append([]introducer.Statement{st}, wanted...)
-		case st.Revocation != nil:
+		case wants(st):
 			wanted = append(wanted, st)
 		}
 	}
@@ -77,7 +81,7 @@ func essential(r *introducer.Roster, list [][]byte) [][]byte {
 	have := make(map[string]bool)
 	for _, st := range wanted {
 		with := chain(st, grants, have)
-		if total(out)+total(with) > maxRecord {
+		if total(out)+total(with) > limit {
 			break
 		}
 		for _, s := range with {
@@ -88,7 +92,7 @@ func essential(r *introducer.Roster, list [][]byte) [][]byte {
 	return out
 }
 
-// issued puts settings before all revocations.
+// issued puts what is no revocation before all revocations.
 func issued(st introducer.Statement) time.Time {
 	if st.Revocation != nil {
 		return st.Revocation.Issued
