@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -60,8 +61,12 @@ func runJoin(cmd *cobra.Command, a *app, o *joinOptions, text string) error {
 	}
 	join := a.joinOpen
 	if !strings.HasPrefix(text, introducer.Prefix) {
-		if _, err := invite.Parse(text); err != nil {
+		invitation, err := invite.Parse(text)
+		if err != nil {
 			return withHint(about(err, "join"), "copy the whole line that \"cairn invite\" printed, it starts with %s", invite.Prefix)
+		}
+		if err := invitation.Usable(time.Now()); err != nil {
+			return a.explainJoin(about(err, "join"))
 		}
 		join = a.joinInvited
 	} else if _, err := introducer.ParseAddress(text); err != nil {
@@ -196,8 +201,13 @@ func allowance(joined node.Joined) string {
 
 // explainJoin adds the next step to the reason why somebody was not let in.
 func (a *app) explainJoin(err error) error {
+	refused, _ := errors.AsType[*invite.RefusedError](err)
 	switch {
-	case errors.Is(err, introducer.ErrNicknameTaken):
+	case refused != nil && refused.Refusal == invite.RefusalAuthority:
+		return withHint(err, "ask another introducer of the grid for an invitation: whoever gave this one may have been revoked")
+	case refused != nil && refused.Refusal == invite.RefusalRevoked:
+		return withHint(err, "join with a new node, which has a new account: \"cairn --dir DIR join INVITATION\" with another directory")
+	case errors.Is(err, introducer.ErrNicknameTaken), refused != nil && refused.Refusal == invite.RefusalNickname:
 		return withHint(err, "choose another nickname, \"%s\", and join again", a.command("config set nickname NAME"))
 	case errors.Is(err, invite.ErrExpired), errors.Is(err, invite.ErrNotValid):
 		return withHint(err, "ask for a new invitation; each works once unless it says otherwise")

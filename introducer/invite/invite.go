@@ -48,7 +48,7 @@ var (
 	// ErrMalformed says that a text is not an invitation. Where it is nearly one, the error is a *TextError.
 	ErrMalformed = errors.New("not an invitation")
 	// ErrExpired says that the time of an invitation is over.
-	ErrExpired = errors.New("the invitation has expired")
+	ErrExpired = errors.New("the invitation expired")
 	// ErrNotValid says that the node which an invitation leads to does not know it, or not any more. It does not say which.
 	ErrNotValid = errors.New("the invitation is not valid there (any more): it was used, was cancelled, or is not one of that node's")
 )
@@ -76,6 +76,14 @@ type Invitation struct {
 	Addresses []string
 
 	secret [secretSize]byte
+}
+
+// Usable returns ErrExpired, wrapped with when that was, where the time of the invitation is over.
+func (i Invitation) Usable(now time.Time) error {
+	if now.Before(i.Expires) {
+		return nil
+	}
+	return fmt.Errorf("%w on %s", ErrExpired, i.Expires.Local().Format("2 January 2006 at 15:04"))
 }
 
 // newInvitation makes one with a random secret.

@@ -66,8 +66,8 @@ type Membership struct {
 // the invitation can be used again with another nickname or account; or wraps share.ErrBusy, or share.ErrUnavailable when
 // no node was reached.
 func Redeem(ctx context.Context, host Reacher, inv Invitation, me Joiner) (Membership, error) {
-	if !time.Now().Before(inv.Expires) {
-		return Membership{}, fmt.Errorf("join: %w on %s", ErrExpired, inv.Expires.Local().Format("2 Jan 2006 15:04"))
+	if err := inv.Usable(time.Now()); err != nil {
+		return Membership{}, fmt.Errorf("join: %w", err)
 	}
 	if inv.Kind == KindMember && me.Account.IsZero() || me.Node == nil {
 		return Membership{}, errors.New("join: an account or the node's key is missing")
