@@ -9,6 +9,7 @@ import (
 
 	"cairn/introducer"
 	"cairn/introducer/fairuse"
+	"cairn/node/config"
 	"cairn/node/control"
 	"cairn/p2p"
 	"cairn/share"
@@ -93,6 +94,58 @@ func lent(p p2p.Peer) share.Space {
 	return p.Space
 }
 
+// SetMember changes a member's terms: it vouches for the member anew.
+func (a api) SetMember(ctx context.Context, request control.MemberRequest) (control.Member, error) {
+	n := a.n
+	if n.roster == nil {
+		return control.Member{}, n.errOpen("members set")
+	}
+	m, err := n.member(request.Member)
+	if err != nil {
+		return control.Member{}, fmt.Errorf("members set: %w", err)
+	}
+	signer, err := n.dir.signer(n.address.Grid)
+	if err != nil {
+		return control.Member{}, err
+	}
+	if m.State == introducer.StateRevoked {
+		return control.Member{}, &control.Error{
+			Code: control.CodeRefused, Message: fmt.Sprintf("members set: %s was %s", m.Nickname, m.Reason),
+			Hint: "that is for good; \"cairn invite\" lets the person in again, with a new node",
+		}
+	}
+	now := time.Now()
+	grant := m.Granted
+	if request.Quota != nil {
+		grant.Quota = *request.Quota
+	}
+	if request.Introducer != nil {
+		grant.Introducer = *request.Introducer
+	}
+	switch {
+	case request.Membership == nil:
+	case *request.Membership == 0:
+		grant.Expires = time.Time{}
+	default:
+		grant.Expires = now.Add(*request.Membership)
+	}
+	if !grant.Expires.IsZero() && !grant.Expires.After(now) {
+		return control.Member{}, &control.Error{
+			Code: control.CodeRefused, Message: fmt.Sprintf("members set: the membership of %s %s", m.Nickname, m.Reason),
+			Hint: "renew it too, with --membership",
+		}
+	}
+	if _, err := n.roster.Vouch(signer, grant, now); err != nil {
+		e := control.ErrorOf(fmt.Errorf("members set: %w", err))
+		if e.Code == control.CodeRefused {
+			e.Hint = "whoever founded the grid can change the terms of everybody"
+		}
+		return control.Member{}, e
+	}
+	n.log.Info("terms of a member changed", "member", m.Nickname, "account", m.Account.Short(), "quota", grant.Quota, "introducer", grant.Introducer)
+	return n.shownAccounts(ctx, m.Account)[0], nil
+}
+
 // Revoke ends a membership.
 func (a api) Revoke(ctx context.Context, request control.RevokeRequest) (control.Revoked, error) {
 	n := a.n
@@ -140,22 +193,30 @@ func (a api) Revoke(ctx context.Context, request control.RevokeRequest) (control
 
 // shownRevoked says what became of an account and of those that it had let in.
 func (n *Node) shownRevoked(ctx context.Context, account introducer.AccountKey, theirs []introducer.Member) control.Revoked {
+	accounts := []introducer.AccountKey{account}
+	for _, m := range theirs {
+		accounts = append(accounts, m.Account)
+	}
+	shown := n.shownAccounts(ctx, accounts...)
+	return control.Revoked{Member: shown[0], Theirs: shown[1:]}
+}
+
+// shownAccounts says what these accounts are now, and who vouches for them.
+func (n *Node) shownAccounts(ctx context.Context, accounts ...introducer.AccountKey) []control.Member {
+	now := time.Now()
 	names := map[introducer.AccountKey]string{}
-	for _, m := range n.roster.Members(time.Now()) {
+	for _, m := range n.roster.Members(now) {
 		names[m.Account] = m.Nickname
 	}
 	fair := n.fair(ctx)
-	shown := func(account introducer.AccountKey) control.Member {
-		m, _ := n.roster.Member(account, time.Now())
-		out := n.shownMember(ctx, m, fair)
-		out.GrantedBy = names[m.GrantedBy]
-		return out
+	list := make([]control.Member, 0, len(accounts))
+	for _, account := range accounts {
+		m, _ := n.roster.Member(account, now)
+		shown := n.shownMember(ctx, m, fair)
+		shown.GrantedBy = names[m.GrantedBy]
+		list = append(list, shown)
 	}
-	revoked := control.Revoked{Member: shown(account), Theirs: make([]control.Member, 0, len(theirs))}
-	for _, m := range theirs {
-		revoked.Theirs = append(revoked.Theirs, shown(m.Account))
-	}
-	return revoked
+	return list
 }
 
 // member finds who is meant by a nickname, an account key or the start of one.
@@ -199,6 +260,10 @@ func shownSettings(s introducer.Settings) control.Settings {
 	}
 }
 
+// minLease is the shortest lease that a grid may have. A running node goes through its files once a week and renews what is
+// more than half over, so that none of its leases ends.
+const minLease = 2 * maintainEvery
+
 // SetGridSettings changes what holds for everybody.
 func (a api) SetGridSettings(_ context.Context, s control.Settings) (control.Settings, error) {
 	n := a.n
@@ -208,6 +273,12 @@ func (a api) SetGridSettings(_ context.Context, s control.Settings) (control.Set
 	kind, err := introducer.ParsePolicyKind(s.Policy)
 	if err != nil {
 		return control.Settings{}, &control.Error{Code: control.CodeMalformed, Message: "set: " + err.Error()}
+	}
+	if s.Lease != 0 && s.Lease < minLease {
+		return control.Settings{}, &control.Error{
+			Code: control.CodeMalformed, Message: fmt.Sprintf("set: a lease of %s: want at least %s", config.Duration(s.Lease), config.Duration(minLease)),
+			Hint: "nodes renew the leases on their files once a week: with shorter ones files would lose their shares while their owners run",
+		}
 	}
 	signer, err := n.dir.signer(n.address.Grid)
 	if err != nil {

@@ -231,6 +231,12 @@ func TestSettingsReachEverybody(t *testing.T) {
 	if _, err := atAnna.SetGridSettings(t.Context(), settings); err != nil {
 		t.Fatal(err)
 	}
+	short := settings
+	short.Lease = time.Hour
+	_, err := atAnna.SetGridSettings(t.Context(), short)
+	if e, ok := errors.AsType[*control.Error](err); !ok || e.Code != control.CodeMalformed || !strings.Contains(e.Message, "at least 14d") {
+		t.Errorf("a lease that ends before it is renewed: %v", err)
+	}
 	comesTrue(t, "bert has the new settings", func() bool {
 		got, err := atBert.GridSettings(t.Context())
 		return err == nil && got == settings
@@ -238,6 +244,44 @@ func TestSettingsReachEverybody(t *testing.T) {
 	shown, err := atBert.Grid(t.Context())
 	if err != nil || shown.Params != settings.Params || shown.Members != 2 || shown.Address != "" {
 		t.Errorf("the grid is %+v, %v", shown, err)
+	}
+}
+
+// TestTermsOfAMember: the founder changes what a member may use, and renews a membership that has ended; nobody else can.
+func TestTermsOfAMember(t *testing.T) {
+	anna, _ := foundPrivate(t, "anna")
+	start(t, anna)
+	atAnna := client(t, anna)
+	bert := invited(t, atAnna, control.InviteRequest{Quota: 1_000_000, Membership: 5 * time.Second}, "bert")
+	start(t, bert)
+	atBert := client(t, bert)
+	refused := func(what string, at *control.Client, r control.MemberRequest, message string) {
+		t.Helper()
+		_, err := at.SetMember(t.Context(), r)
+		if e, ok := errors.AsType[*control.Error](err); !ok || e.Code != control.CodeRefused || !strings.Contains(e.Message, message) || e.Hint == "" {
+			t.Errorf("%s: %+v", what, err)
+		}
+	}
+	refused("one's own terms", atBert, control.MemberRequest{Member: "bert", Quota: new(int64(1 << 40))}, "no introducer")
+	comesTrue(t, "the membership ends", func() bool {
+		members, err := atAnna.Members(t.Context())
+		return err == nil && len(members) == 2 && members[1].State == "expired"
+	})
+	refused("a membership that has ended", atAnna, control.MemberRequest{Member: "bert", Introducer: new(true)}, "expired")
+	renewed, err := atAnna.SetMember(t.Context(), control.MemberRequest{Member: "bert", Quota: new(int64(5_000_000)), Membership: new(time.Duration(0))})
+	if err != nil || renewed.State != "member" || renewed.Quota != 5_000_000 || !renewed.Expires.IsZero() || renewed.Introducer {
+		t.Fatalf("bert became %+v, %v", renewed, err)
+	}
+	changed, err := atAnna.SetMember(t.Context(), control.MemberRequest{Member: "bert", Introducer: new(true)})
+	if err != nil || !changed.Introducer || changed.Quota != 5_000_000 || changed.GrantedBy != "" {
+		t.Errorf("bert became %+v, %v", changed, err)
+	}
+	if _, err := atAnna.Revoke(t.Context(), control.RevokeRequest{Member: "bert"}); err != nil {
+		t.Fatal(err)
+	}
+	refused("who was revoked", atAnna, control.MemberRequest{Member: "bert", Quota: new(int64(1))}, "was revoked on")
+	if _, err := atAnna.SetMember(t.Context(), control.MemberRequest{Member: "zoe"}); err == nil {
+		t.Error("somebody who is not there was changed")
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"cairn/node/config"
 	"cairn/node/control"
@@ -55,7 +56,7 @@ func runGridSet(cmd *cobra.Command, a *app, o *setOptions) error {
 	if err != nil {
 		return err
 	}
-	if cmd.Flags().NFlag() > 0 {
+	if changes(cmd) {
 		if settings, err = o.change(cmd.Context(), cmd, client, settings); err != nil {
 			return err
 		}
@@ -66,10 +67,16 @@ func runGridSet(cmd *cobra.Command, a *app, o *setOptions) error {
 			encoding = settings.Params.String()
 		}
 		if settings.Lease > 0 {
-			lease = settings.Lease.String()
+			lease = config.Duration(settings.Lease).String()
 		}
 		fmt.Fprintf(w, "encoding  %s\nlease     %s\npolicy    %s\n", encoding, lease, policyText(settings))
 	})
+}
+
+// changes reports whether flags of the verb itself were given: where the node is and how to print are no changes.
+func changes(cmd *cobra.Command) (given bool) {
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) { given = given || f.Changed })
+	return given
 }
 
 // change applies the flags to the settings and sends them.
@@ -90,6 +97,11 @@ func (o *setOptions) change(ctx context.Context, cmd *cobra.Command, client *con
 		s.Policy, s.Percent, s.Floor, s.Quota = o.policy, 0, 0, 0
 		if o.policy == "proportional" {
 			s.Percent, s.Floor = 100, 1<<30
+		}
+	}
+	for flag, policy := range map[string]string{"percent": "proportional", "floor": "proportional", "quota": "fixed"} {
+		if cmd.Flags().Changed(flag) && s.Policy != policy {
+			return s, usagef("--%s: it is for the policy %s, and this grid's is %s: give --policy %s too", flag, policy, s.Policy, policy)
 		}
 	}
 	if cmd.Flags().Changed("percent") {

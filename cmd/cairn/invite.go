@@ -45,7 +45,7 @@ hand it over as you would a key. Afterwards it is worth nothing, and tells nobod
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.request.Nickname, "name", "", "`NICKNAME` of the friend (default: as the friend likes)")
+	flags.StringVar(&o.request.Nickname, "name", "", "`NICKNAME` of the friend (default, and with --uses: as the friend likes)")
 	flags.StringVar(&o.quota, "quota", "", "`SIZE` that the friend may store, all shares counted (0, and the default: by the grid's policy)")
 	flags.IntVar(&o.request.Uses, "uses", 1, "how many people can join with it")
 	flags.BoolVar(&o.request.Introducer, "introducer", false, "let the friend invite and revoke others")

@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"cairn/introducer"
+	"cairn/node/config"
 	"cairn/node/control"
 )
 
@@ -19,7 +19,8 @@ func newMembersCommand(a *app) *cobra.Command {
 		Use:   "members",
 		Short: "list the people of the grid",
 		Long: help(`Lists the members of a private grid: what each lends and may use, how many of their devices answer now, and who
-vouched for them. An introducer may invite and revoke. --all lists those too whose membership ended.`, statusRefused),
+vouched for them. An introducer may invite and revoke. --all lists those too whose membership ended. "cairn members
+set" changes the terms of one.`, statusRefused),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := a.client()
@@ -41,12 +42,83 @@ vouched for them. An introducer may invite and revoke. --all lists those too who
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "list also those who were revoked or whose membership expired")
+	cmd.AddCommand(newMembersSetCommand(a))
 	return cmd
 }
 
+// memberOptions are the terms of a member as they are typed.
+type memberOptions struct {
+	quota, membership string
+	introducer        bool
+}
+
+func newMembersSetCommand(a *app) *cobra.Command {
+	o := &memberOptions{}
+	cmd := &cobra.Command{
+		Use:   "set MEMBER",
+		Short: "change the terms of a member",
+		Long: help(`Changes what a member may use, until when they are one, and whether they may invite others; what is not named stays as
+it is. A membership that has expired is renewed. MEMBER is a nickname, an account key or the start of one ("cairn
+members").
+
+Only somebody closer to the grid's key than the member can do this: the founder for everybody, an introducer for those
+whom they or theirs introduced. Whoever does it vouches for the member from then on.`, statusNotFound, statusRefused),
+		Example: "  cairn members set sister --quota 50GB\n  cairn members set bert --introducer\n  cairn members set guest --membership 30d",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			request, err := o.request(cmd)
+			if err != nil {
+				return err
+			}
+			request.Member = args[0]
+			client, err := a.client()
+			if err != nil {
+				return about(err, "members set %s", args[0])
+			}
+			defer client.Close()
+			member, err := client.SetMember(cmd.Context(), request)
+			if err != nil {
+				return err
+			}
+			return a.result(member, func(w io.Writer) { printMembers(w, []control.Member{member}) })
+		},
+	}
+	cmd.Flags().StringVar(&o.quota, "quota", "", "`SIZE` that the member may store, all shares counted (0: by the grid's policy)")
+	cmd.Flags().StringVar(&o.membership, "membership", "", "`DURATION` from now after which the membership ends (0: never)")
+	cmd.Flags().BoolVar(&o.introducer, "introducer", false, "let the member invite and revoke others; --introducer=false ends that")
+	return cmd
+}
+
+// request reads the flags that were given.
+func (o *memberOptions) request(cmd *cobra.Command) (r control.MemberRequest, err error) {
+	if !changes(cmd) {
+		return r, usagef("members set: say what to change: --quota, --membership or --introducer")
+	}
+	if cmd.Flags().Changed("quota") {
+		size, err := config.ParseSize(o.quota)
+		if err != nil {
+			return r, usagef("--quota: %w", err)
+		}
+		r.Quota = new(int64(size))
+	}
+	if cmd.Flags().Changed("membership") {
+		duration, err := config.ParseDuration(o.membership)
+		if err == nil && duration < 0 {
+			err = fmt.Errorf("%s: want 0 or more", o.membership)
+		}
+		if err != nil {
+			return r, usagef("--membership: %w", err)
+		}
+		r.Membership = &duration
+	}
+	if cmd.Flags().Changed("introducer") {
+		r.Introducer = &o.introducer
+	}
+	return r, nil
+}
+
 func printMembers(w io.Writer, members []control.Member) {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "NICKNAME\tROLE\tDEVICES\tLENDS\tMAY USE\tUSES HERE\tVOUCHED BY\tSINCE\tACCOUNT")
+	t := newTable(w, "NICKNAME", "ROLE", "DEVICES", "LENDS", "MAY USE", "USES HERE", "VOUCHED BY", "SINCE", "ACCOUNT")
 	for _, m := range members {
 		role := "member"
 		if m.Introducer {
@@ -62,13 +134,16 @@ func printMembers(w io.Writer, members []control.Member) {
 		if m.MayUse >= 0 {
 			may = sizeText(m.MayUse)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.8s\n", m.Nickname, role, devicesText(m), sizeText(m.Lends), may, sizeText(m.UsesHere),
-			cmp.Or(m.GrantedBy, "the grid's key"), m.Since.Local().Format(time.DateOnly), m.Account)
-		if m.Reason != "" {
-			fmt.Fprintf(table, "\t%s\n", m.Reason)
+		t.row(m.Nickname, role, devicesText(m), sizeText(m.Lends), may, sizeText(m.UsesHere), cmp.Or(m.GrantedBy, "the grid's key"),
+			m.Since.Local().Format(time.DateOnly), fmt.Sprintf("%.8s", m.Account))
+		switch {
+		case m.Reason != "":
+			t.note(m.Reason)
+		case !m.Expires.IsZero():
+			t.note("until " + m.Expires.Local().Format("2 January 2006 15:04"))
 		}
 	}
-	table.Flush()
+	t.end()
 }
 
 func devicesText(m control.Member) string {

@@ -55,7 +55,7 @@ func printPeers(w io.Writer, peers []control.Peer) {
 		version, _, _ := strings.Cut(strings.TrimPrefix(p.Version, "cairn/"), "+")
 		t.row(cmp.Or(p.Nickname, "-"), path, latency, free, cmp.Or(version, "-"), lastSeen(p), p.ID)
 		if p.Problem != "" {
-			t.row("", "not used: "+p.Problem)
+			t.note("not used: " + p.Problem)
 		}
 	}
 	t.end()

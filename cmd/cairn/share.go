@@ -131,7 +131,7 @@ func printShares(w io.Writer, list control.Shares) {
 		for _, s := range list.Received {
 			t.row(s.ID[:8], otherOf(s), stateOf(s), s.Right, s.Type, dayOf(s), visible(s.Name), visible(s.Path))
 			if s.Message != "" {
-				t.row("", visible(s.Message))
+				t.note(visible(s.Message))
 			}
 		}
 		t.end()

@@ -146,7 +146,7 @@ func (c Config) Validate() error {
 		problems = append(problems, fmt.Errorf("%s: %w", key, fmt.Errorf(format, args...)))
 	}
 	if len(c.Nickname) > 64 || strings.ContainsFunc(c.Nickname, unprintable) {
-		problem("nickname", "%q: want at most 64 bytes of printable text", c.Nickname)
+		problem("nickname", "%.64q, %d bytes: want at most 64 bytes of printable text", c.Nickname, len(c.Nickname))
 	}
 	if c.Storage.Enabled && c.Storage.Path == "" {
 		problem("storage.path", "is empty")

@@ -74,6 +74,7 @@ func TestProblemsAreNamed(t *testing.T) {
 		"bad size":        {"[storage]\noffer = 'ten'\n", []string{"line 2", "ten", "10GB"}},
 		"wrong type":      {"[network]\nmdns = 'yes'\n", []string{"line 2"}},
 		"not TOML":        {"nickname = \n", []string{"line 1"}},
+		"long nickname":   {"nickname = '" + strings.Repeat("x", 10_000) + "'\n", []string{`nickname: "` + strings.Repeat("x", 64) + `", 10000 bytes: want at most 64`}},
 		"all at once":     {"[control]\naddress = '0.0.0.0:1'\n[log]\nlevel = 'loud'\n", []string{"control.address", "loopback", "log.level"}},
 		"not a multiaddr": {"[network]\nlisten = ['127.0.0.1:1']\n", []string{"network.listen[0]"}},
 		"bootstrap":       {"[network]\nbootstrap = ['/ip4/1.2.3.4/tcp/1']\n", []string{"network.bootstrap[0]", "/p2p/"}},

@@ -68,6 +68,15 @@ type Invitation struct {
 	Device     bool      `json:"device"`
 }
 
+// A MemberRequest changes the terms of a member: a nickname, an account key or the start of one. What is nil stays as it is.
+type MemberRequest struct {
+	Member string `json:"member"`
+	Quota  *int64 `json:"quota,omitempty"` // bytes, 0: by the grid's policy
+	// Membership is how long the membership lasts from now on, 0 for ever.
+	Membership *time.Duration `json:"membership,omitempty"`
+	Introducer *bool          `json:"introducer,omitempty"`
+}
+
 // A RevokeRequest says whose membership ends: a nickname, an account key or the start of one.
 type RevokeRequest struct {
 	Member string `json:"member"`
@@ -107,6 +116,8 @@ type Membership interface {
 	Invite(ctx context.Context, request InviteRequest) (Invitation, error)
 	Invitations(ctx context.Context) ([]Invitation, error)
 	CancelInvitation(ctx context.Context, id string) (Invitation, error)
+	// SetMember changes a member's terms, renews a membership that ended, and returns the member as it is then.
+	SetMember(ctx context.Context, request MemberRequest) (Member, error)
 	// Revoke returns the member whose membership it ended, and what that means for others.
 	Revoke(ctx context.Context, request RevokeRequest) (Revoked, error)
 	// RemoveDevice takes a node away from the person to whom this node belongs, and returns it.
@@ -136,6 +147,11 @@ func (c *Client) Invitations(ctx context.Context) ([]Invitation, error) {
 // CancelInvitation makes an invitation worthless.
 func (c *Client) CancelInvitation(ctx context.Context, id string) (Invitation, error) {
 	return order[Invitation](ctx, c, "/v1/invitations/cancel", id)
+}
+
+// SetMember changes a member's terms.
+func (c *Client) SetMember(ctx context.Context, request MemberRequest) (Member, error) {
+	return order[Member](ctx, c, "/v1/members/set", request)
 }
 
 // Revoke ends a membership.
@@ -191,6 +207,7 @@ func (s *Server) membership(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/invitations", answer(s.node.Invitations))
 	mux.HandleFunc("POST /v1/invitations", ordered(s.node.Invite))
 	mux.HandleFunc("POST /v1/invitations/cancel", ordered(s.node.CancelInvitation))
+	mux.HandleFunc("POST /v1/members/set", ordered(s.node.SetMember))
 	mux.HandleFunc("POST /v1/revoke", ordered(s.node.Revoke))
 	mux.HandleFunc("POST /v1/devices/remove", ordered(s.node.RemoveDevice))
 	mux.HandleFunc("POST /v1/leave", func(w http.ResponseWriter, r *http.Request) {
