@@ -49,15 +49,7 @@ func (a api) Status(ctx context.Context) (control.Status, error) {
 		}
 		s.Spill = &bucket
 	}
-	for _, p := range n.host.Peers() {
-		if p.Problem != "" {
-			continue
-		}
-		s.PeersKnown++
-		if p.Responsive {
-			s.Peers++
-		}
-	}
+	s.Peers, s.PeersKnown = n.peersAnswering()
 	return s, nil
 }
 

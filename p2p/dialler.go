@@ -85,6 +85,7 @@ func (h *Host) keepConnected() {
 func (h *Host) dial(info peer.AddrInfo) {
 	err := h.connect(info)
 	if err != nil {
+		h.members.settled(info.ID) // that the finder knows more is not worth waiting for
 		if fresh := h.find(info); len(fresh.Addrs) > 0 {
 			h.members.learn(fresh, told, time.Now())
 			err = h.connect(fresh)

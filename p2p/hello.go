@@ -148,6 +148,7 @@ func (h *Host) greet(ctx context.Context, id peer.ID) error {
 				continue
 			}
 			h.silent(id)
+			h.members.settled(id)
 		}
 	}
 }
@@ -233,6 +234,7 @@ func (h *Host) heard(id peer.ID, hello wire.Hello, latency time.Duration) {
 	for _, told := range hello.Peers {
 		h.hearOf(told)
 	}
+	h.members.settled(id) // whom it told of is pending by now
 }
 
 // hearOf takes in what one member told about another.

@@ -143,7 +143,7 @@ func (h *Host) open() error {
 func (h *Host) recall() {
 	now := time.Now()
 	for _, m := range h.book.load() {
-		m.nextDial = h.members.courtesy(m.id, told, now)
+		m.nextDial, m.pending = h.members.courtesy(m.id, told, now), now
 		h.members.restore(m)
 	}
 	h.learn(bootstrap, h.cfg.Bootstrap)

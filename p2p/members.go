@@ -24,6 +24,8 @@ type members struct {
 	// version counts the changes worth telling the others about: a member met, its addresses changed.
 	version uint64
 	large   bool // there are more members than a host keeps connected
+	started time.Time
+	news    chan struct{} // closed when a peer is pending or not any more; nil while nobody waits
 }
 
 // changed notes that there is something to tell about a member. The lock is held.
@@ -33,7 +35,7 @@ func (t *members) changed(m *member) {
 }
 
 func newMembers(self peer.ID) *members {
-	return &members{self: self, byID: make(map[peer.ID]*member), version: 1}
+	return &members{self: self, byID: make(map[peer.ID]*member), version: 1, started: time.Now()}
 }
 
 // with runs f on the member, if there is one, under the table's lock.
@@ -60,6 +62,9 @@ func (t *members) learn(info peer.AddrInfo, from source, now time.Time) bool {
 			return false
 		}
 		m.nextDial = t.courtesy(info.ID, from, now)
+		if from == bootstrap || now.Sub(t.started) < startedFor {
+			t.await(m, now)
+		}
 	}
 	m.source = max(m.source, from)
 	if m.problem != "" && from == told {
@@ -147,6 +152,7 @@ func (t *members) disconnect(id peer.ID, now, next time.Time) (p Peer, wasUp boo
 		return Peer{}, false
 	}
 	wasUp = m.up
+	answered := wasUp && m.responsive
 	lost := m.kept || !m.responsive || !t.large // otherwise one side parted with the other because there are many
 	m.leave()
 	m.connected, m.up, m.responsive, m.kept, m.leave = false, false, false, false, nil
@@ -154,6 +160,9 @@ func (t *members) disconnect(id peer.ID, now, next time.Time) (p Peer, wasUp boo
 		m.nextDial, m.ended = next, now
 		if lost {
 			m.tried = now
+		}
+		if answered && !t.large {
+			t.await(m, now)
 		}
 	}
 	if !m.met && m.source == told && len(m.addresses) == 0 {
@@ -286,6 +295,7 @@ func (t *members) refuse(id peer.ID, why error, now time.Time) (p Peer, news boo
 		news = m.problem != reason
 		m.problem, m.responsive, m.denies = reason, false, errors.Is(why, ErrNotAdmitted)
 		m.nextDial = now.Add(refusedRetry/2 + rand.N(refusedRetry))
+		t.settle(m)
 		p = m.peer()
 	})
 	return p, news
@@ -333,13 +343,14 @@ func (t *members) due(now time.Time, limit, keep int) (dial []peer.AddrInfo, nex
 			dialling++
 		}
 	}
-	for _, m := range t.byID {
+	for _, m := range t.apart(now) {
 		at := m.nextDial
 		if busy >= keep {
 			at = later(at, m.ended.Add(seldom))
 		}
 		switch {
-		case m.connected || m.dialling || m.source != bootstrap && busy >= keep:
+		case m.source != bootstrap && busy >= keep:
+			t.settle(m) // it may answer, but is not going to be asked
 		case at.After(now):
 			if next.IsZero() || at.Before(next) {
 				next = at
@@ -351,6 +362,23 @@ func (t *members) due(now time.Time, limit, keep int) (dial []peer.AddrInfo, nex
 		}
 	}
 	return dial, next
+}
+
+// apart returns the peers that are neither connected nor being dialled: first those that are due, of whom the ones that were
+// seen last are the likeliest to be there. The lock is held.
+func (t *members) apart(now time.Time) []*member {
+	var due, others []*member
+	for _, m := range t.byID {
+		switch {
+		case m.connected || m.dialling:
+		case m.nextDial.After(now):
+			others = append(others, m)
+		default:
+			due = append(due, m)
+		}
+	}
+	slices.SortFunc(due, func(a, b *member) int { return b.lastSeen.Compare(a.lastSeen) })
+	return append(due, others...)
 }
 
 // dialled notes the end of an attempt. A peer that was never met is forgotten after a few.
@@ -367,6 +395,7 @@ func (t *members) dialled(id peer.ID, failure error, now time.Time, longest time
 		m.nextDial = now.Add(firstRetry)
 		return
 	}
+	t.settle(m)
 	if t.alone() {
 		longest = min(longest, aloneRetry)
 	}

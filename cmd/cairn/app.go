@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -36,6 +37,7 @@ type app struct {
 	keyring                    int // keyringUnasked and so on
 	// copies says whether copies of what is stored go to the bucket.
 	copies control.CopyWish
+	bar    *progress // the last one that was asked for
 }
 
 // verbs returns every verb. A new one is added here.
@@ -172,8 +174,21 @@ func (a *app) client() (*control.Client, error) {
 	c, err := control.Dial(a.dir)
 	if err == nil {
 		c.KeepCopies(a.copies)
+		var once sync.Once
+		c.OnWaiting(func(w control.Waiting) { once.Do(func() { a.showWaiting(w) }) })
 	}
 	return c, err
+}
+
+// showWaiting tells a person at a terminal why nothing happens yet.
+func (a *app) showWaiting(w control.Waiting) {
+	if !a.terminal() {
+		return
+	}
+	text := fmt.Sprintf("waiting for the other nodes of the grid: %d of the %d known ones answer", w.Answer, w.Known)
+	if a.bar == nil || !a.bar.say(text) {
+		a.note("%s", text)
+	}
 }
 
 // result prints a result on standard output: as JSON where that was asked for, for people otherwise. What could not be

@@ -44,6 +44,7 @@ func (a *app) outTerminal() bool {
 // progress returns a progress line, which draws only when standard error is a terminal and -q was not given.
 func (a *app) progress() *progress {
 	p := &progress{began: time.Now()}
+	a.bar = p
 	file, _ := a.err.(*os.File)
 	if !a.terminal() {
 		return p
@@ -68,6 +69,16 @@ func (p *progress) show(s control.Progress) {
 	}
 	p.last = now
 	p.draw(describe(s, now.Sub(p.began)))
+}
+
+// say draws a text until there is progress to show. It returns false where the line has been taken away.
+func (p *progress) say(text string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.out != nil {
+		p.draw(text)
+	}
+	return p.out != nil
 }
 
 // count draws the state of what is counted in things, not in bytes.

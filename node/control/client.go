@@ -33,6 +33,7 @@ type Client struct {
 	endpoint Endpoint
 	http     *http.Client
 	copies   CopyWish
+	waiting  func(Waiting)
 }
 
 // Dial returns a client for the node that runs on the directory. It returns ErrNotRunning when nothing says that one
@@ -189,7 +190,7 @@ func header(name, value string) http.Header { return http.Header{name: {value}} 
 
 // do sends one request and returns the answer when it is a success. The size is that of the body, -1 when unknown.
 func (c *Client) do(ctx context.Context, method, path string, h http.Header, body io.Reader, size int64) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, method, "http://"+c.endpoint.Address+path, nil)
+	request, err := http.NewRequestWithContext(c.traced(ctx), method, "http://"+c.endpoint.Address+path, nil)
 	if err != nil {
 		return nil, fmt.Errorf("local API: %w", err)
 	}

@@ -54,7 +54,7 @@ func Listen(address string, node Node, log *slog.Logger) (*Server, error) {
 	base, stop := context.WithCancelCause(context.Background())
 	s.stop = stop
 	s.http = &http.Server{
-		Handler: s.guard(withCopyWish(s.routes())), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+		Handler: s.guard(s.withPeers(withCopyWish(s.routes()))), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
 		BaseContext:    func(net.Listener) context.Context { return base },
 		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
