@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -68,6 +69,14 @@ func (k BucketKeys) giveTo(b *s3.Config) {
 	b.AccessKey, b.SecretKey = k.AccessKey, s3.Secret(k.SecretKey)
 }
 
+// With returns a bucket that is asked with these keys, unless they are zero.
+func (k BucketKeys) With(b s3.Config) s3.Config {
+	if k != (BucketKeys{}) {
+		k.giveTo(&b)
+	}
+	return b
+}
+
 // storageBucket reads which bucket a configuration names for the shares, without keys and without an owner.
 func storageBucket(c config.Config) (s3.Config, error) {
 	b, err := s3.ParseURL(c.Storage.Path)
@@ -92,36 +101,81 @@ func (d *Dir) StorageBucket(c config.Config) (s3.Config, bool, error) {
 	return b, err == nil, err
 }
 
-// requestWithin bounds one request while a command waits for it.
-const requestWithin = 15 * time.Second
+const (
+	// requestWithin bounds one request while a command waits for it.
+	requestWithin = 6 * time.Second
+	// silentFor is how long a node must have been silent to be taken for one that is gone: it refreshes its lock every minute.
+	silentFor = 3 * time.Minute
+)
+
+// A BucketClaim says what a node may do to get the prefix of a bucket.
+type BucketClaim struct {
+	// TakeOver takes it from another node that was silent for some minutes.
+	TakeOver bool
+	// Force takes it also from one that was heard of a moment ago, and may still acknowledge what is lost then.
+	Force bool
+}
+
+func (k BucketClaim) giveTo(b *s3.Config) {
+	b.TakeOver, b.Timeout = k.TakeOver, requestWithin
+	if !k.Force {
+		b.Silent = silentFor
+	}
+}
 
 // TryBucket finds out whether a node that is yet to be made can keep its shares in the bucket that a configuration names: it writes, reads
-// and deletes a small object, and looks whether somebody else has the prefix, unless that is to be taken over.
-func TryBucket(ctx context.Context, c config.Config, k BucketKeys, takeOver bool) error {
+// and deletes a small object, and looks whether somebody else has the prefix, unless that may be taken over.
+func TryBucket(ctx context.Context, c config.Config, k BucketKeys, claim BucketClaim) error {
 	b, err := storageBucket(c)
 	if err != nil {
 		return err
 	}
 	k.giveTo(&b)
-	b.Index, b.TakeOver, b.Timeout = bucketIndex, takeOver, requestWithin
+	b.Index = bucketIndex
+	claim.giveTo(&b)
 	if err := s3.Look(ctx, b); err != nil {
 		return err
 	}
 	return s3.Probe(ctx, b)
 }
 
-// ClaimBucket makes the bucket's prefix this node's. A prefix that another node has is taken over only where that is wanted. The node must
-// not run.
-func (d *Dir) ClaimBucket(ctx context.Context, c config.Config, takeOver bool) error {
-	b, set, err := d.StorageBucket(c)
-	if err != nil || !set {
-		return err
-	}
+// ClaimBucket makes a prefix this node's: that of StorageBucket or Bucket. The node must not run.
+func (d *Dir) ClaimBucket(ctx context.Context, b s3.Config, claim BucketClaim) error {
 	lock, err := d.lock()
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
-	b.TakeOver, b.Timeout = takeOver, requestWithin
+	claim.giveTo(&b)
 	return s3.Claim(ctx, b)
+}
+
+// LookAtBucket finds out whether a prefix could be this node's. It changes nothing there.
+func (d *Dir) LookAtBucket(ctx context.Context, b s3.Config, claim BucketClaim) error {
+	claim.giveTo(&b)
+	return s3.Look(ctx, b)
+}
+
+// HasBucket reports whether a prefix is this node's.
+func (d *Dir) HasBucket(ctx context.Context, b s3.Config) (bool, error) {
+	b.Timeout = requestWithin
+	return s3.Has(ctx, b)
+}
+
+// ProbeBucket tries a prefix out: it looks whether somebody else has the prefix, or one above or below it, and writes, reads, compares and
+// deletes a small object.
+func (d *Dir) ProbeBucket(ctx context.Context, b s3.Config) error {
+	b.Timeout = requestWithin
+	for _, try := range []func(context.Context, s3.Config) error{s3.Look, s3.Nested, s3.Probe} {
+		if err := try(ctx, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// UsedBucket reports whether the node has had a bucket open: shares may be in it.
+func (d *Dir) UsedBucket() bool {
+	_, err := os.Stat(d.file(bucketIndex)) // which is made when a bucket is opened
+	return err == nil
 }

@@ -53,17 +53,16 @@ func (x *spilling) tell(report drained) {
 	x.now = &report
 }
 
-// keepSpilling opens the bucket and brings shares back, until the context ends.
-func (n *Node) keepSpilling(ctx context.Context) {
+// keepSpilling opens the bucket and brings shares back, until the context ends. It closes a channel when it has tried for the first time.
+func (n *Node) keepSpilling(ctx context.Context, tried chan<- struct{}) {
+	n.openBucket(ctx)
+	close(tried)
 	collected := time.Now().Add(collectAfter - collectEvery)
 	wait := openBucketAgain
 	var care sync.WaitGroup
 	defer care.Wait()
 	for pause(ctx, wait) {
-		opening, cancel := context.WithTimeout(ctx, openBucketWithin)
-		open := n.openBucket(opening)
-		cancel()
-		if !open {
+		if !n.openBucket(ctx) {
 			continue
 		}
 		if wait != drainEvery {

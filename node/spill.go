@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 // When the bucket is looked after.
 const (
 	openBucketWithin = 20 * time.Second
+	openSpillWithin  = 5 * time.Second
 	openBucketAgain  = 30 * time.Second
 	drainEvery       = time.Minute
 )
@@ -76,12 +78,10 @@ func (n *Node) openSpill(ctx context.Context) error {
 		High: float64(c.High) / 100, Low: max(float64(c.Low)/100, 1e-9), Limit: int64(c.Offer), Logger: n.log.With("part", "spill"),
 	})
 	n.spill, n.store = x, x.store
-	opening, cancel := context.WithTimeout(ctx, openBucketWithin)
-	n.openBucket(opening)
-	cancel()
-	ctx, stop := context.WithCancel(context.Background())
+	life, stop := context.WithCancel(context.Background())
+	tried := make(chan struct{})
 	var task sync.WaitGroup
-	task.Go(func() { n.keepSpilling(ctx) })
+	task.Go(func() { n.keepSpilling(life, tried) })
 	n.opened(closerFunc(func() error {
 		stop()
 		task.Wait()
@@ -90,6 +90,14 @@ func (n *Node) openSpill(ctx context.Context) error {
 		}
 		return nil
 	}))
+	select {
+	case <-tried:
+	case <-time.After(openSpillWithin):
+		n.log.Warn("the bucket is not open yet, what is in it is not served: its index is being computed, or its server does not answer",
+			"part", "spill", "bucket", where.URL())
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	return nil
 }
 
@@ -100,6 +108,9 @@ func (n *Node) openBucket(ctx context.Context) bool {
 		return true
 	}
 	opened, err := s3.Open(ctx, x.where)
+	if err != nil && ctx.Err() != nil {
+		return false
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if err != nil {
@@ -132,7 +143,7 @@ func (n *Node) diagnoseSpill() []doctor.Check {
 // trouble returns why the bucket is not open, or takes nothing; nil when all is well. x.mu is held.
 func (x *spilling) trouble() error {
 	if x.bucket == nil {
-		return x.problem
+		return cmp.Or(x.problem, errOpening)
 	}
 	return cmp.Or(x.bucket.Problem(), x.refused)
 }
@@ -161,6 +172,7 @@ func (a api) Spill(ctx context.Context) (control.Spill, error) {
 	}
 	if why := x.trouble(); why != nil {
 		s.Problem = s3.Explain(why)
+		_, s.Locked = errors.AsType[*s3.LockedError](why)
 	}
 	if x.bucket == nil {
 		return s, nil
@@ -213,13 +225,23 @@ func (x *spilling) spilled(ctx context.Context) ([]control.Spilled, error) {
 }
 
 // EndSpill has the bucket take nothing more until the node starts again, and lists what is in it. Where that is something, and it
-// is not to be given up, the bucket goes on.
+// is not to be given up, or cannot be told, the bucket goes on.
 func (a api) EndSpill(ctx context.Context, request control.EndSpillRequest) ([]control.Spilled, error) {
 	x := a.n.spill
 	if x == nil {
 		return []control.Spilled{}, nil
 	}
+	if request.Undo {
+		x.late.Shut(false)
+		return []control.Spilled{}, nil
+	}
 	x.late.Shut(true)
+	if x.opened() == nil {
+		if !request.Abandon {
+			x.late.Shut(false)
+		}
+		return []control.Spilled{}, fmt.Errorf("what is in the bucket %s cannot be told: %s", x.where.URL(), x.why())
+	}
 	left, err := x.spilled(ctx)
 	if !request.Abandon && (err != nil || len(left) > 0) {
 		x.late.Shut(false)

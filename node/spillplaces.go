@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 
 	"cairn/grid"
@@ -75,8 +76,5 @@ func (n *Node) copies(ctx context.Context) (context.Context, error) {
 func (x *spilling) why() string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.problem == nil {
-		return "it is not open yet"
-	}
-	return s3.Explain(x.problem)
+	return s3.Explain(cmp.Or(x.problem, errOpening))
 }

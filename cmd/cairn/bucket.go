@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,8 +27,28 @@ type bucketAddress struct {
 // bucketOptions say how the bucket is reached in which a new node keeps its shares.
 type bucketOptions struct {
 	bucketAddress
-	keys     keyOptions
-	takeOver bool
+	keys  keyOptions
+	claim claimOptions
+}
+
+// claimOptions say from whom the prefix of a bucket is taken.
+type claimOptions struct{ node.BucketClaim }
+
+// addFlags adds the flags; each text begins with when it holds.
+func (o *claimOptions) addFlags(flags *pflag.FlagSet, when string) {
+	flags.BoolVar(&o.TakeOver, "take-over", false, when+"take the prefix from another node, which must be gone for good")
+	o.addForce(flags, when+"with --take-over: ")
+}
+
+func (o *claimOptions) addForce(flags *pflag.FlagSet, when string) {
+	flags.BoolVar(&o.Force, "force", false, when+"also from a node that was heard of a moment ago")
+}
+
+func (o *claimOptions) check() error {
+	if o.Force && !o.TakeOver {
+		return usagef("--force says from whom --take-over takes the prefix, which is not asked for")
+	}
+	return nil
 }
 
 // keyOptions say where the keys of a bucket come from.
@@ -47,9 +68,17 @@ func (o *bucketAddress) addFlags(flags *pflag.FlagSet, when string) {
 	flags.StringVar(&o.ca, "ca", "", when+"`FILE` of certificates to trust besides the system's")
 }
 
+// absolute makes the path of the certificates one that does not depend on where the command was given.
+func (o *bucketAddress) absolute() (err error) {
+	if o.ca != "" {
+		o.ca, err = filepath.Abs(o.ca)
+	}
+	return err
+}
+
 func (o *bucketOptions) addFlags(flags *pflag.FlagSet) {
 	o.bucketAddress.addFlags(flags, "for a bucket: ")
-	flags.BoolVar(&o.takeOver, "take-over", false, "for a bucket: take the prefix from another node, which must be gone for good")
+	o.claim.addFlags(flags, "for a bucket: ")
 	o.keys.addFlags(flags)
 }
 
@@ -65,7 +94,8 @@ func (o *bucketOptions) named() []string {
 		{"--path-style", o.pathStyle},
 		{"--virtual-host", o.virtualHost},
 		{"--ca", o.ca != ""},
-		{"--take-over", o.takeOver},
+		{"--take-over", o.claim.TakeOver},
+		{"--force", o.claim.Force},
 		{"--access-key", o.keys.access != ""},
 		{"--secret-file", o.keys.secretFile != ""},
 	} {
@@ -102,10 +132,8 @@ func (o *initOptions) configure(c *config.Storage) (err error) {
 	if err != nil {
 		return usagef("--storage: %w", err)
 	}
-	if o.bucket.ca != "" {
-		if o.bucket.ca, err = filepath.Abs(o.bucket.ca); err != nil {
-			return err
-		}
+	if err := cmp.Or(o.bucket.claim.check(), o.bucket.absolute()); err != nil {
+		return err
 	}
 	b := o.bucket
 	c.Path, c.Endpoint, c.Region, c.PathStyle, c.VirtualHost, c.CA = where.URL(), b.endpoint, b.region, b.pathStyle, b.virtualHost, b.ca
@@ -150,30 +178,48 @@ func (a *app) tryBucket(ctx context.Context, o *bucketOptions, c config.Config) 
 	}
 	keys, err := o.keys.read(a)
 	if err == nil {
-		err = explainBucket(node.TryBucket(ctx, c, keys, o.takeOver), c.Storage.Path, "", "--take-over", "correct it and try again; nothing was made")
+		err = bucketAdvice{url: c.Storage.Path, takeOver: "--take-over", force: "--take-over --force", correct: "correct it and try again; nothing was made"}.
+			explain(node.TryBucket(ctx, c, keys, o.claim.BucketClaim))
 	}
 	return keys, err
 }
 
-// explainBucket says in plain words why a bucket cannot be used, and what to do about it: how to choose another prefix, how to take over this one, and how
-// to correct what is wrong.
-func explainBucket(err error, url, another, takeOver, correct string) error {
-	if _, locked := errors.AsType[*s3.LockedError](err); locked {
-		return withHint(err, "choose another prefix"+another+"; if that node is gone for good and will never run again, take over what it stored with %s", takeOver)
+// A bucketAdvice is what can be done about a bucket that cannot be used.
+type bucketAdvice struct {
+	url      string
+	another  string // how to choose another prefix, behind these words; may be empty
+	takeOver string // how to take the prefix over
+	force    string // how to do that though the other node may be there
+	correct  string // how to correct what is wrong otherwise
+}
+
+// explain says in plain words why a bucket cannot be used, and what to do about it.
+func (b bucketAdvice) explain(err error) error {
+	if locked, ok := errors.AsType[*s3.LockedError](err); ok {
+		if locked.Alive {
+			return withHint(err, "what that node acknowledges after this is lost: stop it, and try again in some minutes; if it will never run again, as after a fire, take the prefix over at once with %s", b.force)
+		}
+		return withHint(err, "choose another prefix%s; if that node is gone for good and will never run again, take over what it stored with %s", b.another, b.takeOver)
+	}
+	if _, nested := errors.AsType[*s3.NestedError](err); nested {
+		return withHint(err, "choose a prefix that is neither above nor below another one%s", b.another)
 	}
 	if _, answered := errors.AsType[*s3.Error](err); answered {
-		return withHint(&bucketError{url: url, err: err}, "%s", correct)
+		return withHint(&bucketError{url: b.url, err: err}, "%s", b.correct)
 	}
 	return err
 }
 
-// explainOwnBucket is explainBucket for the bucket of a node that is there.
+// explainOwnBucket explains what is wrong with the bucket of a node that is there.
 func (a *app) explainOwnBucket(err error, c config.Config) error {
 	if !c.Storage.Bucket() {
 		return err
 	}
-	return explainBucket(err, c.Storage.Path, fmt.Sprintf(" (%q)", a.command("config set storage.path s3://BUCKET/PREFIX")), "\""+a.command("storage take-over")+"\"", fmt.Sprintf("correct it with %q, or the keys with %q; %q tries it out",
-		a.command("config set storage..."), a.command("storage keys"), a.command("storage test")))
+	return bucketAdvice{
+		url: c.Storage.Path, another: fmt.Sprintf(" (%q)", a.command("config set storage.path s3://BUCKET/PREFIX")),
+		takeOver: fmt.Sprintf("%q", a.command("storage take-over")), force: fmt.Sprintf("%q", a.command("storage take-over --force")),
+		correct: fmt.Sprintf("correct it with %q, or the keys with %q; %q tries it out", a.command("config set storage..."), a.command("storage keys"), a.command("storage test")),
+	}.explain(err)
 }
 
 // A bucketError is an error around an *s3.Error, in plain words.
@@ -190,7 +236,7 @@ func (e *bucketError) Error() string {
 func (e *bucketError) Unwrap() error { return e.err }
 
 // takeBucket gives a node that was just made its bucket.
-func (a *app) takeBucket(ctx context.Context, dir *node.Dir, c config.Config, keys node.BucketKeys, takeOver bool) error {
+func (a *app) takeBucket(ctx context.Context, dir *node.Dir, c config.Config, keys node.BucketKeys, claim claimOptions) error {
 	if !c.Storage.Enabled || !c.Storage.Bucket() {
 		return nil
 	}
@@ -199,5 +245,26 @@ func (a *app) takeBucket(ctx context.Context, dir *node.Dir, c config.Config, ke
 			return about(err, "keys of the bucket")
 		}
 	}
-	return about(a.explainOwnBucket(dir.ClaimBucket(ctx, c, takeOver), c), "the node in %s is made, but", dir.Path())
+	where, _, err := dir.StorageBucket(c)
+	if err == nil {
+		err = a.explainOwnBucket(a.claimBucket(ctx, dir, where, keys, claim), c)
+	}
+	return about(err, "the node in %s is made, but", dir.Path())
+}
+
+// claimBucket makes a prefix the node's, and says whose it was. The keys are those that are not kept yet, if any.
+func (a *app) claimBucket(ctx context.Context, dir *node.Dir, where s3.Config, keys node.BucketKeys, claim claimOptions) error {
+	where = keys.With(where)
+	err := dir.LookAtBucket(ctx, where, node.BucketClaim{})
+	held, taken := errors.AsType[*s3.LockedError](err)
+	if err != nil && !taken {
+		return err
+	}
+	if err := dir.ClaimBucket(ctx, where, claim.BucketClaim); err != nil {
+		return err
+	}
+	if taken {
+		a.note("the prefix was that of %s; if that node does run, it stops writing within a minute or so, and what it acknowledges until then is lost", held.Holder())
+	}
+	return nil
 }

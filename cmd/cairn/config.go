@@ -98,7 +98,14 @@ func newConfigSetCommand(a *app) *cobra.Command {
 				return about(node.ErrNoNode, "%s", a.dir)
 			}
 			before, _, wrong := a.loadConfig(nil)
-			if err := a.changeSetting(args[0], args[1]); err != nil {
+			edited, err := a.editSettings(map[string]string{args[0]: args[1]})
+			if err == nil {
+				err = a.refuseBucketSetting(args[0], edited.config.Spill)
+			}
+			if err == nil {
+				err = edited.write(a)
+			}
+			if err != nil {
 				return err
 			}
 			a.noteChange(args[0], args[1])
@@ -118,18 +125,35 @@ func (a *app) changeSetting(key, value string) error {
 
 // changeSettings writes all of the values into the configuration file, or none.
 func (a *app) changeSettings(values map[string]string) error {
-	data, err := os.ReadFile(a.configPath())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	edited, err := a.editSettings(values)
+	if err != nil {
 		return err
 	}
+	return edited.write(a)
+}
+
+// editedSettings are a configuration file that is not written yet.
+type editedSettings struct {
+	text   []byte
+	config config.Config // what the file says
+}
+
+func (e editedSettings) write(a *app) error { return config.Write(a.configPath(), e.text) }
+
+// editSettings sets all of the values in the text of the configuration file.
+func (a *app) editSettings(values map[string]string) (e editedSettings, err error) {
+	data, err := os.ReadFile(a.configPath())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return e, err
+	}
 	if _, err := config.Parse(data); err != nil {
-		return withHint(about(err, "configuration %s", a.configPath()), "correct it with \"%s\"", a.command("config edit"))
+		return e, withHint(about(err, "configuration %s", a.configPath()), "correct it with \"%s\"", a.command("config edit"))
 	}
-	edited, err := config.Edit(data, values)
-	if err != nil {
-		return &usageError{err: err}
+	if e.text, err = config.Edit(data, values); err != nil {
+		return e, &usageError{err: err}
 	}
-	return config.Write(a.configPath(), edited)
+	e.config, err = config.Parse(e.text)
+	return e, err
 }
 
 // noteChange says from when on a setting that was changed in the file holds.

@@ -75,7 +75,27 @@ func runDetached(ctx context.Context, a *app, o *upOptions, c config.Config) err
 		return err
 	}
 	a.note("the node runs in the background and logs to %s; \"%s\" ends it", a.logPath(c.Log), a.command("stop"))
+	a.noteBucket(ctx)
 	return a.announceDetached(child.Process.Pid)
+}
+
+// noteBucket says why the bucket behind the disk is not in use, if so.
+func (a *app) noteBucket(ctx context.Context) {
+	client, err := a.client()
+	if err != nil {
+		return
+	}
+	defer client.Close()
+	s, err := client.Spill(ctx)
+	if err != nil || s.Problem == "" {
+		return // "spill status" tells it to who asks
+	}
+	a.note("the bucket %s is not in use: %s", s.Bucket, s.Problem)
+	if s.Locked {
+		a.noteLocked()
+		return
+	}
+	a.note("the node tries again by itself; \"%s\" says more", a.command("spill test"))
 }
 
 // startDetached starts this program again with its output in the file. A passphrase goes to its standard input, which nobody else

@@ -185,7 +185,7 @@ func (a *app) initialise(ctx context.Context, o *initOptions, phrase *account.Ph
 		dir, err = node.Init(a.dir, c)
 	}
 	if err == nil {
-		err = a.takeBucket(ctx, dir, c, keys, o.bucket.takeOver)
+		err = a.takeBucket(ctx, dir, c, keys, o.bucket.claim)
 	}
 	return dir, c, err
 }

@@ -4,17 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"cairn/node"
 	"cairn/node/config"
 	"cairn/node/control"
-	"cairn/share"
 	"cairn/share/s3"
 )
 
@@ -29,89 +24,26 @@ read them here as before.`),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newSpillSetCommand(a), newSpillShowCommand(a), newSpillTestCommand(a), newSpillStatusCommand(a), newSpillDrainCommand(a), newSpillOffCommand(a))
+	cmd.AddCommand(
+		newSpillSetCommand(a), newSpillShowCommand(a), newSpillTestCommand(a), newSpillTakeOverCommand(a), newSpillStatusCommand(a), newSpillDrainCommand(a), newSpillOffCommand(a),
+	)
 	return cmd
 }
 
-// spillFlags are those of "spill set"; the first ones are settings.
-type spillFlags struct {
-	bucketAddress
-	offer, rate string
-	high, low   int
-	keys        keyOptions
-}
-
-func newSpillSetCommand(a *app) *cobra.Command {
-	var f spillFlags
-	cmd := &cobra.Command{
-		Use:   "set s3://BUCKET/PREFIX",
-		Short: "name the bucket",
-		Long: help(`Writes down which bucket is used, and keeps its keys in a file of the node's directory that only you can read. The
-secret key is read from a file, or from standard input ("--secret-file -"), or asked for; it is never on the command
-line. Without --access-key the keys come from the environment, from the files of the AWS tools, or from the role of
-the machine. What is not named keeps its value. It holds from the node's next start on.`),
-		Example: `  cairn spill set s3://my-bucket/cairn --region eu-central-1 --access-key AKIA... --secret-file -
-  cairn spill set s3://shares/node1 --endpoint http://127.0.0.1:9000 --path-style`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return runSpillSet(a, cmd, args[0], f) },
-	}
-	flags := cmd.Flags()
-	f.bucketAddress.addFlags(flags, "")
-	flags.StringVar(&f.offer, "offer", "", "`SIZE` that the bucket is given at most")
-	flags.StringVar(&f.rate, "rate", "", "`SIZE` that is brought back each second")
-	flags.IntVar(&f.high, "high", 0, "`PERCENT` of the disk that are used before shares go to the bucket")
-	flags.IntVar(&f.low, "low", 0, "`PERCENT` of the disk up to which it takes shares back")
-	f.keys.addFlags(flags)
-	return cmd
-}
-
-func runSpillSet(a *app, cmd *cobra.Command, bucket string, f spillFlags) error {
-	if _, err := s3.ParseURL(bucket); err != nil {
-		return &usageError{err: err}
-	}
-	if f.pathStyle && f.virtualHost {
-		return usagef("--path-style and --virtual-host exclude each other")
-	}
-	dir, err := a.openDir()
-	if err != nil {
-		return err
-	}
-	c, _, err := a.loadConfig(nil)
-	if err != nil {
-		return err
-	}
-	if c.Spill.Bucket != "" && c.Spill.Bucket != bucket {
-		return withHint(fmt.Errorf("%w: %s is set already, and shares may be in it", share.ErrDenied, c.Spill.Bucket), "bring them back first: \"%s\", then \"%s\"",
-			a.command("spill drain"), a.command("spill off"))
-	}
-	keys, err := f.keys.read(a)
-	if err != nil {
-		return err
-	}
-	if err := a.changeSettings(f.settings(bucket, cmd.Flags().Changed)); err != nil {
-		return err
-	}
-	if keys != (node.BucketKeys{}) {
-		if err := dir.SetBucketKeys(keys); err != nil {
-			return err
-		}
-	}
-	a.noteRestart("the bucket is used")
-	return a.result(map[string]string{"bucket": bucket}, func(io.Writer) {})
-}
-
-// settings returns what the flags set.
-func (f *spillFlags) settings(bucket string, changed func(flag string) bool) map[string]string {
-	values := map[string]string{"spill.bucket": bucket}
-	for flag, value := range map[string]string{
-		"endpoint": f.endpoint, "region": f.region, "path-style": strconv.FormatBool(f.pathStyle), "virtual-host": strconv.FormatBool(f.virtualHost),
-		"ca": f.ca, "offer": f.offer, "rate": f.rate, "high": strconv.Itoa(f.high), "low": strconv.Itoa(f.low),
-	} {
-		if changed(flag) {
-			values["spill."+strings.ReplaceAll(flag, "-", "_")] = value
-		}
-	}
-	return values
+// spillSettings are the settings of the bucket, and where its keys come from.
+type spillSettings struct {
+	Bucket      string      `json:"bucket"` // empty where none is set
+	Endpoint    string      `json:"endpoint"`
+	Region      string      `json:"region"`
+	PathStyle   bool        `json:"path_style"`
+	VirtualHost bool        `json:"virtual_host"`
+	CA          string      `json:"ca"`
+	Offer       config.Size `json:"offer"`
+	High        int         `json:"high"`
+	Low         int         `json:"low"`
+	Rate        config.Size `json:"rate"`
+	KeepCopy    bool        `json:"keep_copy"`
+	AccessKey   string      `json:"access_key,omitempty"` // empty where the keys are the machine's
 }
 
 func newSpillShowCommand(a *app) *cobra.Command {
@@ -125,23 +57,47 @@ func newSpillShowCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.result(c.Spill, func(w io.Writer) {
+			x := c.Spill
+			shown := spillSettings{
+				x.Bucket, x.Endpoint, x.Region, x.PathStyle, x.VirtualHost, x.CA, x.Offer, x.High, x.Low, x.Rate, x.KeepCopy, where.AccessKey,
+			}
+			return a.result(shown, func(w io.Writer) {
 				if !set {
 					fmt.Fprintln(w, "no bucket is set")
 					return
 				}
-				t := newTable(w)
-				t.row("bucket", c.Spill.Bucket)
-				t.row("endpoint", orDefault(c.Spill.Endpoint, "Amazon's"))
-				t.row("region", orDefault(c.Spill.Region, "us-east-1"))
-				t.row("keys", keysOf(where))
-				t.row("goes there", fmt.Sprintf("what comes when the disk is %d %% full", c.Spill.High))
-				t.row("copies", copiesText(c.Spill.KeepCopy))
-				t.row("comes back", fmt.Sprintf("until the disk is %d %% full, %s a second", c.Spill.Low, c.Spill.Rate))
-				t.end()
+				printSpillSettings(w, c, keysOf(where))
 			})
 		},
 	}
+}
+
+func printSpillSettings(w io.Writer, c config.Config, keys string) {
+	t := newTable(w)
+	defer t.end()
+	t.row("bucket", c.Spill.Bucket)
+	t.row("endpoint", orDefault(c.Spill.Endpoint, "Amazon's"))
+	t.row("region", orDefault(c.Spill.Region, "us-east-1"))
+	t.row("keys", keys)
+	if c.Spill.Offer > 0 {
+		t.row("takes", c.Spill.Offer.String()+" at most")
+	}
+	if !c.Storage.Enabled {
+		t.row("goes there", "what no other node is left for of this node's files")
+		t.row("copies", copiesText(c.Spill.KeepCopy))
+		t.row("comes back", "when other nodes have room")
+		return
+	}
+	t.row("goes there", fmt.Sprintf("what no other node is left for of this node's files; for others what comes when the disk is %d %% full", c.Spill.High))
+	t.row("copies", copiesText(c.Spill.KeepCopy))
+	t.row("comes back", fmt.Sprintf("until the disk is %d %% full, %s", c.Spill.Low, rateText(c.Spill.Rate)))
+}
+
+func rateText(rate config.Size) string {
+	if rate == 0 {
+		return "as fast as it goes"
+	}
+	return rate.String() + " a second"
 }
 
 func copiesText(keep bool) string {
@@ -172,24 +128,34 @@ func (a *app) bucket() (config.Config, s3.Config, bool, error) {
 	return c, where, set, err
 }
 
+// setBucket is bucket, and fails where none is set.
+func (a *app) setBucket() (config.Config, s3.Config, error) {
+	c, where, set, err := a.bucket()
+	if err == nil && !set {
+		err = withHint(errors.New("no bucket is set"), "set one: \"%s\"", a.command("spill set s3://BUCKET/PREFIX"))
+	}
+	return c, where, err
+}
+
 func newSpillTestCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "test",
 		Short: "try the bucket out",
-		Long: help(`Writes a small object into the bucket, reads it, compares it and deletes it, and says what is wrong when one of these
-fails. The node does not have to run.`, statusRefused),
+		Long: help(`Looks whether another node has the prefix, or one above or below it. Then it writes a small object, reads it, compares
+it and deletes it, and says what is wrong when one of these fails. The node does not have to run.`, statusRefused),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, where, set, err := a.bucket()
+			c, where, err := a.setBucket()
 			if err != nil {
 				return err
 			}
-			if !set {
-				return withHint(errors.New("no bucket is set"), "set one: \"%s\"", a.command("spill set s3://BUCKET/PREFIX"))
+			dir, err := a.openDir()
+			if err != nil {
+				return err
 			}
 			began := time.Now()
-			if err := s3.Probe(cmd.Context(), where); err != nil {
-				return withHint(fmt.Errorf("the bucket %s cannot be used: %w", c.Spill.Bucket, err), "correct it, with \"%s\" where it is a setting, and try again", a.command("spill set"))
+			if err := dir.ProbeBucket(cmd.Context(), where); err != nil {
+				return a.explainSpill(err, c.Spill.Bucket)
 			}
 			took := time.Since(began)
 			return a.result(map[string]any{"bucket": c.Spill.Bucket, "seconds": took.Seconds()}, func(w io.Writer) {
@@ -211,10 +177,19 @@ func newSpillStatusCommand(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if s.Locked {
+					a.noteLocked()
+				}
 				return a.result(s, func(w io.Writer) { printSpill(w, s) })
 			})
 		},
 	}
+}
+
+// noteLocked says what can be done about a bucket that another node has.
+func (a *app) noteLocked() {
+	a.note("if that node is gone for good, stop this one and take over what it stored with \"%s\"; otherwise name another bucket: \"%s\", then \"%s\"",
+		a.command("spill take-over"), a.command("spill off --abandon"), a.command("spill set s3://BUCKET/PREFIX"))
 }
 
 func printSpill(w io.Writer, s control.Spill) {
@@ -330,100 +305,4 @@ func printDrained(w io.Writer, r control.DrainResult, all bool) {
 	for _, d := range r.Damaged {
 		fmt.Fprintf(w, "damaged: %s\n", d)
 	}
-}
-
-func newSpillOffCommand(a *app) *cobra.Command {
-	var abandon bool
-	cmd := &cobra.Command{
-		Use:   "off",
-		Short: "use no bucket any more",
-		Long: help(`Stops using the bucket from the node's next start on, and forgets its keys. It is refused while shares, copies or heads
-are in the bucket; --abandon lists them and leaves them there, where nobody serves them.`, statusRefused),
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runSpillOff(a, cmd, abandon) },
-	}
-	cmd.Flags().BoolVar(&abandon, "abandon", false, "leave in the bucket what is there, after a list of it")
-	return cmd
-}
-
-func runSpillOff(a *app, cmd *cobra.Command, abandon bool) error {
-	c, _, _, err := a.bucket()
-	if err != nil {
-		return err
-	}
-	left := []control.Spilled{}
-	if c.Spill.Bucket == "" {
-		a.note("no bucket is set")
-		return a.result(map[string]any{"abandoned": left}, func(io.Writer) {})
-	}
-	err = a.running("spill off", func(client *control.Client) (err error) {
-		left, err = client.EndSpill(cmd.Context(), control.EndSpillRequest{Abandon: abandon})
-		return err
-	})
-	if err != nil && !abandon {
-		return withHint(err, "what is in the bucket can be told only by a node that runs and reaches it; --abandon does without")
-	}
-	if err != nil {
-		a.note("what is given up is not known: %v", err)
-	}
-	if len(left) > 0 && !abandon {
-		return &control.Error{
-			Code: control.CodeRefused, Message: fmt.Sprintf("spill off: %s are in %s and would be lost to the grid", spilledText(left), c.Spill.Bucket),
-			Hint: "bring them back with \"" + a.command("spill drain --all") + "\", or give them up with --abandon, which lists them",
-		}
-	}
-	dir, err := a.openDir()
-	if err != nil {
-		return err
-	}
-	if err := a.changeSettings(map[string]string{"spill.endpoint": "", "spill.ca": "", "spill.bucket": "", "spill.keep_copy": "false"}); err != nil {
-		return err
-	}
-	if err := dir.SetBucketKeys(node.BucketKeys{}); err != nil {
-		return err
-	}
-	a.noteRestart("no bucket is used")
-	return a.result(map[string]any{"abandoned": left}, func(w io.Writer) {
-		for _, f := range left {
-			if f.Name != "" {
-				fmt.Fprintf(w, "%s heads\n", f.Name)
-				continue
-			}
-			what := "stored for"
-			if f.Copy {
-				what = "a copy for"
-			}
-			var numbers []string
-			for _, n := range f.Shares {
-				numbers = append(numbers, strconv.Itoa(n))
-			}
-			slices.Sort(f.Owners)
-			fmt.Fprintf(w, "%s shares %s, %s %s\n", f.File, strings.Join(numbers, ","), what, strings.Join(f.Owners, ", "))
-		}
-	})
-}
-
-// spilledText counts what is in the bucket.
-func spilledText(all []control.Spilled) string {
-	files, copies, names := 0, 0, 0
-	for _, f := range all {
-		switch {
-		case f.Name != "":
-			names++
-		case f.Copy:
-			copies++
-		default:
-			files++
-		}
-	}
-	var texts []string
-	for _, c := range []struct {
-		count int
-		what  string
-	}{{files, "shares of %d files"}, {copies, "copies of %d files"}, {names, "heads of %d names"}} {
-		if c.count > 0 {
-			texts = append(texts, fmt.Sprintf(c.what, c.count))
-		}
-	}
-	return strings.Join(texts, ", ")
 }

@@ -68,6 +68,7 @@ func printStatus(w io.Writer, s control.Status) {
 			held += ", but it is in trouble: " + s.Spill.Problem
 		}
 		fmt.Fprintf(w, "bucket   %s %s, %s\n", s.Spill.Bucket, where, held)
+		printMonths(w, s.Spill.Months)
 	}
 	if s.Alone != "" {
 		fmt.Fprintf(w, "alone    what you store stays with this node: %s\n", s.Alone)
@@ -88,8 +89,12 @@ func printBucket(w io.Writer, b *control.Bucket) {
 	if b.Problem != "" {
 		fmt.Fprintf(w, "problem  %s\n", b.Problem)
 	}
-	for i := range b.Months {
-		fmt.Fprintf(w, "%-8s %s\n", b.Months[i].Month, monthText(&b.Months[i]))
+	printMonths(w, b.Months)
+}
+
+func printMonths(w io.Writer, months []control.BucketMonth) {
+	for i := range months {
+		fmt.Fprintf(w, "%-8s %s\n", months[i].Month, monthText(&months[i]))
 	}
 }
 

@@ -48,16 +48,16 @@ func newStorageTestCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "test",
 		Short: "try the bucket out",
-		Long: help(`Writes a small object into the bucket, reads it, compares it and deletes it, and says what is wrong when one of these
-fails. The node may run, and does not have to.`, statusRefused),
+		Long: help(`Looks whether another node has the prefix, or one above or below it. Then it writes a small object, reads it, compares
+it and deletes it, and says what is wrong when one of these fails. The node may run, and does not have to.`, statusRefused),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, c, where, err := a.ownBucket()
+			dir, c, where, err := a.ownBucket()
 			if err != nil {
 				return err
 			}
 			began := time.Now()
-			if err := s3.Probe(cmd.Context(), where); err != nil {
+			if err := dir.ProbeBucket(cmd.Context(), where); err != nil {
 				return a.explainOwnBucket(err, c)
 			}
 			took := time.Since(began)
@@ -117,24 +117,28 @@ func keysOf(where s3.Config) string {
 }
 
 func newStorageTakeOverCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	claim := claimOptions{node.BucketClaim{TakeOver: true}}
+	cmd := &cobra.Command{
 		Use:   "take-over",
 		Short: "take the bucket's prefix from a node that is gone for good",
 		Long: help(`Makes the prefix of the bucket this node's, when another node has it that will never run again: one whose machine and
 directory are lost. What that node stored this one serves from its next start on. Two nodes that both believed to have
 one prefix would delete what the other one needs; the one from which it is taken stops writing when it notices, within
-a minute or so.`, statusRefused),
+a minute or so. What it acknowledges until then is lost: a node that was heard of in the last three minutes keeps the
+prefix, unless --force says that it is gone.`, statusRefused),
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runStorageTakeOver(cmd.Context(), a) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return runStorageTakeOver(cmd.Context(), a, claim) },
 	}
+	claim.addForce(cmd.Flags(), "")
+	return cmd
 }
 
-func runStorageTakeOver(ctx context.Context, a *app) error {
-	dir, c, _, err := a.ownBucket()
+func runStorageTakeOver(ctx context.Context, a *app, claim claimOptions) error {
+	dir, c, where, err := a.ownBucket()
 	if err != nil {
 		return err
 	}
-	if err := dir.ClaimBucket(ctx, c, true); err != nil {
+	if err := a.claimBucket(ctx, dir, where, node.BucketKeys{}, claim); err != nil {
 		return a.explainOwnBucket(err, c)
 	}
 	return a.result(map[string]string{"bucket": c.Storage.Path}, func(w io.Writer) { fmt.Fprintf(w, "%s is this node's\n", c.Storage.Path) })

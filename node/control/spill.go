@@ -12,6 +12,7 @@ type Spill struct {
 	Bucket   string `json:"bucket"` // s3://BUCKET/PREFIX
 	Endpoint string `json:"endpoint,omitempty"`
 	Problem  string `json:"problem,omitempty"` // why what is in it is not served, in plain words
+	Locked   bool   `json:"locked,omitempty"`  // that another node has it
 	Used     int64  `json:"used"`              // bytes of shares in it
 	NoDisk   bool   `json:"no_disk,omitempty"` // the bucket is all that the node has
 	BucketUse
@@ -96,6 +97,8 @@ func (c *Client) Spill(ctx context.Context) (Spill, error) {
 type EndSpillRequest struct {
 	// Abandon gives up what is in it.
 	Abandon bool `json:"abandon"`
+	// Undo has it take again, after an end that led to nothing.
+	Undo bool `json:"undo,omitempty"`
 }
 
 // EndSpill has the bucket take nothing more until the node starts again, and returns the files of which shares are in it. Where

@@ -288,6 +288,12 @@ func sizeIn(contentRange string) int64 {
 
 // getAll returns an object of at most so many bytes, and its tag.
 func (b *bucket) getAll(ctx context.Context, key string, limit int64) (data []byte, tag string, err error) {
+	data, info, err := b.getWhole(ctx, key, limit)
+	return data, info.ETag, err
+}
+
+// getWhole returns an object of at most so many bytes, and what the server says of it.
+func (b *bucket) getWhole(ctx context.Context, key string, limit int64) (data []byte, told minio.ObjectInfo, err error) {
 	err = b.do(ctx, "get "+key, min(limit, partMin), func(ctx context.Context) error {
 		body, info, _, err := b.core.GetObject(ctx, b.name, b.prefix+key, minio.GetObjectOptions{})
 		if err != nil {
@@ -301,10 +307,19 @@ func (b *bucket) getAll(ctx context.Context, key string, limit int64) (data []by
 		if err == nil && int64(len(data)) != info.Size {
 			err = io.ErrUnexpectedEOF
 		}
-		tag = info.ETag
+		told = info
 		return err
 	})
-	return data, tag, err
+	return data, told, err
+}
+
+// at returns the same bucket below another prefix, which has no slashes at its ends.
+func (b *bucket) at(prefix string) *bucket {
+	other := *b
+	if other.prefix = prefix; prefix != "" {
+		other.prefix += "/"
+	}
+	return &other
 }
 
 // size returns how long an object is.
@@ -383,6 +398,29 @@ func (b *bucket) page(ctx context.Context, prefix, after string, limit int) (pag
 		}
 	}
 	return page, ctx.Err() // the listing of a context that has ended just ends
+}
+
+// folders returns the first parts of the keys that have several, each with its slash, as far as they are among the first names.
+func (b *bucket) folders(ctx context.Context) (names []string, err error) {
+	err = b.do(ctx, "look into the prefix", 0, func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		names = nil
+		seen := 0
+		for found := range b.core.ListObjectsIter(ctx, b.name, minio.ListObjectsOptions{Prefix: b.prefix, MaxKeys: pageKeys}) {
+			if found.Err != nil {
+				return found.Err
+			}
+			if name, ok := strings.CutPrefix(found.Key, b.prefix); ok && strings.HasSuffix(name, "/") && name != "/" {
+				names = append(names, name)
+			}
+			if seen++; seen == pageKeys {
+				return nil
+			}
+		}
+		return ctx.Err()
+	})
+	return names, err
 }
 
 // A part is one of an object that is uploaded in parts.

@@ -65,6 +65,9 @@ type Config struct {
 	Name string
 	// TakeOver takes a lock that another owner has.
 	TakeOver bool
+	// Silent is how long that owner must have been silent for TakeOver to take its lock; 0: not at all. A node that runs refreshes its lock
+	// every minute.
+	Silent time.Duration
 	// Offer is how many bytes of shares are taken; 0 means 1 PiB.
 	Offer int64
 	// Grace is how long a share stays after its last lease has ended; 0 means DefaultGrace.

@@ -43,6 +43,12 @@ func Explain(err error) string {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Words
 	}
+	if e, ok := errors.AsType[*LockedError](err); ok {
+		return e.words()
+	}
+	if e, ok := errors.AsType[*NestedError](err); ok {
+		return e.words()
+	}
 	return err.Error()
 }
 

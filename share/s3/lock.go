@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -29,18 +30,46 @@ type LockedError struct {
 	Owner     string    // who has it
 	Name      string    // what people call it, empty where the lock does not tell
 	Since     time.Time // since when; zero where the lock does not tell
-	Refreshed time.Time // when it last said so
+	Refreshed time.Time // when it last said so, by its own clock
+	// Ago is how long ago that was by the server's clock.
+	Ago time.Duration
+	// Alive says that the prefix was to be taken over, and that this was refused because the other node was heard of so lately.
+	Alive bool
 }
 
-func (e *LockedError) Error() string {
-	who := fmt.Sprintf("%.80q", cmp.Or(e.Owner, "somebody unknown"))
-	if e.Name != "" {
-		who = fmt.Sprintf("%.64q (%.80s)", e.Name, e.Owner)
-	}
+func (e *LockedError) Error() string { return fmt.Sprintf("%v: %s", share.ErrBusy, e.words()) }
+
+// Holder names the node that has the prefix.
+func (e *LockedError) Holder() string { return nodeText(cmp.Or(e.Owner, "somebody unknown"), e.Name) }
+
+func (e *LockedError) words() string {
+	who := e.Holder()
 	if !e.Since.IsZero() {
 		who += " since " + e.Since.UTC().Format(time.RFC3339)
 	}
-	return fmt.Sprintf("%v: another node has this prefix of the bucket: %s, last heard of %s", share.ErrBusy, who, e.Refreshed.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("another node has this prefix of the bucket: %s, last heard of %s", who, heardText(e.Refreshed, e.Ago))
+}
+
+func nodeText(owner, name string) string {
+	if name == "" {
+		return fmt.Sprintf("%.80q", owner)
+	}
+	return fmt.Sprintf("%.64q (%.80s)", name, owner)
+}
+
+// heardText says when a node was heard of.
+func heardText(at time.Time, ago time.Duration) string {
+	text := fmt.Sprintf("%s ago", ago.Round(time.Second))
+	switch {
+	case ago >= 48*time.Hour:
+		text = fmt.Sprintf("%d days ago", ago/(24*time.Hour))
+	case ago >= time.Hour:
+		text = fmt.Sprintf("%d hours ago", ago/time.Hour)
+	}
+	if at.IsZero() {
+		return text
+	}
+	return at.UTC().Format(time.RFC3339) + " (" + text + ")"
 }
 
 // Unwrap returns share.ErrBusy.
@@ -61,6 +90,8 @@ type lockText struct {
 	Since     time.Time `json:"since,omitzero"` // when this owner took it
 	Process   string    `json:"process"`        // random, another one each time
 	Refreshed time.Time `json:"refreshed"`
+
+	ago time.Duration // since the server was told so, by its clock
 }
 
 // A lock is a prefix that is ours.
@@ -109,20 +140,41 @@ func (s *Store) readMarker(data []byte) (id string, err error) {
 // empty returns an error when the prefix, which has no marker, holds anything.
 func (s *Store) empty(ctx context.Context) error {
 	found, err := s.first(ctx)
+	if err == nil && path.Base(found) == markerName {
+		err = s.notBelow(ctx, path.Dir(found))
+	}
 	if err == nil && found != "" {
 		err = fmt.Errorf("bucket %s: %w: the prefix holds something else, such as %.80q: choose an empty one", s.config.URL(), share.ErrDenied, found)
 	}
 	return err
 }
 
+// free returns an error when the prefix, which has no marker, cannot become that of a store.
+func (s *Store) free(ctx context.Context) error {
+	if err := s.noneAbove(ctx); err != nil {
+		return err
+	}
+	return s.empty(ctx)
+}
+
 func (s *Store) writeMarker(ctx context.Context) error {
-	if err := s.empty(ctx); err != nil {
+	if err := s.free(ctx); err != nil {
 		return err
 	}
 	data := must(json.Marshal(markerText{formatName, formatOne, randomText(16)}))
 	_, err := s.bucket.put(ctx, markerName, data, condition{absent: true})
 	if errors.Is(err, errTaken) {
 		return nil // another node was faster; the lock decides
+	}
+	if err != nil {
+		return err
+	}
+	// Of two nodes that make prefixes at the same moment, one of which is below the other, at least one sees the other's marker now.
+	if err = s.noneAbove(ctx); err == nil {
+		err = s.noneBelow(ctx)
+	}
+	if _, nested := errors.AsType[*NestedError](err); nested {
+		return errors.Join(err, s.bucket.remove(ctx, markerName))
 	}
 	return err
 }
@@ -148,8 +200,8 @@ func (s *Store) owner() (string, error) {
 	if s.config.Owner != "" {
 		return s.config.Owner, nil
 	}
-	path := filepath.Join(s.config.Index, "owner")
-	data, err := os.ReadFile(path)
+	file := filepath.Join(s.config.Index, "owner")
+	data, err := os.ReadFile(file)
 	if err == nil && len(data) > 0 {
 		return strings.TrimSpace(string(data)), nil
 	}
@@ -157,7 +209,7 @@ func (s *Store) owner() (string, error) {
 		return "", err
 	}
 	made := randomText(16)
-	return made, wholefile.Write(path, []byte(made+"\n"), 0o600)
+	return made, wholefile.Write(file, []byte(made+"\n"), 0o600)
 }
 
 // acquire takes the lock for a process: one that nobody has, one that this node had before, or any when it is told to. Before it does, it tells
@@ -169,17 +221,15 @@ func (s *Store) acquire(ctx context.Context, process string, before func(process
 	}
 	now := time.Now().UTC().Truncate(time.Second)
 	l := &lock{bucket: s.bucket, gate: newGate(), text: lockText{Owner: owner, Name: s.config.Name, Since: now, Process: process}}
-	data, tag, err := s.bucket.getAll(ctx, lockName, markerLimit)
+	held, tag, err := s.bucket.getLock(ctx)
 	c, last := condition{absent: true}, ""
 	if err == nil {
-		c = condition{tag: tag}
-		held := readLock(data)
-		last = held.Process
-		switch {
-		case held.Owner == owner && !held.Since.IsZero():
+		c, last = condition{tag: tag}, held.Process
+		if held.Owner == owner && !held.Since.IsZero() {
 			l.text.Since = held.Since
-		case held.Owner != owner && !s.config.TakeOver:
-			return fmt.Errorf("bucket %s: %w", s.config.URL(), held.refusal())
+		}
+		if err := s.yields(held, owner); err != nil {
+			return err
 		}
 	} else if !errors.Is(err, errNoKey) {
 		return err
@@ -215,8 +265,33 @@ func readLock(data []byte) (l lockText) {
 	return l
 }
 
+// getLock returns the lock and its tag.
+func (b *bucket) getLock(ctx context.Context) (held lockText, tag string, err error) {
+	data, info, err := b.getWhole(ctx, lockName, markerLimit)
+	if err != nil {
+		return lockText{}, "", err
+	}
+	held = readLock(data)
+	held.ago = time.Since(held.Refreshed)
+	if now := b.meter.clock.Load(); now > 0 && !info.LastModified.IsZero() {
+		held.ago = time.Unix(now, 0).Sub(info.LastModified)
+	}
+	held.ago = max(0, held.ago)
+	return held, info.ETag, nil
+}
+
 func (l lockText) refusal() *LockedError {
-	return &LockedError{Owner: l.Owner, Name: l.Name, Since: l.Since, Refreshed: l.Refreshed}
+	return &LockedError{Owner: l.Owner, Name: l.Name, Since: l.Since, Refreshed: l.Refreshed, Ago: l.ago}
+}
+
+// yields returns a *LockedError unless the prefix can become, or is, that of an owner.
+func (s *Store) yields(held lockText, owner string) error {
+	if held.Owner == owner || s.config.TakeOver && held.ago >= s.config.Silent {
+		return nil
+	}
+	refusal := held.refusal()
+	refusal.Alive = s.config.TakeOver
+	return fmt.Errorf("bucket %s: %w", s.config.URL(), refusal)
 }
 
 // Look finds out whether a store of this owner can be at the prefix, and changes nothing there: it fails where Open would, but for a bucket
@@ -227,27 +302,49 @@ func Look(ctx context.Context, c Config) error {
 		return err
 	}
 	defer s.stop()
+	held, err := s.holder(ctx)
+	switch {
+	case errors.Is(err, errNoMarker):
+		return s.free(ctx)
+	case errors.Is(err, errNoKey):
+		return nil
+	case err != nil:
+		return err
+	}
+	return s.yields(held, c.Owner)
+}
+
+// Has reports whether this owner has the prefix: whether a store is there whose lock names it.
+func Has(ctx context.Context, c Config) (bool, error) {
+	s, err := unopened(ctx, c)
+	if err != nil {
+		return false, err
+	}
+	defer s.stop()
+	held, err := s.holder(ctx)
+	if errors.Is(err, errNoMarker) || errors.Is(err, errNoKey) {
+		return false, nil
+	}
+	return err == nil && held.Owner == c.Owner, err
+}
+
+// errNoMarker says that no store is at a prefix.
+var errNoMarker = errors.New("no store is there")
+
+// holder returns the lock of the store at the prefix, errNoMarker where there is no store, and errNoKey where nobody has it.
+func (s *Store) holder(ctx context.Context) (lockText, error) {
 	data, _, err := s.bucket.getAll(ctx, markerName, markerLimit)
 	if errors.Is(err, errNoKey) {
-		return s.empty(ctx)
+		return lockText{}, errNoMarker
 	}
 	if err == nil {
 		_, err = s.readMarker(data)
 	}
 	if err != nil {
-		return err
+		return lockText{}, err
 	}
-	data, _, err = s.bucket.getAll(ctx, lockName, markerLimit)
-	if errors.Is(err, errNoKey) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if held := readLock(data); held.Owner != c.Owner && !c.TakeOver {
-		return fmt.Errorf("bucket %s: %w", c.URL(), held.refusal())
-	}
-	return nil
+	held, _, err := s.bucket.getLock(ctx)
+	return held, err
 }
 
 // Claim makes the prefix this owner's, without opening the store: it fails where Open would, and for a bucket that takes nothing. Open needs
@@ -299,14 +396,13 @@ func (l *lock) put(ctx context.Context, c condition) error {
 // ours returns the lock in the bucket, zero where there is none, and whether it is that of this process. An answer that was lost makes it
 // newer than is known here.
 func (l *lock) ours(ctx context.Context) (held lockText, ours bool, err error) {
-	data, tag, err := l.bucket.getAll(ctx, lockName, markerLimit)
+	held, tag, err := l.bucket.getLock(ctx)
 	if errors.Is(err, errNoKey) {
 		return lockText{}, false, nil
 	}
 	if err != nil {
 		return lockText{}, false, err
 	}
-	held = readLock(data)
 	if held.Process != l.text.Process {
 		return held, false, nil
 	}

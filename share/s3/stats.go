@@ -45,6 +45,7 @@ type meter struct {
 	taken    [kinds]Count // of counts, what months have
 	repeated atomic.Int64
 	clock    atomic.Int64 // the server's time of the last answer in Unix seconds
+	answered atomic.Int64 // when that came, in nanoseconds since the meter began
 }
 
 const (
@@ -88,6 +89,11 @@ func (m *meter) giveBack(news [kinds]Count) {
 
 func (c Count) less(other Count) Count {
 	return Count{c.Requests - other.Requests, c.Failed - other.Failed, c.Sent - other.Sent, c.Received - other.Received}
+}
+
+// quiet returns how long the server has not answered.
+func (m *meter) quiet() time.Duration {
+	return time.Since(m.since) - time.Duration(m.answered.Load())
 }
 
 func (m *meter) count(kind int, change func(*Count)) {
@@ -150,6 +156,7 @@ func (m *meter) RoundTrip(r *http.Request) (*http.Response, error) {
 		return answer, err
 	}
 	h.moved()
+	m.answered.Store(int64(time.Since(m.since)))
 	if date, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
 		m.clock.Store(date.Unix())
 	}

@@ -43,6 +43,7 @@ type Store struct {
 	naming     nameGates // held while a head changes
 	collecting gate
 	scrubbing  gate
+	asking     asking
 	ahead      atomic.Int64 // bytes that are read ahead
 	counting   sync.Mutex   // held while what was asked is written down
 }
@@ -90,7 +91,7 @@ func unopened(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bucket %s: %w", c.URL(), err)
 	}
-	s := &Store{config: c, bucket: b, log: c.Logger, collecting: newGate(), scrubbing: newGate()}
+	s := &Store{config: c, bucket: b, log: c.Logger, collecting: newGate(), scrubbing: newGate(), asking: asking{gate: newGate()}}
 	s.life, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	return s, nil
 }

@@ -45,6 +45,21 @@ func (l *Late) store(do func() error) error {
 	return do()
 }
 
+// An asker can tell quickly whether it is there. A Part may be one.
+type asker interface {
+	// Ask returns an error when what is given to the store now would wait long, and for nothing.
+	Ask(ctx context.Context) error
+}
+
+// ask returns why nothing can be given to the store now, as far as it can tell.
+func (l *Late) ask(ctx context.Context) error {
+	p, err := l.part()
+	if a, ok := p.(asker); ok && err == nil {
+		err = a.Ask(ctx)
+	}
+	return err
+}
+
 func (l *Late) part() (Part, error) {
 	if p := l.inner.Load(); p != nil {
 		return *p, nil
@@ -84,10 +99,13 @@ func (l *Late) Open(ctx context.Context, index share.StorageIndex, n share.Numbe
 // Create implements share.Store.
 func (l *Late) Create(ctx context.Context, u share.Upload) (share.Writer, error) {
 	var w share.Writer
-	err := l.store(func() (err error) {
-		w, err = with(l, func(p Part) (share.Writer, error) { return p.Create(ctx, u) })
-		return err
-	})
+	err := l.ask(ctx)
+	if err == nil {
+		err = l.store(func() (err error) {
+			w, err = with(l, func(p Part) (share.Writer, error) { return p.Create(ctx, u) })
+			return err
+		})
+	}
 	if err != nil {
 		return nil, l.told(ctx, err)
 	}
@@ -106,10 +124,13 @@ func (l *Late) Renew(ctx context.Context, indexes []share.StorageIndex, lease sh
 // Put implements share.Batcher.
 func (l *Late) Put(ctx context.Context, shares []share.WholeShare, lease share.Lease) ([]error, error) {
 	var verdicts []error
-	err := l.store(func() (err error) {
-		verdicts, err = with(l, func(p Part) ([]error, error) { return p.Put(ctx, shares, lease) })
-		return err
-	})
+	err := l.ask(ctx)
+	if err == nil {
+		err = l.store(func() (err error) {
+			verdicts, err = with(l, func(p Part) ([]error, error) { return p.Put(ctx, shares, lease) })
+			return err
+		})
+	}
 	_ = l.told(ctx, cmp.Or(err, cmp.Or(verdicts...)))
 	return verdicts, err
 }
@@ -130,7 +151,10 @@ func (l *Late) SetHead(ctx context.Context, u share.HeadUpdate) error {
 	if err != nil {
 		return err
 	}
-	return l.told(ctx, l.store(func() error { return p.SetHead(ctx, u) }))
+	if err = l.ask(ctx); err == nil {
+		err = l.store(func() error { return p.SetHead(ctx, u) })
+	}
+	return l.told(ctx, err)
 }
 
 // History implements share.HeadStore.
