@@ -66,6 +66,7 @@ func runUp(ctx context.Context, a *app, o *upOptions) error {
 	if o.detach {
 		return runDetached(ctx, a, o, c)
 	}
+	relax(ctx)
 	ctx, cancel := leashed(ctx)
 	defer cancel()
 	return service.Run(ctx, func(ctx context.Context) error { return a.runNode(ctx, c) })
