@@ -21,7 +21,7 @@ func TestAddressesChange(t *testing.T) {
 	ann := join(t, lab.Behind(natlab.Cone), "ann", address, "--no-storage")
 	ben := join(t, lab.Public(), "ben", address)
 	ann.reaches("ben", "direct", patience)
-	path, data := randomFile(t)
+	path, data := randomFile(t, fileBytes)
 	capability := strings.TrimSpace(string(ann.run("put", "-q", path)))
 
 	before := ben.machine.IP4
@@ -80,7 +80,7 @@ func TestIPv6(t *testing.T) {
 	ann := join(t, six, "ann", address)
 	ann.reaches("pub", "direct", patience)
 	public.reaches("ann", "direct", patience)
-	path, data := randomFile(t)
+	path, data := randomFile(t, fileBytes)
 	capability := strings.TrimSpace(string(public.run("put", "-q", path)))
 	if !bytes.Equal(public.run("get", "-q", capability, "-o", "-"), data) {
 		t.Error("what came back is another file")

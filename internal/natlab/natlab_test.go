@@ -6,9 +6,11 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -16,12 +18,16 @@ import (
 	"cairn/internal/natlab"
 )
 
-const fileBytes = 20e6
+const (
+	fileBytes = 20e6
+	// largeBytes is more than any buffer or window on the way holds.
+	largeBytes = 100e6
+)
 
 // randomFile makes a file of random bytes and returns its path and content.
-func randomFile(t *testing.T) (string, []byte) {
+func randomFile(t *testing.T, size int) (string, []byte) {
 	t.Helper()
-	data := make([]byte, fileBytes)
+	data := make([]byte, size)
 	rand.Read(data)
 	path := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(path, data, 0o600); err != nil {
@@ -54,10 +60,10 @@ func TestPunched(t *testing.T) {
 	took := punched(ann, ben)
 	t.Logf("punched after %v", took)
 
-	path, data := randomFile(t)
+	path, data := randomFile(t, largeBytes)
 	begin := time.Now()
 	capability := strings.TrimSpace(string(ann.run("put", "-q", path)))
-	t.Logf("stored at %.0f MB/s", fileBytes/1e6/time.Since(begin).Seconds())
+	t.Logf("stored at %.0f MB/s", largeBytes/1e6/time.Since(begin).Seconds())
 
 	// The public node dies while the file comes back.
 	get := ann.command("get", "-q", capability, "-o", "-")
@@ -102,7 +108,7 @@ func TestPunchedQUIC(t *testing.T) {
 	if there, back := ann.peers()["ben"], ben.peers()["ann"]; there.Transport != "quic-v1" || back.Transport != "quic-v1" {
 		t.Errorf("reached over %q and %q", there.Transport, back.Transport)
 	}
-	path, data := randomFile(t)
+	path, data := randomFile(t, fileBytes)
 	capability := strings.TrimSpace(string(ann.run("put", "-q", path)))
 	if !bytes.Equal(ann.run("get", "-q", capability, "-o", "-"), data) {
 		t.Error("what came back is another file")
@@ -118,14 +124,55 @@ func TestRelayed(t *testing.T) {
 	ben := join(t, lab.Behind(natlab.Symmetric), "ben", address)
 	took := ann.reaches("ben", "relayed", patience)
 	t.Logf("relayed after %v", took)
-	path, data := randomFile(t)
+	path, data := randomFile(t, largeBytes)
 	begin := time.Now()
 	capability := strings.TrimSpace(string(ann.run("put", "-q", path)))
-	t.Logf("stored at %.0f MB/s", fileBytes/1e6/time.Since(begin).Seconds())
+	t.Logf("stored at %.0f MB/s", largeBytes/1e6/time.Since(begin).Seconds())
 	if !bytes.Equal(ben.run("get", "-q", capability, "-o", "-"), data) || !bytes.Equal(ann.run("get", "-q", capability, "-o", "-"), data) {
 		t.Error("what came back is another file")
 	}
 	if p := ann.peers()["ben"]; p.Path != "relayed" {
 		t.Errorf("path %q, want relayed", p.Path)
 	}
+}
+
+// TestInvitedThroughRelay: an introducer behind a router where no hole can be punched takes in a friend behind another one. The
+// invitation leads through a member that is reachable.
+func TestInvitedThroughRelay(t *testing.T) {
+	t.Parallel()
+	lab := natlab.New(t)
+	public := makeNode(t, lab.Public(), "pub", "--no-storage")
+	public.run("grid", "create", "lab", "--k", "1", "--happy", "1", "--n", "1")
+	public.up()
+	ann := join(t, lab.Behind(natlab.Symmetric), "ann", public.invites("--introducer"))
+	ann.reaches("pub", "direct", patience)
+	eventually(t, patience, "ann has a place at a relay", func() bool {
+		out, err := ann.try("status", "--json")
+		return err == nil && bytes.Contains(out, []byte("/p2p-circuit"))
+	})
+	begin := time.Now()
+	ben := join(t, lab.Behind(natlab.Symmetric), "ben", ann.invites(), "--no-storage")
+	t.Logf("joined and running after %v", time.Since(begin))
+	ben.reaches("pub", "direct", patience)
+	t.Logf("relayed after %v", ben.reaches("ann", "relayed", patience))
+	path, data := randomFile(t, fileBytes)
+	capability := strings.TrimSpace(string(ben.run("put", "-q", path)))
+	if !bytes.Equal(ann.run("get", "-q", capability, "-o", "-"), data) || !bytes.Equal(ben.run("get", "-q", capability, "-o", "-"), data) {
+		t.Error("what came back is another file")
+	}
+	if out := public.run("members"); !regexp.MustCompile(`(?m)^ben +member .* ann +20`).Match(out) {
+		t.Errorf("the founder's members:\n%s", out)
+	}
+}
+
+// invites makes an invitation and returns its text.
+func (n *node) invites(args ...string) string {
+	n.t.Helper()
+	var made struct {
+		Text string `json:"text"`
+	}
+	if err := json.Unmarshal(n.run(append([]string{"invite", "--json"}, args...)...), &made); err != nil || made.Text == "" {
+		n.t.Fatalf("invitation %+v, %v", made, err)
+	}
+	return made.Text
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -103,7 +104,8 @@ func (n *node) try(args ...string) ([]byte, error) {
 
 func (n *node) command(args ...string) *exec.Cmd {
 	cmd := n.machine.Command(n.path, append([]string{"--dir", n.dir}, args...)...)
-	cmd.Env = append(os.Environ(), "CAIRN_LOG_LEVEL=debug")
+	own := func(variable string) bool { return strings.HasPrefix(variable, "CAIRN_") } // settings of whoever runs the tests
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), own), "CAIRN_LOG_LEVEL=debug")
 	return cmd
 }
 
