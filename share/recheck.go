@@ -8,7 +8,7 @@ const NoSegment int64 = -1
 // A Rechecker is a Store that looks for itself whether a share is damaged when somebody says so.
 type Rechecker interface {
 	// Recheck reads the block of one segment of a share with the digests that lead from it to the root, or all of the index
-	// for NoSegment, and verifies them; where it costs no more, it reads all of the share. It believes in damage that it finds
+	// for NoSegment, and verifies them; of a share that travels whole it reads all. It believes in damage that it finds
 	// twice, and nobody's word. A share that is damaged is not held any more when Recheck returns, so that it can be stored
 	// again. Recheck reports whether the share is held; an error says that this could not be found out, and changes nothing.
 	Recheck(ctx context.Context, index StorageIndex, number Number, segment int64) (held bool, err error)

@@ -195,7 +195,11 @@ func printReport(w io.Writer, r control.Report, names peerNames) {
 		fmt.Fprintf(w, "  good: %s on %s\n", shareNumbers(r.Holders[id]), names.of(id))
 	}
 	for _, f := range r.Corrupt {
-		fmt.Fprintf(w, "  corrupt: share %d on %s: %s\n", f.Number, names.of(f.Peer), f.Reason)
+		dropped := ""
+		if f.Dropped {
+			dropped = "; it does not hold it any more, a repair can store it there again"
+		}
+		fmt.Fprintf(w, "  corrupt: share %d on %s: %s%s\n", f.Number, names.of(f.Peer), f.Reason, dropped)
 	}
 	for _, f := range r.Undelivered {
 		fmt.Fprintf(w, "  not delivered: share %d by %s: %s\n", f.Number, names.of(f.Peer), f.Reason)

@@ -28,6 +28,8 @@ const (
 	// batchHedge while nothing is known of what is usual.
 	fetchHedge = 300 * time.Millisecond
 	batchHedge = time.Second
+	// tellEach bounds how many bad shares of an answer its server is told of at a time.
+	tellEach = 8
 	// openEach bounds how many files are read one by one at a time.
 	openEach = 8
 )
@@ -298,11 +300,18 @@ func (f *fetch) ask(ctx context.Context, s share.Server, files []*gathering) {
 		}
 		return
 	}
+	var telling errgroup.Group
+	telling.SetLimit(tellEach)
+	defer telling.Wait()
 	for i := range min(len(shares), len(files)) {
 		for _, w := range shares[i] {
 			if err := files[i].add(w); err != nil {
 				f.o.Log.Warn("a server sent a bad share", "server", s.String(), "file", files[i].ref.Index.String(),
 					"share", w.Number, "error", err)
+				telling.TryGo(func() error { // of the others it is told when they are read again
+					complain(ctx, s, files[i].ref.Index, w.Number, share.NoSegment, f.o.Log)
+					return nil
+				})
 			}
 		}
 		if ctx.Err() != nil {

@@ -132,6 +132,8 @@ type holder struct {
 	// bad counts the blocks of this share that did not verify or that the server does not have. It only orders holders:
 	// a holder of one bad block may be the only one of another.
 	bad atomic.Int32
+	// told is set once the server was told that something it sent of this share does not verify.
+	told atomic.Bool
 
 	opening chan struct{} // has one element while the share is being opened
 

@@ -21,6 +21,7 @@ const (
 	opAppend  = "append"
 	opCommit  = "commit"
 	opRenew   = "renew"
+	opRecheck = "recheck"
 )
 
 // A hook is called before an operation; its error is that of the operation.
@@ -154,6 +155,13 @@ func (s *testServer) Uploads(ctx context.Context, owner string, id share.UploadI
 		progress = s.claims(progress)
 	}
 	return progress, err
+}
+
+func (s *testServer) Recheck(ctx context.Context, index share.StorageIndex, number share.Number, segment int64) (bool, error) {
+	if err := s.step(ctx, opRecheck); err != nil {
+		return false, err
+	}
+	return s.Store.Recheck(ctx, index, number, segment)
 }
 
 func (s *testServer) Renew(ctx context.Context, ids []share.StorageIndex, lease share.Lease) error {

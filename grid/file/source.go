@@ -158,7 +158,7 @@ func (s *Source) blockHedge() time.Duration {
 	return hedge
 }
 
-// blame records that a server sent something that does not verify.
+// blame records that a server sent something that does not verify, and tells the server.
 func (s *Source) blame(h *holder, segment int64, reason string) *share.CorruptShareError {
 	h.bad.Add(1)
 	err := &share.CorruptShareError{Server: h.server.ID, Index: s.index, Number: h.number, Segment: segment, Reason: reason}
@@ -167,6 +167,9 @@ func (s *Source) blame(h *holder, segment int64, reason string) *share.CorruptSh
 	const keep = 1000
 	if len(s.corrupt) < keep {
 		s.corrupt = append(s.corrupt, err)
+	}
+	if !s.closed && !h.told.Swap(true) {
+		s.uses.Go(func() { complain(s.ctx, h.server, s.index, h.number, segment, s.log) })
 	}
 	s.log.Warn("a server sent a bad block", "server", h.server.String(), "file", s.index.String(),
 		"share", h.number, "segment", segment, "reason", reason)

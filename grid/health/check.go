@@ -99,9 +99,11 @@ func (s *survey) judge(i int, held share.Held) error {
 	for _, number := range numbers {
 		switch {
 		case wrong != "":
-			s.corrupt = append(s.corrupt, Fault{number, s.servers[i].ID, wrong})
+			s.corrupt = append(s.corrupt, Fault{Number: number, Peer: s.servers[i].ID, Reason: wrong})
 		case int(number) >= s.root.Total:
-			s.corrupt = append(s.corrupt, Fault{number, s.servers[i].ID, fmt.Sprintf("the file has %d shares only", s.root.Total)})
+			s.corrupt = append(s.corrupt, Fault{
+				Number: number, Peer: s.servers[i].ID, Reason: fmt.Sprintf("the file has %d shares only", s.root.Total),
+			})
 		default:
 			s.claims[i] = append(s.claims[i], number)
 		}

@@ -23,6 +23,7 @@ type peer struct {
 	open    func(ctx context.Context, number share.Number, r share.Reader, err error) (share.Reader, error)
 	create  func(ctx context.Context, w share.Writer, err error) (share.Writer, error)
 	renew   func() error
+	recheck func() (held bool, err error)
 
 	created  atomic.Int64
 	appended atomic.Int64
@@ -61,6 +62,13 @@ func (p *peer) Renew(ctx context.Context, indexes []share.StorageIndex, lease sh
 		return p.renew()
 	}
 	return p.Store.Renew(ctx, indexes, lease)
+}
+
+func (p *peer) Recheck(ctx context.Context, index share.StorageIndex, number share.Number, segment int64) (bool, error) {
+	if p.recheck != nil {
+		return p.recheck()
+	}
+	return p.Store.Recheck(ctx, index, number, segment)
 }
 
 // hang blocks until the caller gives up, as a stopped server does.

@@ -59,12 +59,13 @@ func (r *repairer) position(id share.ServerID) int {
 }
 
 // candidates describes the servers that answered. Those that gave a bad share keep what else they hold but get
-// nothing new: a share that is stored under the same number already would not be replaced.
+// nothing new, because a share that is stored under the same number already would not be replaced; but for those that
+// have found it damaged themselves and let go of it.
 func (r *repairer) candidates() []placement.Server {
 	blamed := map[share.ServerID]bool{}
 	for _, faults := range [][]Fault{r.corrupt, r.undelivered} {
 		for _, f := range faults {
-			blamed[f.Peer] = true
+			blamed[f.Peer] = blamed[f.Peer] || !f.Dropped
 		}
 	}
 	var candidates []placement.Server

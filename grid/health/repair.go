@@ -34,7 +34,8 @@ type Options struct {
 // A Result says what a repair found, did and left.
 type Result struct {
 	Before Report `json:"before"`
-	// After is Before with what was made, and without the shares that turned out to be bad on the way.
+	// After is Before with what was made, and without the shares that turned out to be bad on the way. A bad share that was made
+	// anew on its server is no fault any more.
 	After Report `json:"after"`
 	// Made are the shares that were stored, in the order in which they were.
 	Made []Made `json:"made"`
@@ -150,7 +151,7 @@ func (r *repairer) run(ctx context.Context) error {
 			return err
 		}
 		err := r.stream(ctx, jobs)
-		r.absorb()
+		r.absorb(ctx)
 		if err != nil {
 			return err
 		}
@@ -188,7 +189,7 @@ func (r *repairer) openSource(ctx context.Context) error {
 }
 
 // absorb takes shares that the source found bad out of what is there, so that they are made anew.
-func (r *repairer) absorb() {
+func (r *repairer) absorb(ctx context.Context) {
 	if r.source == nil {
 		return
 	}
@@ -198,7 +199,10 @@ func (r *repairer) absorb() {
 		if r.hasFault(known) {
 			continue
 		}
-		fault := Fault{c.Number, c.Server, faultReason(c)}
+		fault := Fault{Number: c.Number, Peer: c.Server, Reason: faultReason(c)}
+		if i := r.position(c.Server); i >= 0 {
+			fault.Dropped = complain(ctx, r.servers[i], r.index, c.Number, c)
+		}
 		r.corrupt = append(r.corrupt, fault)
 		r.dropFaults([]Fault{fault})
 	}

@@ -48,6 +48,8 @@ type Fault struct {
 	Number share.Number   `json:"number"`
 	Peer   share.ServerID `json:"peer"`
 	Reason string         `json:"reason"`
+	// Dropped is true when the server has found the share damaged itself and does not hold it any more: it takes it again.
+	Dropped bool `json:"dropped,omitempty"`
 }
 
 // Unanswered is one server that did not answer.

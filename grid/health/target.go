@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -126,6 +127,7 @@ func (r *repairer) settle(t *target) {
 	switch {
 	case t.err == nil:
 		r.claims[t.server] = append(r.claims[t.server], t.number)
+		r.corrupt = slices.DeleteFunc(r.corrupt, func(f Fault) bool { return f.Number == t.number && f.Peer == r.servers[t.server].ID })
 		r.result.Made = append(r.result.Made, Made{t.number, r.servers[t.server].ID})
 	case t.have > 0 && errors.Is(t.err, share.ErrCorrupt) && !r.spoiled[t.job]:
 		// What was left of an earlier repair is no good, and the server has forgotten it: begin anew.

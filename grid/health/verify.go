@@ -13,7 +13,8 @@ import (
 )
 
 // Verify is Check, and then downloads every share and checks every byte of it against the storage index. Shares that
-// do not verify, and shares that a server claims and does not have, are in Report.Corrupt; those of servers that
+// do not verify, and shares that a server claims and does not have, are in Report.Corrupt, and their servers are asked to
+// look for themselves (share.Rechecker); those of servers that
 // stop answering are in Report.Undelivered; neither count. progress may be nil; it is called often and from
 // one goroutine at a time.
 func Verify(ctx context.Context, servers []share.Server, index share.StorageIndex, progress func(Progress)) (Report, error) {
@@ -46,8 +47,9 @@ func (s *survey) verify(ctx context.Context, m *meter) error {
 		gone := false
 		for _, number := range s.claims[i] {
 			if err := s.verifyShare(ctx, server, number, gone, m); err != nil {
+				dropped := complain(ctx, server, s.index, number, err)
 				mu.Lock()
-				gone = s.blame(i, number, err)
+				gone = s.blame(i, number, err, dropped)
 				mu.Unlock()
 			}
 		}
@@ -85,8 +87,8 @@ func (s *survey) verifyShare(ctx context.Context, server share.Server, number sh
 }
 
 // blame lists a share that could not be verified, and reports whether its server stopped answering.
-func (s *survey) blame(i int, number share.Number, err error) (gone bool) {
-	fault := Fault{number, s.servers[i].ID, reason(err)}
+func (s *survey) blame(i int, number share.Number, err error, dropped bool) (gone bool) {
+	fault := Fault{Number: number, Peer: s.servers[i].ID, Reason: reason(err), Dropped: dropped}
 	var corrupt *share.CorruptShareError
 	switch {
 	case errors.As(err, &corrupt):

@@ -25,6 +25,15 @@ type moveStore struct {
 	mover share.Mover
 }
 
+// Recheck is not counted as an operation.
+func (s *moveStore) Recheck(ctx context.Context, index share.StorageIndex, number share.Number, segment int64) (held bool, err error) {
+	rechecker, ok := s.mover.(share.Rechecker)
+	if !ok {
+		return false, share.ErrDenied
+	}
+	return rechecker.Recheck(ctx, index, number, segment)
+}
+
 func (s *moveStore) List(ctx context.Context, after share.StorageIndex, limit int) ([]share.StorageIndex, error) {
 	if err := s.in.Step(ctx, OpList); err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ var (
 	_ share.Spacer    = (*pausable)(nil)
 	_ share.HeadStore = (*pausable)(nil)
 	_ share.Batcher   = (*pausable)(nil)
+	_ share.Rechecker = (*pausable)(nil)
 )
 
 // Pause makes every call from now on hang.
@@ -102,6 +103,17 @@ func (p *pausable) Uploads(ctx context.Context, owner string, id share.UploadID)
 		return resumer.Uploads(ctx, owner, id)
 	}
 	return nil, nil
+}
+
+func (p *pausable) Recheck(ctx context.Context, index share.StorageIndex, number share.Number, segment int64) (bool, error) {
+	if err := p.wait(ctx); err != nil {
+		return false, err
+	}
+	rechecker, ok := p.Store.(share.Rechecker)
+	if !ok {
+		return false, share.ErrDenied
+	}
+	return rechecker.Recheck(ctx, index, number, segment)
 }
 
 // Space never hangs: a node goes on telling its peers what it has, whatever its disk does.

@@ -15,17 +15,23 @@ func TestConformance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			far := hostAt(t, address)
 			near := hostAt(t, address, far.Addresses()...)
+			serves := map[share.Store]*memory.Store{}
 			storetest.Suite{
 				Owner: string(near.ID()),
 				Open: func(t *testing.T) share.Store {
-					server := storage.NewServer(memory.New(memory.Options{}), storage.ServerOptions{})
+					served := memory.New(memory.Options{})
+					server := storage.NewServer(served, storage.ServerOptions{})
 					server.Register(far)
 					client := storage.NewClient(near, far.ID(), storage.ClientOptions{})
 					t.Cleanup(func() {
 						client.Close()
 						server.Close()
 					})
+					serves[client] = served
 					return client
+				},
+				Damage: func(_ *testing.T, store share.Store, f *storetest.File, n share.Number, damage storetest.Damage) bool {
+					return f.DamageIn(serves[store], n, damage)
 				},
 			}.Run(t)
 		})

@@ -274,19 +274,25 @@ func TestStanding(t *testing.T) {
 	}
 }
 
-// older is a registrar for a server that does not know the question for usage.
-type older struct{ *p2p.Host }
-
-func (o older) Handle(name string, handler func(network.Stream)) {
-	o.Host.Handle(name, func(s network.Stream) { handler(&olderStream{Stream: s}) })
+// older is a registrar for a server that does not know a question.
+type older struct {
+	*p2p.Host
+	unknown wire.Kind
 }
 
-// An olderStream gives the question for usage a kind that nobody knows.
-type olderStream struct{ network.Stream }
+func (o older) Handle(name string, handler func(network.Stream)) {
+	o.Host.Handle(name, func(s network.Stream) { handler(&olderStream{s, o.unknown}) })
+}
+
+// An olderStream gives the question a kind that nobody knows.
+type olderStream struct {
+	network.Stream
+	unknown wire.Kind
+}
 
 func (s *olderStream) Read(p []byte) (int, error) {
 	n, err := s.Stream.Read(p)
-	if n > 0 && p[0] == byte(wire.KindUsage) {
+	if n > 0 && p[0] == byte(s.unknown) {
 		p[0] = 0x7f
 	}
 	return n, err
@@ -297,7 +303,7 @@ func TestStandingUnknown(t *testing.T) {
 	far := hostAt(t, tcp)
 	near := hostAt(t, tcp, far.Addresses()...)
 	old := storage.NewServer(memory.New(memory.Options{}), storage.ServerOptions{})
-	old.Register(older{far})
+	old.Register(older{far, wire.KindUsage})
 	t.Cleanup(func() { old.Close() })
 	client := storage.NewClient(near, far.ID(), storage.ClientOptions{})
 	t.Cleanup(func() { client.Close() })

@@ -31,19 +31,31 @@ type openReader struct {
 	place *list.Element // in unused, nil while there are users
 }
 
+// stale reports whether the share is to be opened anew.
+func (o *openReader) stale() bool {
+	s, ok := o.Reader.(share.Staler)
+	return ok && s.Stale()
+}
+
 func newReaders(store share.Store, limit int) *readers {
 	return &readers{store: store, limit: limit, open: make(map[shareID]*openReader)}
 }
 
-// acquire returns an open share; release gives it back.
+// acquire returns an open share, which is opened anew when it was stored again or moved since; release gives it back.
 func (r *readers) acquire(ctx context.Context, id shareID) (*openReader, error) {
 	r.mu.Lock()
-	if o, ok := r.open[id]; ok {
+	o, ok := r.open[id]
+	if ok {
 		r.use(o)
-		r.mu.Unlock()
-		return o, nil
 	}
 	r.mu.Unlock()
+	if ok && !o.stale() {
+		return o, nil
+	}
+	if ok {
+		r.drop(o)
+		r.release(o)
+	}
 	reader, err := r.store.Open(ctx, id.index, id.number)
 	if err != nil {
 		return nil, err
@@ -55,10 +67,10 @@ func (r *readers) acquire(ctx context.Context, id shareID) (*openReader, error) 
 		r.use(o)
 		return o, nil
 	}
-	o := &openReader{Reader: reader, id: id, users: 1}
-	r.open[id] = o
+	fresh := &openReader{Reader: reader, id: id, users: 1}
+	r.open[id] = fresh
 	r.shrink(r.limit)
-	return o, nil
+	return fresh, nil
 }
 
 func (r *readers) use(o *openReader) {

@@ -87,6 +87,9 @@ type Server struct {
 	large   chan struct{}
 	bulks   chan struct{}
 
+	complaints peerLocks // for complaints of shares
+	rechecks   chan struct{}
+
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 
@@ -102,15 +105,17 @@ func NewServer(store share.Store, options ServerOptions) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Server{
 		store: store, options: options, ctx: ctx, cancel: cancel,
-		uploads: newCounter("uploads", options.Uploads),
-		order:   newOrder(orderKept),
-		reads:   make(chan struct{}, options.Reads),
-		readers: newReaders(store, options.Readers),
-		growing: newPeerLocks(),
-		bodies:  newPeerLocks(),
-		large:   make(chan struct{}, options.Bodies),
-		bulks:   make(chan struct{}, options.Bulks),
-		streams: make(map[network.Stream]struct{}),
+		uploads:    newCounter("uploads", options.Uploads),
+		order:      newOrder(orderKept),
+		reads:      make(chan struct{}, options.Reads),
+		readers:    newReaders(store, options.Readers),
+		growing:    newPeerLocks(),
+		bodies:     newPeerLocks(),
+		large:      make(chan struct{}, options.Bodies),
+		bulks:      make(chan struct{}, options.Bulks),
+		complaints: newPeerLocks(),
+		rechecks:   make(chan struct{}, rechecksAtOnce),
+		streams:    make(map[network.Stream]struct{}),
 	}
 }
 

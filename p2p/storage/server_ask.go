@@ -60,6 +60,13 @@ func (c *conn) question(kind wire.Kind, n int) error {
 		}
 		standing, err := c.standing(ctx)
 		return c.answer(standing, err)
+	case wire.KindRecheck:
+		m, err := wire.Receive[wire.Recheck](c.in, n)
+		if err != nil {
+			return err
+		}
+		rechecked, err := c.recheck(ctx, m)
+		return c.answer(rechecked, err)
 	}
 	return unexpectedKind(kind)
 }

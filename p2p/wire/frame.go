@@ -26,6 +26,9 @@ const (
 	KindUsage    Kind = 0x17
 	KindStanding Kind = 0x18
 
+	KindRecheck   Kind = 0x19
+	KindRechecked Kind = 0x1a
+
 	KindOpen   Kind = 0x20
 	KindOpened Kind = 0x21
 	KindRead   Kind = 0x22
@@ -65,7 +68,7 @@ func (k Kind) limit() int {
 		return MaxData
 	case KindRow:
 		return maxRow
-	case KindError, KindDone, KindNumbers, KindHeld, KindUploads, KindProgress, KindRenew, KindSpace, KindOffer, KindUsage, KindStanding,
+	case KindError, KindDone, KindNumbers, KindHeld, KindUploads, KindProgress, KindRenew, KindSpace, KindOffer, KindUsage, KindStanding, KindRecheck, KindRechecked,
 		KindOpen, KindOpened, KindRead, KindCreate, KindHave, KindBlocks, KindAppended, KindCommit, KindRelease,
 		KindHeads, KindHeldHeads, KindSetHead, KindConflict, KindHistory, KindRecords,
 		KindPut, KindStored, KindFailures, KindFetch, KindFetched:

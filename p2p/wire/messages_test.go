@@ -62,6 +62,9 @@ var samples = []sample{
 	sampleOf(wire.Usage{}),
 	sampleOf(wire.Standing{Used: 1 << 40, Limit: 1 << 50}),
 	sampleOf(wire.Standing{Used: 5, Limit: share.NoLimit}),
+	sampleOf(wire.Recheck{Index: share.StorageIndex{5}, Number: 255, Segment: share.NoSegment}),
+	sampleOf(wire.Recheck{Segment: 1<<63 - 1}),
+	sampleOf(wire.Rechecked{Held: true}),
 	sampleOf(wire.Open{Index: share.StorageIndex{5}, Number: 255}),
 	sampleOf(wire.Opened{Size: 1<<63 - 1}),
 	sampleOf(wire.Read{Index: share.StorageIndex{5}, Number: 3, Offset: 1 << 40, Length: wire.MaxRead}),
@@ -121,8 +124,8 @@ func TestRoundTrip(t *testing.T) {
 			t.Errorf("%T: %s", s.message, diff)
 		}
 	}
-	if len(seen) != 31 {
-		t.Errorf("samples of %d kinds of messages, want all 31", len(seen))
+	if len(seen) != 33 {
+		t.Errorf("samples of %d kinds of messages, want all 33", len(seen))
 	}
 }
 
@@ -138,6 +141,8 @@ func TestGolden(t *testing.T) {
 		{wire.Held{Entries: []wire.HeldEntry{{Numbers: []byte{1, 2}, Root: []byte{9}}}}, "11 00000009 a1 01 81 82 420102 4109"},
 		{wire.Usage{}, "17 00000001 a0"},
 		{wire.Standing{Used: 5, Limit: -1}, "18 00000005 a2 0105 0220"},
+		{wire.Recheck{Number: 2, Segment: -1}, "19 00000028 a3 01 5820" + strings.Repeat("00", 32) + "02 02 03 20"},
+		{wire.Rechecked{Held: true}, "1a 00000003 a1 01 f5"},
 		{wire.Opened{Size: 300}, "21 00000005 a1 01 19012c"},
 		{wire.Read{Number: 2, Offset: 65536, Length: 1000}, "22 00000030 a4 01 5820" + strings.Repeat("00", 32) + "02 02 03 1a00010000 04 1903e8"},
 		{wire.Create{Number: 1, Needed: 3, Total: 10, BlockSize: 4096, Size: -1, Lease: 1, Turn: 2}, "30 0000002d a9 01 50" + strings.Repeat("00", 16) + "0201 0303 040a 05191000 0620 0701 08480000000000000000 0902"},
@@ -177,6 +182,7 @@ func TestLimits(t *testing.T) {
 		{wire.Numbers{Indexes: indexes(wire.MaxBatch + 1)}, share.ErrTooLarge},
 		{wire.Renew{Indexes: indexes(wire.MaxBatch + 1)}, share.ErrTooLarge},
 		{wire.Held{}, share.ErrTooLarge},
+		{wire.Recheck{Segment: -2}, share.ErrCorrupt},
 		{wire.Held{Entries: make([]wire.HeldEntry, wire.MaxBatch+1)}, share.ErrTooLarge},
 		{wire.Held{Entries: []wire.HeldEntry{{Root: make([]byte, wire.MaxRoot+1)}}}, share.ErrTooLarge},
 		{wire.Held{Entries: []wire.HeldEntry{{Numbers: []byte{1, 1}}}}, share.ErrCorrupt},

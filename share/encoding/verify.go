@@ -45,11 +45,15 @@ func Verify(ctx context.Context, r share.Reader, index share.StorageIndex, numbe
 }
 
 // VerifySegment is Verify for one segment: it reads the block and what of the index leads from it to the root. For share.NoSegment,
-// or one that the file does not have, it reads all of the index and the root instead.
+// or one that the file does not have, it reads all of the index and the root instead. A share that travels whole (share.MaxWholeShare) is
+// verified whole.
 func VerifySegment(ctx context.Context, r share.Reader, index share.StorageIndex, number share.Number, rootBlock []byte, segment int64) error {
 	v, err := newVerifier(r, index, number, rootBlock)
 	if err != nil {
 		return err
+	}
+	if r.Size() <= share.MaxWholeShare {
+		return Verify(ctx, r, index, number, rootBlock)
 	}
 	if segment < 0 || segment >= v.Segments() {
 		return v.checkIndex(ctx)

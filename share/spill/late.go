@@ -211,6 +211,11 @@ func (l *Late) Drop(ctx context.Context, index share.StorageIndex, numbers []sha
 	return p.Drop(ctx, index, numbers)
 }
 
+// Recheck implements share.Rechecker.
+func (l *Late) Recheck(ctx context.Context, index share.StorageIndex, number share.Number, segment int64) (bool, error) {
+	return with(l, func(p Part) (bool, error) { return p.Recheck(ctx, index, number, segment) })
+}
+
 // Release implements share.Mover.
 func (l *Late) Release(ctx context.Context, owner string, indexes []share.StorageIndex) error {
 	p, err := l.part()

@@ -1,6 +1,7 @@
 package spill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -89,6 +90,19 @@ func (s *Store) Open(ctx context.Context, index share.StorageIndex, number share
 	return s.near.Open(ctx, index, number) // it may have come back meanwhile
 }
 
+// Recheck implements share.Rechecker: both stores look at what they have of the share.
+func (s *Store) Recheck(ctx context.Context, index share.StorageIndex, number share.Number, segment int64) (held bool, err error) {
+	far, farErr := s.far.Recheck(ctx, index, number, segment) // first, as in Numbers
+	near, err := s.near.Recheck(ctx, index, number, segment)
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	if held = near && err == nil || far && farErr == nil; held {
+		return true, nil
+	}
+	return false, cmp.Or(err, farErr)
+}
+
 // A farReader reads a share in the far store. When it has come back meanwhile, it goes on in the near one.
 type farReader struct {
 	store  *Store
@@ -130,6 +144,14 @@ func (r *farReader) follow(ctx context.Context) bool {
 	_ = r.inner.Close() // it could not be read any more
 	r.inner, r.nearer = inner, true
 	return true
+}
+
+// Stale implements share.Staler.
+func (r *farReader) Stale() bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	s, ok := r.inner.(share.Staler)
+	return ok && s.Stale()
 }
 
 func (r *farReader) Size() int64 {

@@ -70,6 +70,11 @@ func (s *Side) Open(ctx context.Context, index share.StorageIndex, number share.
 	return &farReader{store: s.Store, index: index, number: number, inner: r}, nil
 }
 
+// Recheck looks at what the store has of a share.
+func (s *Side) Recheck(ctx context.Context, index share.StorageIndex, number share.Number, segment int64) (held bool, err error) {
+	return s.part.Recheck(ctx, index, number, segment)
+}
+
 // takes returns how many bytes the store is given at most. A far store without a limit decides that itself.
 func (s *Side) takes(ctx context.Context) (int64, error) {
 	if s.part == s.near {

@@ -24,6 +24,7 @@ type Part interface {
 	share.Spacer
 	share.Accounter
 	share.Mover
+	share.Rechecker
 }
 
 // What holds where nothing else is said.

@@ -56,6 +56,10 @@ func TestMemory(t *testing.T) {
 					return spill.New(memory.New(memory.Options{Offer: with.offer}), memory.New(memory.Options{}), o)
 				},
 				Collect: func(t *testing.T, store share.Store, ahead time.Duration) { collect(t, store.(*spill.Store), ahead) },
+				Damage: func(_ *testing.T, store share.Store, f *storetest.File, n share.Number, damage storetest.Damage) bool {
+					s := store.(*spill.Store)
+					return f.DamageIn(s.Near().(*memory.Store), n, damage) || f.DamageIn(s.Far().(*memory.Store), n, damage)
+				},
 			}.Run(t)
 		})
 	}

@@ -139,7 +139,7 @@ func (s Suite) damageBatch(t *testing.T, store share.Store, f *File, damage Dama
 	if !ok || len(f.Share(1)) > share.MaxWholeShare || !s.Damage(t, store, f, 1, damage) {
 		return
 	}
-	wantRecheck(t, store.(share.Rechecker), f, 1, 0, false)
+	wantRecheck(t, store.(share.Rechecker), f, 1, share.NoSegment, false)
 	verdicts, err := b.Put(t.Context(), []share.WholeShare{f.Whole(1)}, lease(s.owner(), time.Hour))
 	if err := errors.Join(append(verdicts, err)...); err != nil {
 		t.Errorf("put a share that was damaged: %v", err)

@@ -1,0 +1,82 @@
+package storage_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sync/errgroup"
+
+	"cairn/p2p/storage"
+	"cairn/p2p/wire"
+	"cairn/share"
+	"cairn/share/memory"
+	"cairn/share/storetest"
+)
+
+// A countedStore counts how many complaints it looks into at a time.
+type countedStore struct {
+	*memory.Store
+	now, most, all atomic.Int64
+}
+
+func (s *countedStore) Recheck(ctx context.Context, index share.StorageIndex, number share.Number, segment int64) (bool, error) {
+	now := s.now.Add(1)
+	defer s.now.Add(-1)
+	for most := s.most.Load(); now > most && !s.most.CompareAndSwap(most, now); most = s.most.Load() {
+	}
+	s.all.Add(1)
+	return s.Store.Recheck(ctx, index, number, segment)
+}
+
+// TestRecheckIsNotBelieved has a peer complain of good shares as often as it likes: they stay, and one complaint is looked into at a time.
+func TestRecheckIsNotBelieved(t *testing.T) {
+	store := &countedStore{Store: memory.New(memory.Options{})}
+	p := connect(t, store, storage.ServerOptions{}, storage.ClientOptions{})
+	f := storetest.NewFile(t, 1, 2, 3, 64<<10, 3<<20)
+	if err := f.Put(t.Context(), store.Store, 1, "somebody"); err != nil {
+		t.Fatal(err)
+	}
+	var group errgroup.Group
+	clients := []*storage.Client{p.client, p.newClient(t, storage.ClientOptions{}), p.newClient(t, storage.ClientOptions{})}
+	for i := range 60 {
+		group.Go(func() error {
+			held, err := clients[i%3].Recheck(t.Context(), f.Index, share.Number(i%2), int64(i%40-5))
+			if err == nil && held != (i%2 == 1) {
+				err = errors.New("a good share is gone, or one that was never there is held")
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Error(err)
+	}
+	if store.most.Load() != 1 || store.all.Load() != 60 {
+		t.Errorf("%d complaints of one peer at a time, %d in all", store.most.Load(), store.all.Load())
+	}
+	if err := f.Check(t.Context(), p.client, 1); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRecheckUnknown complains to a server of an older version, and to one whose store looks into nothing.
+func TestRecheckUnknown(t *testing.T) {
+	far := hostAt(t, tcp)
+	near := hostAt(t, tcp, far.Addresses()...)
+	old := storage.NewServer(memory.New(memory.Options{}), storage.ServerOptions{})
+	old.Register(older{far, wire.KindRecheck})
+	t.Cleanup(func() { old.Close() })
+	client := storage.NewClient(near, far.ID(), storage.ClientOptions{})
+	t.Cleanup(func() { client.Close() })
+	if held, err := client.Recheck(t.Context(), share.StorageIndex{1}, 0, 0); !errors.Is(err, share.ErrVersion) {
+		t.Errorf("recheck: %v, %v", held, err)
+	}
+	if _, err := client.Numbers(t.Context(), []share.StorageIndex{{1}}); err != nil {
+		t.Errorf("the next question: %v", err)
+	}
+	plain := connect(t, struct{ share.Store }{memory.New(memory.Options{})}, storage.ServerOptions{}, storage.ClientOptions{})
+	if held, err := plain.client.Recheck(t.Context(), share.StorageIndex{1}, 0, 0); !errors.Is(err, share.ErrDenied) {
+		t.Errorf("recheck with a plain store: %v, %v", held, err)
+	}
+}
