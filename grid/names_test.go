@@ -351,12 +351,16 @@ func TestRenewTree(t *testing.T) {
 	gone := capability.File(share.StorageIndex{9}, keys.ReadKey{})
 	n.link("a/gone", gone)
 	var asked, renewed []share.StorageIndex
-	_, done, problems, err := n.RenewTree(t.Context(), n.root, "", func(index share.StorageIndex) bool {
-		asked = append(asked, index)
-		return true
-	}, func(indexes []share.StorageIndex) error {
-		renewed = append(renewed, indexes...)
-		return nil
+	_, done, problems, err := n.RenewTree(t.Context(), n.root, "", grid.RenewOptions{
+		Due: func(index share.StorageIndex) bool {
+			asked = append(asked, index)
+			return true
+		},
+		DuePast: func(share.StorageIndex) bool { return false },
+		Renewed: func(indexes []share.StorageIndex) error {
+			renewed = append(renewed, indexes...)
+			return nil
+		},
 	})
 	if err != nil || len(problems) > 0 || len(asked) != 6 || done != (grid.Renewal{Renewed: 5, Missing: 1}) || len(renewed) != 5 {
 		t.Errorf("asked %d, renewed %d, %+v, %v, %v", len(asked), len(renewed), done, problems, err)
@@ -365,7 +369,9 @@ func TestRenewTree(t *testing.T) {
 		t.Error("no server was asked to renew")
 	}
 	before := n.stores[0].renewed
-	_, done, _, err = n.RenewTree(t.Context(), n.root, "", func(i share.StorageIndex) bool { return i == index }, func([]share.StorageIndex) error { return nil })
+	_, done, _, err = n.RenewTree(t.Context(), n.root, "", grid.RenewOptions{
+		Due: func(i share.StorageIndex) bool { return i == index }, Renewed: func([]share.StorageIndex) error { return nil },
+	})
 	if err != nil || done.Renewed != 1 || n.stores[0].renewed != before+1 {
 		t.Errorf("of one that is due: %+v, %v", done, err)
 	}

@@ -21,8 +21,9 @@ type Object struct {
 	// Path is where it was met first, below the root.
 	Path  []string
 	Index share.StorageIndex
-	// head leads to it where it is the newest version of something that changes.
-	head head.Head
+	// head leads to it where it is the newest version of something that changes, which capability reads.
+	head       head.Head
+	capability capability.Capability
 }
 
 // TreeCounts say what a tree consists of. Each thing counts once, however often it is linked.
@@ -73,7 +74,7 @@ func (o *objects) visit(v tree.Visit) error {
 		for i, index := range pages {
 			object := Object{Path: v.Path, Index: index}
 			if i == 0 {
-				object.head = headOf(c, v.Opened.Version())
+				object.head, object.capability = headOf(c, v.Opened.Version()), c
 			}
 			if err := o.add(object); err != nil {
 				return err
@@ -115,7 +116,7 @@ func (o *objects) file(v tree.Visit, c capability.Capability) error {
 		}
 		return o.problem(TreeProblem{Path: v.Path, ID: id, Err: err})
 	}
-	return o.add(Object{Path: v.Path, Index: version.Head.Root, head: version.Head})
+	return o.add(Object{Path: v.Path, Index: version.Head.Root, head: version.Head, capability: c})
 }
 
 // headOf returns the head of a version of a directory, the zero Head for one that does not change.
@@ -249,129 +250,4 @@ func (g *Grid) checkObject(ctx context.Context, object Object, asked map[share.S
 		result.Report, result.Made = repaired.After, len(repaired.Made)
 	}
 	return result
-}
-
-// RenewTree extends the leases on everything behind a tree that due selects, at most a few hundred objects at a time: on the shares,
-// and on the heads of what changes. It returns how many were renewed on at least one server, and how many no server has that answered.
-func (g *Grid) RenewTree(ctx context.Context, root capability.Capability, path string, due func(share.StorageIndex) bool, renewed func([]share.StorageIndex) error) (TreeCounts, Renewal, []TreeProblem, error) {
-	var problems []TreeProblem
-	var done Renewal
-	var batch []share.StorageIndex
-	var heads []head.Head
-	flush := func() error {
-		if len(batch) == 0 {
-			return nil
-		}
-		held, err := g.renew(ctx, batch)
-		if err == nil {
-			held, err = g.renewHeads(ctx, heads, held)
-			heads = heads[:0]
-		}
-		if err == nil {
-			done.Renewed += len(held)
-			done.Missing += len(batch) - len(held)
-			err = renewed(held)
-		}
-		batch = batch[:0]
-		return err
-	}
-	counts, err := g.objects(ctx, root, path, func(o Object) error {
-		if !due(o.Index) {
-			return nil
-		}
-		if o.head.Sequence > 0 {
-			heads = append(heads, o.head)
-		}
-		if batch = append(batch, o.Index); len(batch) < renewBatch {
-			return nil
-		}
-		return flush()
-	}, func(p TreeProblem) error {
-		problems = append(problems, p)
-		return nil
-	})
-	if err == nil {
-		err = flush()
-	}
-	return counts, done, problems, err
-}
-
-// A Renewal says how many objects got new leases.
-type Renewal struct {
-	Renewed int // on at least one server
-	Missing int // no server that answered has any share
-}
-
-// renewBatch is how many objects are renewed in one exchange with each server.
-const renewBatch = 200
-
-// renewHeads extends the leases on heads, and returns the objects that were renewed without those whose head nobody renewed.
-func (g *Grid) renewHeads(ctx context.Context, heads []head.Head, held []share.StorageIndex) ([]share.StorageIndex, error) {
-	if len(heads) == 0 {
-		return held, nil
-	}
-	renewed, err := g.files.Renew(ctx, heads)
-	if err != nil {
-		return nil, err
-	}
-	failed := map[share.StorageIndex]bool{}
-	for i, h := range heads {
-		failed[h.Root] = !renewed[i]
-	}
-	return slices.DeleteFunc(held, func(index share.StorageIndex) bool { return failed[index] }), nil
-}
-
-// renew extends the leases on objects on all servers that answer, and returns those of which anybody holds a share.
-func (g *Grid) renew(ctx context.Context, indexes []share.StorageIndex) ([]share.StorageIndex, error) {
-	servers := g.Servers(ctx)
-	held := make([]map[share.StorageIndex]bool, len(servers))
-	work, working := errgroup.WithContext(ctx)
-	work.SetLimit(checkAtOnce)
-	for i, server := range servers {
-		if server.Down {
-			continue
-		}
-		work.Go(func() error {
-			held[i] = g.renewOn(working, server, indexes)
-			return working.Err()
-		})
-	}
-	if err := work.Wait(); err != nil {
-		return nil, err
-	}
-	var out []share.StorageIndex
-	for _, index := range indexes {
-		for i := range held {
-			if held[i][index] {
-				out = append(out, index)
-				break
-			}
-		}
-	}
-	return out, nil
-}
-
-// renewOn extends the leases that one server has, and returns on what. A server that does not answer has none.
-func (g *Grid) renewOn(ctx context.Context, server share.Server, indexes []share.StorageIndex) map[share.StorageIndex]bool {
-	answers, err := server.Store.Numbers(ctx, indexes)
-	if err != nil {
-		g.Logger.Debug("a server did not say what it holds", "server", server.String(), "error", err)
-		return nil
-	}
-	held := map[share.StorageIndex]bool{}
-	var there []share.StorageIndex
-	for _, answer := range answers {
-		if len(answer.Numbers) > 0 {
-			held[answer.Index] = true
-			there = append(there, answer.Index)
-		}
-	}
-	if len(there) == 0 {
-		return nil
-	}
-	if err := server.Store.Renew(ctx, there, g.lease()); err != nil {
-		g.Logger.Warn("a server did not renew leases", "server", server.String(), "error", err)
-		return nil
-	}
-	return held
 }

@@ -113,7 +113,7 @@ func (n *Node) keepMaintained(ctx context.Context) {
 		case err != nil:
 			n.log.Warn("the leases of your files could not be renewed; it is tried again in an hour", "error", err)
 		default:
-			n.log.Info("renewed leases", "directories", report.Directories, "files", report.Files, "renewed", report.Renewed, "missing", report.Missing)
+			n.log.Info("renewed leases", "directories", report.Directories, "files", report.Files, "renewed", report.Renewed, "missing", report.Missing, "versions", report.Versions)
 		}
 	}
 }
@@ -137,13 +137,19 @@ func (n *Node) maintain(ctx context.Context, progress func(control.Progress)) (c
 	start := time.Now()
 	half := start.Add(-lease / 2)
 	looked := int64(0)
-	counts, done, problems, err := n.grid.RenewTree(ctx, n.home.capability(), "", func(index share.StorageIndex) bool {
+	since := func(index share.StorageIndex) time.Time {
 		looked++
 		progress(control.Progress{Note: "renewing", Done: looked, Total: -1})
-		return n.state.Renewed(index).Before(half)
-	}, func(indexes []share.StorageIndex) error { return n.state.SetRenewed(indexes, start) })
+		return n.state.Renewed(index)
+	}
+	counts, done, problems, err := n.grid.RenewTree(ctx, n.home.capability(), "", grid.RenewOptions{
+		Due:     func(index share.StorageIndex) bool { return since(index).Before(half) },
+		DuePast: func(index share.StorageIndex) bool { return since(index).Before(half.Add(2 * maintainEvery)) },
+		Renewed: func(indexes []share.StorageIndex) error { return n.state.SetRenewed(indexes, start) },
+	})
 	report = control.MaintainReport{
 		Directories: counts.Directories, Files: counts.Files, Objects: counts.Objects, Renewed: done.Renewed, Missing: done.Missing,
+		Versions: done.Versions, VersionsMissing: done.VersionsMissing,
 	}
 	for _, p := range problems[:min(len(problems), maxProblems)] {
 		report.Problems = append(report.Problems, control.HomeAlias+":"+p.Err.Error())

@@ -66,7 +66,7 @@ func (u *change) write(ctx context.Context, x *Directory, edit func(*Editor) err
 		return tried, err
 	}
 	u.tried = append(u.tried, trial{
-		base: x, after: tried, version: versionOf(collision.Ours), left: collision.Left, refusal: refusal,
+		base: x, after: tried, version: VersionOf(collision.Ours), left: collision.Left, refusal: refusal,
 	})
 	return nil, err
 }

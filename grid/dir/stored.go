@@ -71,15 +71,16 @@ func gone(err error) error {
 
 func contentOf(ctx context.Context, v *mutable.Version) (Content, error) {
 	data, err := v.Bytes(ctx, page.MaxSize)
-	content := Content{Version: versionOf(v.Head), Data: data}
+	content := Content{Version: VersionOf(v.Head), Data: data}
 	content.Handle, content.Unsure, content.Unclear = v, !v.Confirmed, v.Unclear
 	for _, fork := range v.Forks {
-		content.Forks = append(content.Forks, versionOf(fork))
+		content.Forks = append(content.Forks, VersionOf(fork))
 	}
 	return content, err
 }
 
-func versionOf(h head.Head) Version {
+// VersionOf returns the version of a directory that a head names.
+func VersionOf(h head.Head) Version {
 	return Version{
 		Sequence: h.Sequence, Root: h.Root, Written: h.Written, Digest: h.Digest, Parents: h.Parents, Keep: h.Keep, Ended: h.Ended,
 	}
@@ -97,7 +98,7 @@ func (s *Store) History(ctx context.Context, c capability.Capability) ([]Version
 	versions, err := s.files.History(ctx, c)
 	out := make([]Version, len(versions))
 	for i, v := range versions {
-		out[i] = versionOf(v.Head)
+		out[i] = VersionOf(v.Head)
 		out[i].Cut = v.Unclear != nil
 	}
 	return out, err
@@ -136,7 +137,7 @@ func (s *Store) Write(ctx context.Context, key keys.WriteKey, w Write) (Version,
 		return Version{}, err
 	}
 	s.sweep(name, len(swept))
-	version := versionOf(v.Head)
+	version := VersionOf(v.Head)
 	version.Handle = v
 	return version, nil
 }

@@ -3,10 +3,13 @@ package mutable
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"cairn/share"
 	"cairn/share/capability"
+	"cairn/share/head"
 	"cairn/share/keys"
 )
 
@@ -52,6 +55,24 @@ func (m *Files) again(ctx context.Context, key keys.WriteKey, other func(*Versio
 		}
 		return next, err
 	}
+}
+
+// Past returns the heads before one that was read as the newest that servers know of and its retention keeps, newest first. A server
+// that does not answer is left out.
+func (m *Files) Past(ctx context.Context, newest head.Head) []head.Head {
+	known := m.lineage(ctx, newest.Name)
+	known.know(newest)
+	heads := slices.SortedFunc(maps.Values(known.heads), func(a, b head.Head) int { return known.compare(b, a) })
+	heads = slices.DeleteFunc(heads, func(h head.Head) bool { return h.Sequence >= newest.Sequence })
+	r := newest.Retention()
+	follower := newest
+	for i, h := range heads {
+		if i+1 >= min(r.Versions, share.MaxHistory) && time.Since(follower.Written) >= r.Age {
+			return heads[:i]
+		}
+		follower = h
+	}
+	return heads
 }
 
 // A Keeping says how long a past version is kept: at least until a time, zero where that is over, and at least until so many more

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"cairn/grid"
 	"cairn/grid/dir"
 	"cairn/internal/testgrid"
 	"cairn/share"
@@ -78,10 +79,13 @@ func (g *leased) holders(c capability.Capability) int {
 	return n
 }
 
+func all(share.StorageIndex) bool { return true }
+
 func (g *leased) maintain(n *testgrid.Node, root capability.Capability) {
 	g.t.Helper()
-	_, done, problems, err := n.Grid.RenewTree(g.t.Context(), root, "",
-		func(share.StorageIndex) bool { return true }, func([]share.StorageIndex) error { return nil })
+	_, done, problems, err := n.Grid.RenewTree(g.t.Context(), root, "", grid.RenewOptions{
+		Due: all, DuePast: all, Renewed: func([]share.StorageIndex) error { return nil },
+	})
 	if err != nil || len(problems) > 0 || done.Missing > 0 {
 		g.t.Fatalf("maintain: %+v, %+v, %v", done, problems, err)
 	}

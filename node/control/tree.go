@@ -268,6 +268,10 @@ type MaintainReport struct {
 	Objects     int `json:"objects"` // encoded files behind them, each once
 	Renewed     int `json:"renewed"` // of which leases were renewed
 	Missing     int `json:"missing"` // of which no server that answered holds anything
+	// Versions are past versions that were renewed with all they consist of, VersionsMissing those that are to be kept and of which
+	// something is not there any more.
+	Versions        int `json:"versions"`
+	VersionsMissing int `json:"versions_missing"`
 	// Problems are directories that could not be listed, the first few.
 	Problems []string `json:"problems,omitempty"`
 }
