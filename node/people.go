@@ -131,7 +131,7 @@ func (a api) SetMember(ctx context.Context, request control.MemberRequest) (cont
 	}
 	if !grant.Expires.IsZero() && !grant.Expires.After(now) {
 		return control.Member{}, &control.Error{
-			Code: control.CodeRefused, Message: fmt.Sprintf("members set: the membership of %s %s", m.Nickname, m.Reason),
+			Code: control.CodeRefused, Message: fmt.Sprintf("members set: %s: %s", m.Nickname, m.Reason),
 			Hint: "renew it too, with --membership",
 		}
 	}

@@ -86,5 +86,5 @@ func (n *Node) membership() []doctor.Check {
 	if reason == "" && former.Nickname != "" {
 		reason = former.Nickname + " has removed it"
 	}
-	return []doctor.Check{doctor.Membership(doctor.Member{Reason: reason})}
+	return []doctor.Check{doctor.Membership(doctor.Member{Nickname: former.Nickname, Reason: reason, Expired: former.State == introducer.StateExpired})}
 }

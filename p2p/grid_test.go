@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"cairn/p2p"
 	"cairn/share"
@@ -270,6 +271,27 @@ func TestUnreachableBootstrap(t *testing.T) {
 	})
 	if peers := h.Peers(); len(peers) != 1 || peers[0].Responsive || peers[0].Problem != "" {
 		t.Errorf("peers: %+v", peers)
+	}
+}
+
+// TestUnreachablePeerInOneLine: what is told of a peer that cannot be dialled is the reason for each address, and no more.
+func TestUnreachablePeerInOneLine(t *testing.T) {
+	gone := open(t, nil)
+	info, err := peer.AddrInfoFromString(gone.Addresses()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := gone.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h := open(t, nil)
+	h.Libp2p().Peerstore().AddAddrs(info.ID, info.Addrs, time.Hour) // one that was never dialled
+	_, err = h.Stream(t.Context(), gone.ID(), "echo/1")
+	if !errors.Is(err, share.ErrUnavailable) || !strings.Contains(err.Error(), info.Addrs[0].String()+": ") || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("a peer that is gone: %v", err)
+	}
+	if strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "all dials failed") {
+		t.Errorf("it is told as the library tells it: %v", err)
 	}
 }
 

@@ -64,7 +64,7 @@ func (h *Host) openStream(ctx context.Context, id share.ServerID, name string) (
 	}
 	s, err := h.host.NewStream(network.WithAllowLimitedConn(ctx, "cairn"), to, h.protocol(name))
 	if err != nil {
-		return nil, Reason(err)
+		return nil, Reason(dialReason(err))
 	}
 	if err := s.Scope().SetService(serviceName(name)); err != nil {
 		s.Reset()
