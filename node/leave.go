@@ -55,7 +55,8 @@ func (n *Node) lastIntroducer() error {
 		return nil
 	}
 	self, ok := n.roster.AccountOf(n.dir.id, time.Now())
-	others := slices.DeleteFunc(current(n.roster), func(m introducer.Member) bool { return m.Account == self.Account })
+	// Who has no device left has gone.
+	others := slices.DeleteFunc(current(n.roster), func(m introducer.Member) bool { return m.Account == self.Account || len(m.Devices) == 0 })
 	if !ok || !self.Introducer || len(self.Devices) > 1 || len(others) == 0 {
 		return nil
 	}
@@ -64,7 +65,7 @@ func (n *Node) lastIntroducer() error {
 	}
 	return &control.Error{
 		Code: control.CodeRefused, Message: "leave: you are the last introducer: afterwards nobody can invite or revoke any more",
-		Hint: "make another introducer first, with \"cairn invite --introducer\"; or leave all the same with \"cairn grid leave --now\"",
+		Hint: "make another introducer first, with \"cairn members set MEMBER --introducer\"; or leave all the same with \"cairn grid leave --now\"",
 	}
 }
 

@@ -252,7 +252,7 @@ func TestTermsOfAMember(t *testing.T) {
 	anna, _ := foundPrivate(t, "anna")
 	start(t, anna)
 	atAnna := client(t, anna)
-	bert := invited(t, atAnna, control.InviteRequest{Quota: 1_000_000, Membership: 5 * time.Second}, "bert")
+	bert := invited(t, atAnna, control.InviteRequest{Quota: 1_000_000}, "bert")
 	start(t, bert)
 	atBert := client(t, bert)
 	refused := func(what string, at *control.Client, r control.MemberRequest, message string) {
@@ -263,6 +263,10 @@ func TestTermsOfAMember(t *testing.T) {
 		}
 	}
 	refused("one's own terms", atBert, control.MemberRequest{Member: "bert", Quota: new(int64(1 << 40))}, "no introducer")
+	short, err := atAnna.SetMember(t.Context(), control.MemberRequest{Member: "bert", Membership: new(time.Second)})
+	if err != nil || short.Quota != 1_000_000 || short.Expires.IsZero() {
+		t.Fatalf("bert became %+v, %v", short, err)
+	}
 	comesTrue(t, "the membership ends", func() bool {
 		members, err := atAnna.Members(t.Context())
 		return err == nil && len(members) == 2 && members[1].State == "expired"
@@ -336,6 +340,41 @@ func TestLeaveHandsSharesOver(t *testing.T) {
 	var got bytes.Buffer
 	if _, err := download.WriteTo(&got); err != nil || !bytes.Equal(got.Bytes(), data) {
 		t.Errorf("read %d of %d bytes, %v", got.Len(), len(data), err)
+	}
+}
+
+// TestLastIntroducer: one who left, and has no device in the grid, introduces nobody; who does leaves nobody behind without it.
+func TestLastIntroducer(t *testing.T) {
+	anna, _ := foundPrivate(t, "anna")
+	start(t, anna)
+	atAnna := client(t, anna)
+	bert := invited(t, atAnna, control.InviteRequest{Introducer: true}, "bert")
+	start(t, bert)
+	atBert := client(t, bert)
+	comesTrue(t, "they met", func() bool { return answering(t, atAnna) == 1 && answering(t, atBert) == 1 })
+	carla := invited(t, atAnna, control.InviteRequest{}, "carla")
+	start(t, carla)
+	atCarla := client(t, carla)
+	comesTrue(t, "all met", func() bool {
+		return answering(t, atAnna) == 2 && answering(t, atBert) == 2 && answering(t, atCarla) == 2
+	})
+	if _, err := atBert.Leave(t.Context(), true, func(control.Progress) {}); err != nil {
+		t.Fatal(err)
+	}
+	comesTrue(t, "anna knows that bert has no device", func() bool {
+		members, err := atAnna.Members(t.Context())
+		return err == nil && len(members) == 3 && !slices.ContainsFunc(members, func(m control.Member) bool { return m.Nickname == "bert" && len(m.Devices) > 0 })
+	})
+	_, err := atAnna.Leave(t.Context(), false, func(control.Progress) {})
+	if e, ok := errors.AsType[*control.Error](err); !ok || e.Code != control.CodeRefused || !strings.Contains(e.Message, "last introducer") ||
+		!strings.Contains(e.Hint, "members set MEMBER --introducer") {
+		t.Errorf("the last introducer leaves: %v", err)
+	}
+	if _, err := atAnna.SetMember(t.Context(), control.MemberRequest{Member: "carla", Introducer: new(true)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := atAnna.Leave(t.Context(), false, func(control.Progress) {}); err != nil {
+		t.Errorf("with another introducer: %v", err)
 	}
 }
 
