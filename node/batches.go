@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"cairn/grid/dir"
@@ -86,6 +87,10 @@ func (a api) fill(ctx context.Context, p place, request control.FillRequest, ent
 	_, err = a.n.grid.Dirs().Update(ctx, n.Entry.Capability, func(e *dir.Editor) error {
 		skipped = nil // of an attempt that collided
 		for _, entry := range entries {
+			if slices.Contains(a.n.home.omitted(n.Entry.Capability), entry.Name) {
+				skipped = append(skipped, control.Skipped{Path: entry.Name, Error: control.ErrInternals.Error()})
+				continue
+			}
 			err := fillOne(e, entry, request.Keep)
 			if taken, ok := errors.AsType[takenError](err); ok {
 				skipped = append(skipped, control.Skipped{Path: entry.Name, Error: taken.Error()})

@@ -25,8 +25,8 @@ func (a api) Copy(ctx context.Context, request control.CopyRequest, progress fun
 		return control.CopyResult{}, err
 	}
 	path, was, err := a.copyTo(ctx, to, n, request.Exact)
-	if err == nil && len(n.Path) > 0 && tree.ID(n.Parent) == tree.ID(was.Parent) && n.Entry.Name == was.Entry.Name {
-		err = &tree.PathError{Path: path, Err: errors.New("this is what is to be copied")}
+	if err == nil {
+		err = distinct(n, was, path)
 	}
 	if err == nil && request.Keep && !was.Entry.Capability.IsZero() {
 		err = &tree.PathError{Path: path, Err: share.ErrExists}

@@ -51,6 +51,9 @@ func (a api) Share(ctx context.Context, request control.ShareRequest) (control.S
 	for _, g := range given {
 		if g.account == m.Account && tree.ID(g.capability) == tree.ID(r.capability) && tree.ID(g.capability) != "" {
 			r.id = g.id // the same thing once more
+			if s.offered(g) {
+				r.again(g, request)
+			}
 		} else if g.account == m.Account && s.offered(g) {
 			open++
 		}
@@ -67,6 +70,16 @@ func (a api) Share(ctx context.Context, request control.ShareRequest) (control.S
 		return control.Share{}, fmt.Errorf("the note for %s could not be left yet, it is tried again while this node runs: %w", m.Nickname, err)
 	}
 	return s.shown(r), nil
+}
+
+// again fills in what is not said anew of a thing that is offered already.
+func (r *record) again(before record, request control.ShareRequest) {
+	if request.Message == "" {
+		r.message = before.message
+	}
+	if request.Name == "" {
+		r.name = before.name
+	}
 }
 
 // shareable finds what is to be shared, and reduces it to what is to be given.

@@ -75,6 +75,7 @@ func (p place) explain(n *Node, err error) error {
 			wrong = p.path(nil)
 		}
 	}
+	wrong = tree.OneLine(wrong)
 	if p.target.Alias == control.HomeAlias && errors.Is(err, share.ErrNotFound) && !n.home.exists(context.Background()) {
 		if away := n.rootAway(); away != nil {
 			return away

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"cairn/grid"
-	"cairn/grid/tree"
 	"cairn/introducer"
 	"cairn/node/control"
 	"cairn/node/state"
@@ -48,20 +47,6 @@ func (n *Node) openHome(context.Context) error {
 
 // capability returns the root directory's write capability.
 func (h *home) capability() capability.Capability { return capability.Directory(h.key) }
-
-// internals is where nodes keep in the root directory what they need themselves: aliases, and what is shared.
-const internals = control.Internals
-
-// omitted returns what a copy of everything in a directory leaves out.
-func (h *home) omitted(directory capability.Capability) []string {
-	if h.is(directory) {
-		return []string{internals}
-	}
-	return nil
-}
-
-// is reports whether a capability is one of the root directory, whatever it allows.
-func (h *home) is(c capability.Capability) bool { return tree.ID(c) == tree.ID(h.capability()) }
 
 // exists reports whether the directory was ever seen, or is found now.
 func (h *home) exists(ctx context.Context) bool {

@@ -132,6 +132,9 @@ func (a api) placeable(ctx context.Context, p place, path string) error {
 	if err != nil {
 		return err
 	}
+	if err := a.spare(ctx, p, path); err != nil {
+		return err
+	}
 	above := tree.Join(names[:len(names)-1])
 	n, err := a.n.names().Resolve(ctx, p.root, above)
 	if err != nil {
@@ -163,6 +166,7 @@ func (c *counted) Read(p []byte) (int, error) {
 
 // putMutable stores a new mutable file.
 func (a api) putMutable(ctx context.Context, r io.Reader, request control.PutRequest, progress func(control.Progress)) (control.PutResult, error) {
+	request.Params = a.paramsOf(ctx, request)
 	key := keys.NewWriteKey()
 	o := mutable.WriteOptions{Params: request.Params}
 	var err error
@@ -174,6 +178,14 @@ func (a api) putMutable(ctx context.Context, r io.Reader, request control.PutReq
 		return control.PutResult{}, err
 	}
 	return control.PutResult{Capability: capability.Mutable(key).Text(), Size: v.Size, Params: request.Params, Version: v.Head.Sequence}, nil
+}
+
+// paramsOf returns the encoding that a mutable file gets.
+func (a api) paramsOf(ctx context.Context, request control.PutRequest) share.Params {
+	if request.Params.IsZero() {
+		return a.n.grid.ParamsFor(ctx)
+	}
+	return request.Params
 }
 
 // overwrite writes the next version of a mutable file, whole or in part.
@@ -202,7 +214,8 @@ func (a api) overwrite(ctx context.Context, p place, n tree.Node, r io.Reader, r
 			}
 		})
 	}
-	return control.PutResult{Capability: c.Text(), Size: v.Size, Path: p.path(n.Path), Version: v.Head.Sequence}, err
+	result := control.PutResult{Capability: c.Text(), Size: v.Size, Params: a.paramsOf(ctx, request), Path: p.path(n.Path), Version: v.Head.Sequence}
+	return result, err
 }
 
 func (a api) write(ctx context.Context, c capability.Capability, key keys.WriteKey, r io.Reader, request control.PutRequest) (*mutable.Version, error) {

@@ -156,7 +156,16 @@ func (a api) Link(ctx context.Context, request control.LinkRequest) (control.Ent
 	if err != nil {
 		return control.Entry{}, err
 	}
-	path, _, err := a.destination(ctx, to, entry.Name)
+	path, was, err := a.destination(ctx, to, entry.Name)
+	if err == nil {
+		err = distinct(n, was, path)
+	}
+	if err == nil && n.Directory() && from.target.Text() == to.target.Text() { // it would be inside itself
+		err = &tree.PathError{Path: tree.Join(n.Path), Err: errSame}
+	}
+	if err == nil {
+		err = a.spare(ctx, to, path)
+	}
 	if err != nil {
 		return control.Entry{}, to.explain(a.n, err)
 	}
@@ -186,6 +195,9 @@ func (a api) Move(ctx context.Context, request control.MoveRequest) (control.Ent
 	if err == nil {
 		err = removable(n)
 	}
+	if err == nil {
+		err = a.spare(ctx, from, from.target.Path)
+	}
 	if err != nil {
 		return control.Entry{}, from.explain(a.n, err)
 	}
@@ -193,7 +205,10 @@ func (a api) Move(ctx context.Context, request control.MoveRequest) (control.Ent
 	if err != nil {
 		return control.Entry{}, err
 	}
-	path, _, err := a.destination(ctx, to, n.Entry.Name)
+	path, was, err := a.destination(ctx, to, n.Entry.Name)
+	if err == nil {
+		err = distinct(n, was, path)
+	}
 	if err != nil && !n.Directory() {
 		return control.Entry{}, to.explain(a.n, err)
 	}
@@ -204,12 +219,25 @@ func (a api) Move(ctx context.Context, request control.MoveRequest) (control.Ent
 		}
 		path = tree.Join(names)
 	}
+	if err := a.spare(ctx, to, path); err != nil {
+		return control.Entry{}, err
+	}
 	moved, err := a.n.names().Move(ctx, tree.Place{Root: from.root, Path: from.target.Path}, tree.Place{Root: to.root, Path: path},
 		tree.MoveOptions{Replace: !request.Keep})
 	if err != nil {
 		return control.Entry{}, to.explain(a.n, err)
 	}
 	return to.entry(moved, false), nil
+}
+
+var errSame = errors.New("source and target are the same")
+
+// distinct returns an error when what is to be put at a path is what is there, under the same name in the same directory.
+func distinct(n, was tree.Node, path string) error {
+	if len(n.Path) > 0 && tree.ID(n.Parent) == tree.ID(was.Parent) && n.Entry.Name == was.Entry.Name {
+		return &tree.PathError{Path: path, Err: errSame}
+	}
+	return nil
 }
 
 // removable returns an error unless a node's name can be taken out of its directory.
@@ -228,6 +256,11 @@ func (a api) Remove(ctx context.Context, request control.RemoveRequest) (control
 	p, err := a.n.place(ctx, request.Target)
 	if err != nil {
 		return control.Entry{}, err
+	}
+	if !request.Force {
+		if err := a.spare(ctx, p, p.target.Path); err != nil {
+			return control.Entry{}, err
+		}
 	}
 	n, err := a.n.names().Unlink(ctx, p.root, p.target.Path, tree.UnlinkOptions{Directories: request.Recursive})
 	if err != nil {

@@ -102,6 +102,9 @@ The node must not run. Interrupted at any moment, the keys are locked or are not
 
 func runAccountUnlock(a *app) error {
 	sealed, err := lockedDir(a)
+	if errors.Is(err, node.ErrNotLocked) {
+		return withHint(about(err, "unlock"), "nothing is to be done: they are files that you alone can read")
+	}
 	if err != nil {
 		return about(err, "unlock")
 	}

@@ -30,6 +30,8 @@ type app struct {
 	quiet bool
 	// started is true once the command line has been understood; errors before that are wrong usage.
 	started bool
+	verb    *cobra.Command // since then
+	args    []string       // what stands behind it
 	// unread counts the directories that could not be read.
 	unread int
 	// passphraseFile holds the passphrase of locked keys, passphrase is it once it was given.
@@ -145,7 +147,7 @@ func newHelpCommand() *cobra.Command {
 func noteStart(cmd *cobra.Command, a *app) {
 	if run := cmd.RunE; run != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
-			a.started = true
+			a.started, a.verb, a.args = true, cmd, args
 			if err := checkTargets(args); err != nil {
 				return about(err, "%s", cmd.Name())
 			}
@@ -191,11 +193,17 @@ func (a *app) showWaiting(w control.Waiting) {
 	}
 }
 
-// result prints a result on standard output: as JSON where that was asked for, for people otherwise. What could not be
-// written, as to a disk that is full, is an error.
+// result prints a result on standard output: as JSON where that was asked for, for people otherwise. On a terminal names cannot
+// change how the rest shows; elsewhere they are as they are. What could not be written, as to a disk that is full, is an error.
 func (a *app) result(value any, human func(w io.Writer)) error {
 	if !a.json {
 		out := &firstFailure{w: a.out}
+		if a.outTerminal() {
+			var text strings.Builder
+			human(&text)
+			_, _ = io.WriteString(out, visibleLines(text.String()))
+			return out.err
+		}
 		human(out)
 		return out.err
 	}
@@ -208,6 +216,6 @@ func (a *app) result(value any, human func(w io.Writer)) error {
 // note tells a person something on standard error.
 func (a *app) note(format string, args ...any) {
 	if !a.quiet {
-		fmt.Fprintf(a.err, format+"\n", args...)
+		fmt.Fprintln(a.err, visibleLines(fmt.Sprintf(format, args...)))
 	}
 }

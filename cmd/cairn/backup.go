@@ -309,6 +309,19 @@ func runPrune(ctx context.Context, a *app, o *pruneOptions, target string) error
 	})
 }
 
+// noBackup says of a directory that is no backup how to get it: as the snapshot of one, or by itself.
+func (a *app) noBackup(target, folder string) error {
+	err := fmt.Errorf("%s: %w: there is no backup", strings.TrimSuffix(shownTarget(target), ":"), share.ErrNotFound)
+	if strings.HasPrefix(target, "cairn:") {
+		return withHint(err, "a directory that is no backup is copied with \"cairn cp -rT\"")
+	}
+	above, name, ok := strings.Cut(strings.TrimRight(target, "/"), "/"+backup.Archives+"/")
+	if ok && !strings.Contains(name, "/") {
+		return withHint(err, "a snapshot is named so: \"%s\"", a.command(typed("restore", above, noFlag(folder), "--snapshot", name)))
+	}
+	return withHint(err, "a directory that is no backup is copied so: \"%s\"", a.command(typed("cp", "-rT", target, noFlag(folder))))
+}
+
 // restoreSnapshot writes a snapshot of a backup, or any other directory of the grid, to a folder.
 func (a *app) restoreSnapshot(ctx context.Context, o *restoreOptions, target, folder string) error {
 	return a.running("restore", func(client *control.Client) error {
@@ -320,6 +333,9 @@ func (a *app) restoreSnapshot(ctx context.Context, o *restoreOptions, target, fo
 			return usagef("%s is a file, and %q no version of it: want a number that \"cairn history\" shows", backups.Path, folder)
 		}
 		all, err := snapshots(ctx, client, target)
+		if errors.Is(err, share.ErrNotFound) {
+			return a.noBackup(target, folder)
+		}
 		if err != nil {
 			return err
 		}

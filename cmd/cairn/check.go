@@ -101,16 +101,19 @@ func runCheck(ctx context.Context, a *app, o *checkOptions, text string) error {
 	if err := a.result(report, func(w io.Writer) { printReport(w, report, nicknames(ctx, client)) }); err != nil {
 		return err
 	}
-	return a.verdict(c, report)
+	return a.verdict(c, text, report)
 }
 
-// verdict returns an error when the file cannot be recovered.
-func (a *app) verdict(c capability.Capability, report control.Report) error {
+// verdict returns an error when the file cannot be recovered, and advises to repair one that was typed so where that is needed.
+func (a *app) verdict(c capability.Capability, typedAs string, report control.Report) error {
 	if err := report.Err(); err != nil {
 		return about(control.ErrorOf(err), "check %s", c)
 	}
 	if !report.Healthy {
-		a.note("next: \"%s\" makes the missing shares anew", a.command("repair CAPABILITY"))
+		if strings.HasPrefix(typedAs, "cairn:") {
+			typedAs = report.Capability // which repairs and is no secret
+		}
+		a.note("next: \"%s\" makes the missing shares anew", a.command(typed("repair", typedAs)))
 	}
 	return nil
 }

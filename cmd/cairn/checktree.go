@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"cairn/node/control"
 )
@@ -28,7 +29,11 @@ func runCheckTree(ctx context.Context, a *app, o *checkOptions, verb, target str
 			}
 		}
 		if report.Degraded > 0 && !o.repair {
-			a.note("next: \"%s\" makes the missing shares anew", a.command("repair -r "+shownTarget(target)))
+			again := fmt.Sprintf("%q", a.command(typed("repair", "-r", target)))
+			if strings.HasPrefix(target, "cairn:") { // a secret
+				again = fmt.Sprintf("%q with the same capability", a.command("repair -r"))
+			}
+			a.note("next: %s makes the missing shares anew", again)
 		}
 		return nil
 	})

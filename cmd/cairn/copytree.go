@@ -54,6 +54,9 @@ func (a *app) copyTreeUp(ctx context.Context, o *cpOptions, source, target strin
 		return err
 	}
 	grid := treeGrid{client: client, places: newPlaces(client, target), keep: o.keep}
+	if e, err := client.Lookup(ctx, control.LookupRequest{Target: target}); err == nil {
+		grid.places.shut = a.internalsOf(ctx, client, e)
+	}
 	bar := a.progress()
 	result, err := transfer.Up(ctx, transfer.UpOptions{
 		Tree: tree, Store: grid, Folders: grid, Memory: known, Name: control.CheckName, Every: placeEvery, Progress: bar.tree,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,14 +12,19 @@ import (
 	"cairn/node/control"
 )
 
+// duOptions say what has a line.
+type duOptions struct {
+	all, summary, human, total bool
+	depth                      int // of directories below the PATH; all where it is negative
+}
+
 func newDuCommand(a *app) *cobra.Command {
-	var summary, human, total bool
-	depth := -1
+	o := duOptions{depth: -1}
 	cmd := &cobra.Command{
 		Use:   "du [PATH]...",
 		Short: "add up the sizes of files",
 		Long: help(`Adds up the sizes of the files in each directory, in bytes, those below it included; without a PATH of your root
-directory home:. A file with several names counts once. It is the size of the contents; what the shares take on the
+directory home:. With -a each file has a line too. A file with several names counts once. It is the size of the contents; what the shares take on the
 members' disks is more, by how much "cairn grid show" tells (a grid that needs 3 of 10 shares stores 10/3).
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
@@ -27,27 +33,30 @@ members' disks is more, by how much "cairn grid show" tells (a grid that needs 3
 			if len(args) == 0 {
 				args = []string{homeTarget}
 			}
-			if cmd.Flags().Changed("max-depth") && depth < 0 {
-				return usagef("du: --max-depth %d: want 0 or more", depth)
+			if cmd.Flags().Changed("max-depth") && o.depth < 0 {
+				return usagef("du: --max-depth %d: want 0 or more", o.depth)
 			}
-			if summary {
-				depth = 0
+			if o.summary && o.all {
+				return usagef("du: -s is for one line, and -a for one of each file")
+			}
+			if o.summary {
+				o.depth = 0
 			}
 			return a.running("du", func(client *control.Client) error {
 				sums, all := []*usageSum{}, &usageSum{Path: "total"}
 				err := forEach(a, "du", args, func(target string) error {
-					found, err := a.usage(cmd.Context(), client, target, depth)
+					found, err := a.usage(cmd.Context(), client, target, o)
 					sums = append(sums, found...)
 					all.plus(found)
 					return err
 				})
-				if total {
+				if o.total {
 					sums = append(sums, all)
 				}
 				return firstError(err, a.result(sums, func(w io.Writer) {
 					for _, s := range sums {
 						size := fmt.Sprint(s.Bytes)
-						if human {
+						if o.human {
 							size = sizeText(s.Bytes)
 						}
 						fmt.Fprintf(w, "%s\t%s\n", size, s.Path)
@@ -56,10 +65,11 @@ members' disks is more, by how much "cairn grid show" tells (a grid that needs 3
 			})
 		},
 	}
-	cmd.Flags().BoolVarP(&summary, "summarize", "s", false, "one line for each PATH")
-	cmd.Flags().BoolVarP(&human, "human-readable", "h", false, "sizes as people write them")
-	cmd.Flags().IntVarP(&depth, "max-depth", "d", -1, "a line for directories up to `N` deep only")
-	cmd.Flags().BoolVarP(&total, "total", "c", false, "a line for all PATHs together")
+	cmd.Flags().BoolVarP(&o.all, "all", "a", false, "a line for files too")
+	cmd.Flags().BoolVarP(&o.summary, "summarize", "s", false, "one line for each PATH")
+	cmd.Flags().BoolVarP(&o.human, "human-readable", "h", false, "sizes as people write them")
+	cmd.Flags().IntVarP(&o.depth, "max-depth", "d", -1, "a line for directories up to `N` deep only")
+	cmd.Flags().BoolVarP(&o.total, "total", "c", false, "a line for all PATHs together")
 	habits(cmd.Flags(), "b")
 	cmd.Flags().Bool("help", false, "help for du")
 	return cmd
@@ -75,13 +85,13 @@ type usageSum struct {
 }
 
 // usage adds up a target: the sums of the directories below it first, its own last.
-func (a *app) usage(ctx context.Context, client *control.Client, target string, depth int) ([]*usageSum, error) {
+func (a *app) usage(ctx context.Context, client *control.Client, target string, o duOptions) ([]*usageSum, error) {
 	open, order := map[string]*usageSum{}, []*usageSum{}
 	counted := map[string]bool{}
 	err := each(ctx, client, control.ListRequest{Target: target, Recursive: true}, func(l *listing, e control.Entry) error {
 		rest := l.relative(e)
 		a.noteUnread("du", e)
-		if rest == "" || e.Directory() && !e.Again {
+		if rest == "" || e.Directory() && !e.Again || o.all && !e.Directory() {
 			open[rest] = &usageSum{Path: l.show(e), depth: depthOf(rest)}
 			order = append(order, open[rest])
 		}
@@ -89,7 +99,7 @@ func (a *app) usage(ctx context.Context, client *control.Client, target string, 
 		counted[e.ID] = true
 		for at := rest; ; at = at[:max(0, strings.LastIndex(at, "/"))] {
 			if sum := open[at]; sum != nil && (at != rest || !e.Directory()) {
-				sum.add(e, once)
+				sum.add(e, once || at == rest)
 			}
 			if at == "" {
 				return nil
@@ -99,13 +109,21 @@ func (a *app) usage(ctx context.Context, client *control.Client, target string, 
 	if err != nil || len(order) == 0 {
 		return nil, err
 	}
-	var shown []*usageSum
-	for _, sum := range append(order[1:], order[0]) {
-		if depth < 0 || sum.depth <= depth {
-			shown = append(shown, sum)
+	return slices.DeleteFunc(innerFirst(order), func(sum *usageSum) bool { return o.depth >= 0 && sum.depth > o.depth }), nil
+}
+
+// innerFirst puts what a listing has in front of what is in it behind that.
+func innerFirst(order []*usageSum) []*usageSum {
+	var out, open []*usageSum
+	for _, sum := range order {
+		for len(open) > 0 && open[len(open)-1].depth >= sum.depth {
+			out = append(out, open[len(open)-1])
+			open = open[:len(open)-1]
 		}
+		open = append(open, sum)
 	}
-	return shown, nil
+	slices.Reverse(open)
+	return append(out, open...)
 }
 
 // plus adds what a target holds, whose own sum is the last of its sums.

@@ -131,6 +131,9 @@ func (a *app) hintOf(err error) string {
 		return e.hint
 	}
 	if e, ok := errors.AsType[*control.Error](err); ok {
+		if e.Content > 0 && a.verb != nil && a.verb.Flags().Lookup("happy") != nil {
+			return fmt.Sprintf("%s; --happy %d would be content with what there is", e.Hint, e.Content)
+		}
 		return e.Hint
 	}
 	if e, ok := errors.AsType[*usageError](err); ok && e.command != nil {
@@ -172,6 +175,16 @@ func (a *app) command(verb string) string {
 	return "cairn --dir " + typed(a.dir) + " " + verb
 }
 
+// oneLine returns a message with what the person typed on one line each, also where that has several.
+func (a *app) oneLine(message string) string {
+	for _, arg := range a.args {
+		if shown := visible(arg); shown != arg {
+			message = strings.ReplaceAll(message, arg, shown)
+		}
+	}
+	return message
+}
+
 // report prints an error with its next step on standard error.
 func (a *app) report(err error) {
 	if _, said := errors.AsType[*silentError](err); said {
@@ -182,7 +195,7 @@ func (a *app) report(err error) {
 		err = errors.New("interrupted")
 	}
 	if !a.json {
-		fmt.Fprintf(a.err, "cairn: %s\n", visibleLines(err.Error()))
+		fmt.Fprintf(a.err, "cairn: %s\n", visibleLines(a.oneLine(err.Error())))
 		if e, ok := errors.AsType[*control.Error](err); ok {
 			for _, cause := range e.Causes {
 				fmt.Fprintf(a.err, "  %s\n", visible(cause))

@@ -260,7 +260,11 @@ func (a *app) find(ctx context.Context, client *control.Client, o *findOptions, 
 		if a.json {
 			return encoder.Encode(e)
 		}
-		_, err := fmt.Fprint(a.out, e.Path+end)
+		path := e.Path
+		if a.outTerminal() && !o.print0 {
+			path = visible(path)
+		}
+		_, err := fmt.Fprint(a.out, path+end)
 		return err
 	})
 }

@@ -159,7 +159,7 @@ func (a *app) newPassphrase(path string) (string, error) {
 	}
 	first, err := a.askSecret("New passphrase: ")
 	if errors.Is(err, errNoTerminal) {
-		return "", withHint(usagef("a new passphrase: %w", err), "name a file that holds it, - for standard input")
+		return "", withHint(usagef("a new passphrase: %w", err), "name a file that holds it with --new-passphrase-file, - is standard input")
 	}
 	if err != nil {
 		return "", err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path"
+	"slices"
 	"sync"
 
 	"cairn/node/control"
@@ -16,6 +17,7 @@ import (
 // the directory above it. It is safe for concurrent use.
 type places struct {
 	client *control.Client
+	shut   []string   // names at the top that are not copied to
 	mu     sync.Mutex // guards what follows
 	known  map[string]destination
 }
@@ -56,6 +58,9 @@ func (p *places) find(ctx context.Context, at string) (destination, error) {
 		from = path.Dir(from)
 	}
 	for i := len(names) - 1; i >= 0; i-- {
+		if from == "." && slices.Contains(p.shut, names[i]) {
+			return d, localtree.Problem{Path: names[i], Err: control.ErrInternals}
+		}
 		from = path.Join(from, names[i])
 		if d.there {
 			var err error

@@ -196,7 +196,7 @@ func runPut(ctx context.Context, a *app, o *putOptions, name, target string) err
 
 // noteStored tells a person where a file went.
 func (a *app) noteStored(label string, result control.PutResult) {
-	if result.Total > 0 {
+	if result.Happiness > 0 {
 		a.note("%s: %s stored %s on %d servers", label, sizeText(result.Size), result.Params, result.Happiness)
 	}
 	if result.Path != "" {

@@ -37,7 +37,7 @@ key of a grid that you founded. Your files are on the others' disks; nothing has
 
 MEMBER says whom to ask, any member that runs will do: its address as on the recovery sheet (/ip4/.../p2p/...), a
 grid's address (cairn-grid:...), or an invitation, which is not used up. Several are asked in turn. --sheet FILE
-reads a sheet as a file, or what its square code says; a phrase on it is used.
+reads a sheet as a file, as text or as a page, or what its square code says; a phrase on it is used.
 
 The phrase is typed on the terminal, where it is not shown, or comes from --phrase-file. It never leaves this
 machine: the member gets a signature.
@@ -48,7 +48,7 @@ Run again after a failure it goes on with the node that it made.`, statusNotFoun
 	}
 	o.addFlags(cmd.Flags())
 	o.from.addFlags(cmd.Flags())
-	cmd.Flags().StringVar(&o.sheet, "sheet", "", "`FILE` with a recovery sheet as text, or what its square code says, - for standard input")
+	cmd.Flags().StringVar(&o.sheet, "sheet", "", "`FILE` with a recovery sheet, or what its square code says, - for standard input")
 	cmd.Flags().StringVar(&o.grid, "grid", "", "`ID` of the grid to come back to; members of another one are not believed")
 	cmd.Flags().BoolVar(&o.start, "start", false, "run the node afterwards")
 	cmd.Flags().BoolVarP(&o.detach, "detach", "d", false, "run the node afterwards in the background")

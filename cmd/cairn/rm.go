@@ -18,7 +18,7 @@ func newRmCommand(a *app) *cobra.Command {
 		Short: "take names out of directories",
 		Long: help(`Takes names out of their directories; with -r those of directories too, with whatever is in them. What a name led to
 stays for whoever has its capability, or another name of it: its shares are given up when nobody renews their leases
-any more. The former versions of the directory still have the name ("cairn history").
+any more. What nodes keep for themselves in home:.cairn, aliases and shares, is removed with --force only. The former versions of the directory still have the name ("cairn history").
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example: "  cairn rm home:docs/old.txt\n  cairn rm -r home:photos/2019\n  cairn rm -f -- home:-x",
@@ -36,7 +36,7 @@ any more. The former versions of the directory still have the name ("cairn histo
 			return a.running("rm", func(client *control.Client) error {
 				removed := []control.Entry{}
 				err := forEach(a, "rm", args, func(target string) error {
-					e, err := client.Remove(cmd.Context(), control.RemoveRequest{Target: target, Recursive: recursive})
+					e, err := client.Remove(cmd.Context(), control.RemoveRequest{Target: target, Recursive: recursive, Force: force})
 					if err == nil {
 						removed = append(removed, e)
 					} else if force && statusOf(err) == statusNotFound {
@@ -50,7 +50,7 @@ any more. The former versions of the directory still have the name ("cairn histo
 	}
 	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "remove directories with what is in them (also -R)")
 	also(cmd.Flags(), &recursive, "R")
-	cmd.Flags().BoolVarP(&force, "force", "f", false, "no error for what is not there")
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "no error for what is not there; remove also what nodes keep in home:.cairn")
 	return cmd
 }
 
@@ -77,7 +77,10 @@ func forEach(a *app, verb string, targets []string, do func(string) error) error
 		if errors.Is(err, context.Canceled) || len(targets) == 1 {
 			return err
 		}
-		a.report(about(err, "%s", verb))
+		if !strings.HasPrefix(err.Error(), verb+":") && !strings.HasPrefix(err.Error(), verb+" ") {
+			err = about(err, "%s", verb)
+		}
+		a.report(err)
 		first = firstError(first, err)
 	}
 	if first != nil {

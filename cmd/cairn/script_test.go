@@ -170,6 +170,8 @@ func TestScripts(t *testing.T) {
 				env.Setenv("NAME255", strings.Repeat("n", 255))
 				env.Setenv("NOTUTF8", "bad\xff")
 				env.Setenv("REPLACED", "bad\uFFFD")
+				env.Setenv("TWOLINES", "two\nlines")
+				env.Setenv("BIDI", "safe\u202egpj.exe")
 				env.Setenv("DEEP", strings.Repeat("d/", 300))
 				env.Setenv("LOSTDIR", capability.Directory(keys.NewWriteKey()).Text())
 				env.Setenv("BUSY", strconv.Itoa(busy.Addr().(*net.TCPAddr).Port))

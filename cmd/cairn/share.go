@@ -23,7 +23,8 @@ it prints the capability as the last line, and on a terminal as a QR code, for y
 the right.
 
 The right is to read, and with --write to change as well. Of a directory it covers everything in it, now and later.
---expires ends the offer: who accepted it by then keeps it. "cairn unshare" takes the right back.
+--expires ends the offer: who accepted it by then keeps it. Shared again with the same member, it is one note: its name
+and message stay where none is given. "cairn unshare" takes the right back.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example:           "  cairn share home:holiday --to sister --message \"the pictures\"\n  cairn share --write home:plans --to bert --expires 7d\n  cairn share home:holiday/film.mp4",

@@ -14,39 +14,76 @@ import (
 
 func newStatCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "stat CAPABILITY|PATH",
-		Short: "show what a file or directory is",
+		Use:   "stat CAPABILITY|PATH...",
+		Short: "show what files and directories are",
 		Long: help("Shows what a capability or a path leads to: its kind, its size, how it is encoded, and what its directory\n"+
 			"tells of it. Of an immutable file a verify capability is enough.\n\n"+pathHelp, statusNotFound, statusNotEnough, statusRefused),
-		Args:              cobra.ExactArgs(1),
+		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeTargets(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !bare(args[0]) {
-				return a.statPath(cmd.Context(), args[0])
-			}
-			c, err := parseCapability(args[0])
-			if err != nil {
+			shown := []stat{}
+			err := forEach(a, "stat", args, func(text string) error {
+				s, err := a.stat(cmd.Context(), text)
+				if err == nil {
+					shown = append(shown, s)
+				}
 				return err
-			}
-			if data, ok := c.Data(); ok {
-				return a.printStat(control.Stat{Kind: c.Kind().String(), Size: int64(len(data))})
-			}
-			client, err := a.client()
-			if err != nil {
-				return about(err, "stat %s", c)
-			}
-			defer client.Close()
-			s, err := client.Stat(cmd.Context(), c)
-			if err != nil {
-				return about(err, "stat %s", c)
-			}
-			return a.printStat(s)
+			})
+			return firstError(err, a.printStats(shown, len(args) > 1))
 		},
 	}
 }
 
-func (a *app) printStat(s control.Stat) error {
-	return a.result(s, func(w io.Writer) { writeStat(w, s) })
+// A stat is what is known of one thing.
+type stat struct {
+	value any // for programs
+	human func(io.Writer)
+}
+
+// printStats prints one object where one thing was named, and a list where several were.
+func (a *app) printStats(all []stat, list bool) error {
+	values := make([]any, len(all))
+	for i, s := range all {
+		values[i] = s.value
+	}
+	if !list && len(all) == 1 {
+		return a.result(values[0], all[0].human)
+	}
+	if !list {
+		return nil
+	}
+	return a.result(values, func(w io.Writer) {
+		for i, s := range all {
+			if i > 0 {
+				fmt.Fprintln(w)
+			}
+			s.human(w)
+		}
+	})
+}
+
+func (a *app) stat(ctx context.Context, text string) (stat, error) {
+	if !bare(text) {
+		return a.statPath(ctx, text)
+	}
+	c, err := parseCapability(text)
+	if err != nil {
+		return stat{}, err
+	}
+	if data, ok := c.Data(); ok {
+		return statOf(control.Stat{Kind: c.Kind().String(), Size: int64(len(data))}), nil
+	}
+	client, err := a.client()
+	if err != nil {
+		return stat{}, about(err, "stat %s", c)
+	}
+	defer client.Close()
+	s, err := client.Stat(ctx, c)
+	return statOf(s), about(err, "stat %s", c)
+}
+
+func statOf(s control.Stat) stat {
+	return stat{value: s, human: func(w io.Writer) { writeStat(w, s) }}
 }
 
 func writeStat(w io.Writer, s control.Stat) {
@@ -60,8 +97,8 @@ func writeStat(w io.Writer, s control.Stat) {
 }
 
 // statPath shows what a path leads to: what its directory tells, and for a file what the grid tells.
-func (a *app) statPath(ctx context.Context, path string) error {
-	return a.running("stat", func(client *control.Client) error {
+func (a *app) statPath(ctx context.Context, path string) (shown stat, err error) {
+	err = a.running("stat", func(client *control.Client) error {
 		e, err := client.Lookup(ctx, control.LookupRequest{Target: path, Capabilities: true, Links: true})
 		if err != nil {
 			return err
@@ -86,7 +123,7 @@ func (a *app) statPath(ctx context.Context, path string) error {
 			StorageIndex string `json:"storage_index,omitempty"`
 			Copy         bool   `json:"copy,omitempty"`
 		}{e, s.Needed, s.Total, s.BlockSize, s.StorageIndex, s.Copy}
-		return a.result(document, func(w io.Writer) {
+		shown = stat{document, func(w io.Writer) {
 			fmt.Fprintf(w, "path           %s\n", e.Path)
 			if e.Directory() {
 				fmt.Fprintf(w, "kind           %s\n", e.Kind)
@@ -94,8 +131,10 @@ func (a *app) statPath(ctx context.Context, path string) error {
 				writeStat(w, s)
 			}
 			writeEntry(w, e)
-		})
+		}}
+		return nil
 	})
+	return shown, err
 }
 
 // writeEntry prints what a directory tells of an entry.

@@ -205,7 +205,11 @@ func (a *app) skipped(verb, source string, list []control.Skipped, all int64, hi
 	case 0:
 		return nil
 	case cycles:
-		return withHint(fmt.Errorf("%s: %w: %s, named above", source, errSkipped, counted(all, "directory inside itself")),
+		inside := "1 directory inside itself"
+		if all > 1 {
+			inside = fmt.Sprintf("%d directories inside themselves", all)
+		}
+		return withHint(fmt.Errorf("%s: %w: %s, named above", source, errSkipped, inside),
 			"a directory inside itself has no end, and was copied once: nothing else is missing, and nothing is to be done")
 	}
 	return withHint(fmt.Errorf("%s: %w: %d of its entries could not be, and are named above", source, errSkipped, all), "%s", hint)

@@ -88,11 +88,11 @@ func (t *Tree) mkdir(ctx context.Context, in Node, names []string, first int) (N
 	}
 	_, err := t.dirs.Update(ctx, in.Entry.Capability, func(e *dir.Editor) error {
 		if _, err := e.Get(names[first]); !errors.Is(err, share.ErrNotFound) {
-			return cmp.Or(err, share.ErrExists)
+			return at(names[:first+1], cmp.Or(err, share.ErrExists))
 		}
 		return e.Set(below[0])
 	})
-	return last, at(names[:first+1], err)
+	return last, at(names[:first], err)
 }
 
 // entry returns a new entry for a thing that was just made.
@@ -124,9 +124,9 @@ func (t *Tree) Link(ctx context.Context, root capability.Capability, path string
 	var linked dir.Entry
 	_, err = t.dirs.Update(ctx, in.Entry.Capability, func(e *dir.Editor) error {
 		linked, err = t.link(e, names[len(names)-1], entry, o)
-		return err
+		return at(names, err)
 	})
-	return Node{Path: names, Entry: linked, Parent: in.Entry.Capability}, at(names, err)
+	return Node{Path: names, Entry: linked, Parent: in.Entry.Capability}, at(in.Path, err)
 }
 
 func (t *Tree) link(e *dir.Editor, name string, entry dir.Entry, o LinkOptions) (dir.Entry, error) {
@@ -168,7 +168,7 @@ func (t *Tree) Change(ctx context.Context, n Node, change func(*dir.Entry)) erro
 		entry.Name = n.Entry.Name
 		return e.Set(entry)
 	})
-	return at(n.Path, err)
+	return at(n.Path[:len(n.Path)-1], err)
 }
 
 // Unlink takes a name out of its directory. What it leads to is left alone, and stays for who has its capability. A directory
@@ -188,15 +188,15 @@ func (t *Tree) Unlink(ctx context.Context, root capability.Capability, path stri
 		was, err = e.Get(name)
 		switch {
 		case err != nil:
-			return short(err)
+			return at(names, short(err))
 		case IsDirectory(was.Capability) && !o.Directories:
-			return ErrIsDirectory
+			return at(names, ErrIsDirectory)
 		case !IsDirectory(was.Capability) && slash:
-			return ErrNotDirectory
+			return at(names, ErrNotDirectory)
 		}
 		return e.Remove(was.Name)
 	})
-	return Node{Path: names, Entry: was, Parent: in.Entry.Capability}, at(names, err)
+	return Node{Path: names, Entry: was, Parent: in.Entry.Capability}, at(in.Path, err)
 }
 
 // UnlinkOptions say what may be removed.
@@ -249,7 +249,7 @@ func (t *Tree) Move(ctx context.Context, from, to Place, o MoveOptions) (Node, e
 	n := Node{Path: toNames, Entry: moved.Entry, Parent: target.Entry.Capability}
 	n.Entry.Name = toNames[len(toNames)-1]
 	if ID(source.Entry.Capability) == ID(target.Entry.Capability) {
-		return n, at(toNames, t.rename(ctx, n, moved.Entry.Name, o))
+		return n, at(target.Path, t.rename(ctx, n, moved.Entry.Name, o))
 	}
 	return n, t.carry(ctx, moved, n, o)
 }
@@ -277,7 +277,7 @@ var errIntoItself = errors.New("a directory cannot be moved or copied into itsel
 func (t *Tree) rename(ctx context.Context, n Node, from string, o MoveOptions) error {
 	_, err := t.dirs.Update(ctx, n.Parent, func(e *dir.Editor) error {
 		if err := t.free(e, n.Entry, from, o); err != nil {
-			return err
+			return at(n.Path, err)
 		}
 		if err := e.Rename(from, n.Entry.Name, true); err != nil {
 			return err
@@ -315,14 +315,14 @@ func (t *Tree) free(e *dir.Editor, entry dir.Entry, from string, o MoveOptions) 
 func (t *Tree) carry(ctx context.Context, from, to Node, o MoveOptions) error {
 	_, err := t.dirs.Update(ctx, to.Parent, func(e *dir.Editor) error {
 		if err := t.free(e, to.Entry, "", o); err != nil {
-			return err
+			return at(to.Path, err)
 		}
 		entry := to.Entry
 		entry.Changed = t.now()
 		return e.Set(entry)
 	})
 	if err != nil {
-		return at(to.Path, err)
+		return at(to.Path[:len(to.Path)-1], err)
 	}
 	_, err = t.dirs.Update(ctx, from.Parent, func(e *dir.Editor) error {
 		entry, err := e.Get(from.Entry.Name)
@@ -331,7 +331,7 @@ func (t *Tree) carry(ctx context.Context, from, to Node, o MoveOptions) error {
 		}
 		return e.Remove(entry.Name)
 	})
-	return at(from.Path, err)
+	return at(from.Path[:len(from.Path)-1], err)
 }
 
 // each yields entries as the directories want them.

@@ -3,7 +3,9 @@ package tree
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"cairn/grid/dir"
 	"cairn/share/capability"
@@ -28,7 +30,20 @@ func (e *PathError) Error() string {
 	if e.Path == "" {
 		return e.Err.Error()
 	}
-	return e.Path + ": " + e.Err.Error()
+	return OneLine(e.Path) + ": " + e.Err.Error()
+}
+
+// OneLine returns a path for a message, with its control characters escaped. No name has any, but what was asked for may.
+func OneLine(path string) string {
+	var b strings.Builder
+	for _, r := range path {
+		if unicode.IsControl(r) {
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 // Unwrap returns the cause.

@@ -13,6 +13,7 @@ import (
 	"cairn/internal/dirtest"
 	"cairn/share"
 	"cairn/share/capability"
+	"cairn/share/keys"
 )
 
 // A forest is a tree in memory with an empty root.
@@ -416,5 +417,39 @@ func TestTogether(t *testing.T) {
 	}
 	if got := f.all(); len(got) != 11 {
 		t.Errorf("the tree is %q", got)
+	}
+}
+
+// TestErrorsNameWhatIsWrong: a directory that cannot be read is named itself, and not what was to be made in it.
+func TestErrorsNameWhatIsWrong(t *testing.T) {
+	f := grow(t)
+	f.dir("a")
+	f.file("file")
+	lost := capability.Directory(keys.NewWriteKey())
+	if _, err := f.Link(t.Context(), f.root, "lost", dir.Entry{Capability: lost}, tree.LinkOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	_, mkdir := f.Mkdir(t.Context(), f.root, "lost/new")
+	_, link := f.Link(t.Context(), f.root, "lost/new", dir.Entry{Capability: literal(t, "x")}, tree.LinkOptions{})
+	_, unlink := f.Unlink(t.Context(), f.root, "lost/old", tree.UnlinkOptions{})
+	_, carry := f.Move(t.Context(), tree.Place{Root: f.root, Path: "file"}, tree.Place{Root: f.root, Path: "lost/file"}, tree.MoveOptions{})
+	for name, err := range map[string]error{"mkdir": mkdir, "link": link, "unlink": unlink, "carry": carry} {
+		if at, ok := errors.AsType[*tree.PathError](err); !ok || at.Path != "lost" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	_, exists := f.Mkdir(t.Context(), f.root, "a")
+	_, missing := f.Unlink(t.Context(), f.root, "b", tree.UnlinkOptions{})
+	_, directory := f.Unlink(t.Context(), f.root, "a", tree.UnlinkOptions{})
+	for path, err := range map[string]error{"a": exists, "b": missing} {
+		if at, ok := errors.AsType[*tree.PathError](err); !ok || at.Path != path {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if !errors.Is(directory, tree.ErrIsDirectory) || directory.Error() != "a: it is a directory" {
+		t.Errorf("a directory: %v", directory)
+	}
+	if _, err := f.Mkdir(t.Context(), f.root, "b\nc"); err == nil || strings.Contains(err.Error(), "\n") {
+		t.Errorf("a name of two lines: %q", err)
 	}
 }

@@ -2,6 +2,7 @@ package account
 
 import (
 	"cmp"
+	"html"
 	"regexp"
 	"strconv"
 	"strings"
@@ -32,10 +33,13 @@ func (c Clues) With(others Clues) Clues {
 
 var numberedWord = regexp.MustCompile(`(\d{1,2})[.)]\s+([\p{L}\p{M}]+)`)
 
-// ReadClues finds in a text what leads to a grid and to a phrase: in a recovery sheet, in what its square code says, or in anything
-// that somebody typed.
+// ReadClues finds in a text what leads to a grid and to a phrase: in a recovery sheet, also one that is a page, in what its square code
+// says, or in anything that somebody typed.
 func ReadClues(text string) Clues {
 	var c Clues
+	if isPage.MatchString(text) {
+		text = textOf(text)
+	}
 	var rest []string
 	lines := strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n")
 	for i := 0; i < len(lines); i++ {
@@ -63,6 +67,22 @@ func ReadClues(text string) Clues {
 	}
 	c.Phrase = findPhrase(strings.Join(rest, " "))
 	return c
+}
+
+var (
+	isPage     = regexp.MustCompile(`(?i)^\s*(<!doctype html|<html)`)
+	gridInPage = regexp.MustCompile(`<meta name="` + metaAddress + `" content="([^"]*)">`)
+	hidden     = regexp.MustCompile(`(?is)<(style|title|svg)\b.*?</(style|title|svg)>`)
+	markup     = regexp.MustCompile(`(?s)<[^>]*>`)
+)
+
+// textOf returns what a page says, each piece on a line of its own, the grid's address last.
+func textOf(page string) string {
+	text := markup.ReplaceAllString(hidden.ReplaceAllString(page, "\n"), "\n")
+	if address := gridInPage.FindStringSubmatch(page); address != nil {
+		text += "\n" + address[1] + "\n"
+	}
+	return html.UnescapeString(text)
 }
 
 // continues reports whether a line holds nothing but a piece of a text in base32.

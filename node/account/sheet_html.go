@@ -9,6 +9,9 @@ import (
 	"rsc.io/qr"
 )
 
+// metaAddress is the name under which a page says the grid's address, which people do not read: the square code has it too.
+const metaAddress = "cairn-grid-address"
+
 // quietZone is how many modules of light surround a code, as its standard (ISO/IEC 18004) wants.
 const quietZone = 4
 
@@ -76,7 +79,8 @@ var page = template.Must(template.New("sheet").Parse(`<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
 <title>Cairn recovery sheet</title>
-<style>
+{{with .Sheet.Address}}<meta name="` + metaAddress + `" content="{{.}}">
+{{end}}<style>
 @page { margin: 14mm }
 body { font: 11pt/1.4 Georgia, "Times New Roman", serif; color: #000; background: #fff; max-width: 178mm; margin: 0 auto; padding: 6mm }
 h1 { font-size: 17pt; margin: 0 0 3mm } h2 { font-size: 12pt; margin: 5mm 0 2mm; border-bottom: 0.3mm solid #000 }

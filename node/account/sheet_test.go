@@ -22,7 +22,11 @@ func TestSheetIsReadBack(t *testing.T) {
 	phrase := NewPhrase()
 	for _, p := range []*Phrase{nil, &phrase} {
 		s := testSheet(p)
-		for name, text := range map[string]string{"text": s.Text(), "CRLF": strings.ReplaceAll(s.Text(), "\n", "\r\n"), "code": s.Code()} {
+		page, err := s.HTML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range map[string]string{"page": string(page), "text": s.Text(), "CRLF": strings.ReplaceAll(s.Text(), "\n", "\r\n"), "code": s.Code()} {
 			c := ReadClues(text)
 			if !slices.Equal(c.Grids, []string{s.Address}) || len(c.Invitations) > 0 {
 				t.Errorf("%s: grids %.80v, invitations %v", name, c.Grids, c.Invitations)

@@ -115,9 +115,9 @@ type PutResult struct {
 	Capability string `json:"capability"`
 	Size       int64  `json:"size"`
 	share.Params
-	Happiness int   `json:"happiness"`
-	Servers   int   `json:"servers"`
-	Resumed   int64 `json:"resumed"` // bytes that an earlier, interrupted upload had left
+	Happiness int   `json:"happiness,omitempty"` // 0 where it is not known, as of a mutable file
+	Servers   int   `json:"servers,omitempty"`   // likewise
+	Resumed   int64 `json:"resumed"`             // bytes that an earlier, interrupted upload had left
 	// Path is the path that the file got, empty for none.
 	Path string `json:"path,omitempty"`
 	// Version counts the versions of a mutable file.

@@ -510,12 +510,12 @@ func TestTooManyRequests(t *testing.T) {
 	group.Wait()
 }
 
-// TestHintNamesOnlyWhatIsAllowed: --happy cannot be less than the shares needed, so the hint does not propose it.
-func TestHintNamesOnlyWhatIsAllowed(t *testing.T) {
+// TestContentIsWhatIsAllowed: --happy cannot be less than the shares needed, so that is not proposed. The node does not know of flags.
+func TestContentIsWhatIsAllowed(t *testing.T) {
 	for happiness, want := range map[int]bool{0: false, 2: false, 3: true, 6: true} {
-		hint := control.ErrorOf(&share.UnhappyError{Happiness: happiness, Happy: 7, Needed: 3, Servers: 6}).Hint
-		if got := strings.Contains(hint, "--happy"); got != want {
-			t.Errorf("happiness %d of 7 with 3 needed: %q", happiness, hint)
+		e := control.ErrorOf(&share.UnhappyError{Happiness: happiness, Happy: 7, Needed: 3, Servers: 6})
+		if got := e.Content == happiness && happiness > 0; got != want || strings.Contains(e.Hint, "--happy") {
+			t.Errorf("happiness %d of 7 with 3 needed: %+v", happiness, *e)
 		}
 	}
 }

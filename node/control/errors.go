@@ -36,6 +36,8 @@ type Error struct {
 	Needed   int `json:"needed,omitempty"`
 	Answered int `json:"answered,omitempty"`
 	Asked    int `json:"asked,omitempty"`
+	// Content, if set, is the happiness with which an upload would be content with what there is.
+	Content int `json:"content,omitempty"`
 	// Causes are some of the failures of single servers behind it.
 	Causes []string `json:"causes,omitempty"`
 }
@@ -64,7 +66,7 @@ func ErrorOf(err error) *Error {
 		e.Needed, e.Answered, e.Asked = unhappy.Happy, unhappy.Happiness, unhappy.Servers
 		e.Hint = "start or invite more nodes that store, or free space on them; running the same command again continues where it stopped"
 		if unhappy.Happiness >= max(1, unhappy.Needed) {
-			e.Hint += fmt.Sprintf("; --happy %d would be content with what there is", unhappy.Happiness)
+			e.Content = unhappy.Happiness
 		}
 		short := *unhappy
 		short.Causes = nil
@@ -103,7 +105,7 @@ func (e *Error) overQuota(unhappy *share.UnhappyError) {
 	}
 	e.Message = fmt.Sprintf("%s on %d of %d servers, and the others are too few: shares could be placed on %d, %d are needed",
 		quotaText(used, limit), len(quotas), unhappy.Servers, unhappy.Happiness, unhappy.Happy)
-	e.Hint = quotaHint
+	e.Hint, e.Content = quotaHint, 0
 }
 
 // maxCauses bounds how many failures of single servers are told.

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -13,6 +14,9 @@ const HomeAlias = "home"
 
 // Internals is the name in the root directory of what nodes keep there for themselves.
 const Internals = ".cairn"
+
+// ErrInternals says that a copy does not go there.
+var ErrInternals = errors.New("nodes keep in home:" + Internals + " what they need themselves; copy it under another name")
 
 // Bounds of targets.
 const (

@@ -151,6 +151,8 @@ type RemoveRequest struct {
 	Target string `json:"target"`
 	// Recursive removes directories too.
 	Recursive bool `json:"recursive,omitempty"`
+	// Force removes also what nodes keep for themselves.
+	Force bool `json:"force,omitempty"`
 }
 
 // A Version is one version of a mutable file or a directory.
@@ -203,7 +205,7 @@ func ParseVersion(text string) (version uint64, record string, ok bool) {
 type RestoreRequest struct {
 	Target  string `json:"target"`
 	Version uint64 `json:"version"`
-	// Record is that of the version where two have the number; empty for the one that the newest version follows.
+	// Record is that of the version where several have the number; empty where one has. An empty one is refused with CodeMalformed otherwise.
 	Record string `json:"record,omitempty"`
 }
 

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"cairn/node/control"
+)
+
+// TestHappyIsAdvisedWhereItIsAFlag: a verb without the flag does not advise it.
+func TestHappyIsAdvisedWhereItIsAFlag(t *testing.T) {
+	err := &control.Error{Code: control.CodeNotEnough, Message: "few", Hint: "start more", Content: 2}
+	for _, flag := range []bool{false, true} {
+		a := &app{verb: &cobra.Command{}}
+		if flag {
+			a.verb.Flags().Int("happy", 0, "")
+		}
+		if hint := a.hintOf(err); strings.Contains(hint, "--happy 2") != flag || !strings.HasPrefix(hint, "start more") {
+			t.Errorf("flag %v: %s", flag, hint)
+		}
+	}
+}
+
+// TestErrorsHaveOneLine: what a person typed in several lines is told in one.
+func TestErrorsHaveOneLine(t *testing.T) {
+	var out strings.Builder
+	a := &app{streams: streams{err: &out}, args: []string{"a\nb", "c"}}
+	a.report(usagef("put: stat a\nb: no such file\nand c"))
+	if got := out.String(); got != "cairn: put: stat a\\nb: no such file\nand c\n" {
+		t.Errorf("%q", got)
+	}
+}
