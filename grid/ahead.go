@@ -27,8 +27,11 @@ type ahead struct {
 	share.Store
 	held  map[share.StorageIndex]share.Held
 	whole map[wholeID][]byte
-	late  error // it did not answer in time
+	late  error    // it did not answer in time
+	gone  sync.Map // of share.StorageIndex: what it said of these holds no longer
 }
+
+var _ share.Rechecker = (*ahead)(nil)
 
 type wholeID struct {
 	index  share.StorageIndex
@@ -130,7 +133,7 @@ func (a *ahead) Numbers(ctx context.Context, indexes []share.StorageIndex) ([]sh
 	if a.late != nil {
 		return nil, a.late
 	}
-	if len(indexes) == 1 {
+	if len(indexes) == 1 && !a.isGone(indexes[0]) {
 		if h, ok := a.held[indexes[0]]; ok {
 			return []share.Held{h}, nil
 		}
@@ -140,10 +143,25 @@ func (a *ahead) Numbers(ctx context.Context, indexes []share.StorageIndex) ([]sh
 
 // Open implements share.Store.
 func (a *ahead) Open(ctx context.Context, index share.StorageIndex, number share.Number) (share.Reader, error) {
-	if data, ok := a.whole[wholeID{index, number}]; ok {
+	if data, ok := a.whole[wholeID{index, number}]; ok && !a.isGone(index) {
 		return fetchedShare(data), nil
 	}
 	return a.Store.Open(ctx, index, number)
+}
+
+// Recheck implements share.Rechecker.
+func (a *ahead) Recheck(ctx context.Context, index share.StorageIndex, number share.Number, segment int64) (held bool, err error) {
+	rechecker, ok := a.Store.(share.Rechecker)
+	if !ok {
+		return false, share.ErrDenied
+	}
+	a.gone.Store(index, true)
+	return rechecker.Recheck(ctx, index, number, segment)
+}
+
+func (a *ahead) isGone(index share.StorageIndex) bool {
+	_, gone := a.gone.Load(index)
+	return gone
 }
 
 // A fetchedShare is a share in memory.

@@ -12,6 +12,7 @@ import (
 
 	"cairn/node/control"
 	"cairn/share"
+	"cairn/share/capability"
 	"cairn/share/spill"
 )
 
@@ -20,7 +21,11 @@ type drained struct {
 	spill.DrainReport
 	Spread      int64 // shares that went to servers which had none of the same file
 	SpreadBytes int64
+	lost        []spill.Damaged // that were damaged when they were to go to other servers
 }
+
+// damaged returns the shares that turned out to be damaged.
+func (d drained) damaged() []spill.Damaged { return slices.Concat(d.lost, d.Damaged) }
 
 func (d drained) moved() int64 { return d.Shares + d.Spread + d.Names }
 
@@ -30,8 +35,12 @@ func (d drained) result() control.DrainResult {
 		Shares: d.Shares, Bytes: d.Bytes, Spread: d.Spread, SpreadBytes: d.SpreadBytes, Names: d.Names,
 		Left: d.Left, Waiting: d.Passed, Kept: d.Kept, NamesLeft: d.NamesLeft, Full: d.Full,
 	}
-	for _, broken := range d.Damaged {
-		r.Damaged = append(r.Damaged, fmt.Sprintf("share %d of %s: %v", broken.Number, broken.Index, broken.Err))
+	for _, broken := range d.damaged() {
+		what := "does not verify and stays in the bucket, try again"
+		if broken.Dropped {
+			what = "was damaged in the bucket and is not held there any more"
+		}
+		r.Damaged = append(r.Damaged, fmt.Sprintf("share %d of %s %s: %v", broken.Number, capability.FileVerify(broken.Index).Text(), what, broken.Err))
 	}
 	return r
 }
@@ -117,7 +126,7 @@ func (n *Node) drain(ctx context.Context, o control.DrainRequest, asked bool) (d
 		}
 	}
 	options := spill.DrainOptions{Rate: o.Rate, All: o.All, Pass: n.mine, Progress: func(r spill.DrainReport) {
-		x.tell(drained{r, report.Spread, report.SpreadBytes})
+		x.tell(drained{r, report.Spread, report.SpreadBytes, report.lost})
 	}}
 	if o.All {
 		options.Pass = nil

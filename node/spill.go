@@ -137,7 +137,7 @@ func (n *Node) diagnoseSpill() []doctor.Check {
 	if why := n.spill.trouble(); why != nil {
 		problem = s3.Explain(why)
 	}
-	return []doctor.Check{doctor.Bucket(n.spill.where.URL(), problem, len(n.spill.last.Damaged))}
+	return []doctor.Check{doctor.Bucket(n.spill.where.URL(), problem, len(n.spill.last.damaged()))}
 }
 
 // trouble returns why the bucket is not open, or takes nothing; nil when all is well. x.mu is held.

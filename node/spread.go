@@ -12,6 +12,7 @@ import (
 
 	"cairn/grid/health"
 	"cairn/share"
+	"cairn/share/spill"
 )
 
 const (
@@ -75,6 +76,15 @@ func (r limitedReader) ReadAt(ctx context.Context, p []byte, off int64) (int, er
 	return r.Reader.ReadAt(ctx, p, off)
 }
 
+// Recheck implements share.Rechecker.
+func (l limited) Recheck(ctx context.Context, index share.StorageIndex, number share.Number, segment int64) (held bool, err error) {
+	rechecker, ok := l.Store.(share.Rechecker)
+	if !ok {
+		return false, share.ErrDenied
+	}
+	return rechecker.Recheck(ctx, index, number, segment)
+}
+
 // spread gives shares of this node's files that went to the bucket, because no other server was left for them, to servers that have none of
 // the same file by now. A share is read back from there and verified before the bucket lets go of it.
 func (n *Node) spread(ctx context.Context, bytesPerSecond int64, servers []share.Server, report *drained) error {
@@ -88,6 +98,10 @@ func (n *Node) spread(ctx context.Context, bytesPerSecond int64, servers []share
 	var errs []error
 	x := n.spill
 	done := func(index share.StorageIndex, made []health.Made, size int64, err error) error {
+		damaged, err := health.Damages(err)
+		for _, d := range damaged {
+			report.lost = append(report.lost, spill.Damaged{Index: d.Index, Number: d.Number, Dropped: true, Err: d.Err})
+		}
 		if err != nil && ctx.Err() == nil && len(errs) < spreadErrors {
 			errs = append(errs, err)
 		}

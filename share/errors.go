@@ -96,7 +96,7 @@ func (e *NotEnoughSharesError) Unwrap() []error { return e.Causes }
 
 // A CorruptShareError blames one server for one share that does not verify. It wraps ErrCorrupt.
 type CorruptShareError struct {
-	Server  ServerID
+	Server  ServerID // empty where it is known which store is meant
 	Index   StorageIndex
 	Number  Number
 	Segment int64 // the first segment affected, -1 when it is the index or the root
@@ -107,6 +107,9 @@ func (e *CorruptShareError) Error() string {
 	where := "index"
 	if e.Segment >= 0 {
 		where = fmt.Sprintf("segment %d", e.Segment)
+	}
+	if e.Server == "" {
+		return fmt.Sprintf("share %d: %s: %s", e.Number, where, e.Reason)
 	}
 	return fmt.Sprintf("share %d on server %s: %s: %s", e.Number, e.Server.Short(), where, e.Reason)
 }

@@ -253,7 +253,7 @@ func leftLines(r control.DrainResult) []string {
 		lines = append(lines, fmt.Sprintf("%d shares of copies stay there", r.Kept))
 	}
 	if len(r.Damaged) > 0 {
-		lines = append(lines, fmt.Sprintf("%d of them are damaged: repair the files (cairn repair)", len(r.Damaged)))
+		lines = append(lines, fmt.Sprintf("%d shares were found damaged: \"cairn repair\" makes them anew from the other shares of their files", len(r.Damaged)))
 	}
 	return lines
 }

@@ -17,7 +17,7 @@ import (
 // goes on where it stopped when it is called again.
 //
 // The error says why a share found no place: ErrNoSpace where no server is left that takes it, ErrCorrupt for a share that
-// is damaged in the store, which a repair by the file's owner makes anew.
+// is damaged in the store (see Damages), which a repair by the file's owner makes anew.
 func HandOver(ctx context.Context, from share.Store, others []share.Server, index share.StorageIndex, o Options) ([]Made, error) {
 	held, err := from.Numbers(ctx, []share.StorageIndex{index})
 	if err != nil || len(held[0].Numbers) == 0 {
@@ -97,7 +97,7 @@ func (h *handover) place(ctx context.Context, number share.Number) (share.Server
 			return "", ctx.Err()
 		}
 		if errors.Is(err, errOwnShare) {
-			return "", err
+			return "", h.own(ctx, number, err)
 		}
 		h.places[i].Full = true
 		refusals = append(refusals, fmt.Errorf("server %s: %w", h.others[i], err))
@@ -106,6 +106,48 @@ func (h *handover) place(ctx context.Context, number share.Number) (share.Server
 
 // errOwnShare says that the share to be handed over cannot be read.
 var errOwnShare = errors.New("the share cannot be read here")
+
+// A DamagedError says that a share was not copied because it turned out to be damaged. The store from which it was to be copied has found so
+// itself, and does not hold it any more: a repair makes it anew from the others of its file.
+type DamagedError struct {
+	Index  share.StorageIndex
+	Number share.Number
+	Err    error
+}
+
+func (e *DamagedError) Error() string {
+	return fmt.Sprintf("it was damaged, and is not held any more: %v", e.Err)
+}
+
+// Unwrap returns what was found.
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// Damages returns the shares that an error of Spread or HandOver says were damaged, and what else it says.
+func Damages(err error) (damaged []*DamagedError, rest error) {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		var others []error
+		for _, one := range many.Unwrap() {
+			found, other := Damages(one)
+			damaged, others = append(damaged, found...), append(others, other)
+		}
+		return damaged, errors.Join(others...)
+	}
+	if d, ok := errors.AsType[*DamagedError](err); ok {
+		return []*DamagedError{d}, nil
+	}
+	return nil, err
+}
+
+// own has the store look at a share that could not be read from it, and returns the error that says what came of it.
+func (h *handover) own(ctx context.Context, number share.Number, err error) error {
+	if complain(ctx, share.Server{Store: h.from}, h.index, number, err) {
+		if corrupt, ok := errors.AsType[*share.CorruptShareError](err); ok {
+			err = corrupt
+		}
+		return &DamagedError{Index: h.index, Number: number, Err: err}
+	}
+	return err
+}
 
 // copyTo copies a share to one server, from where an earlier attempt stopped.
 func (h *handover) copyTo(ctx context.Context, to share.Server, number share.Number) error {
@@ -160,7 +202,7 @@ func (h *handover) read(ctx context.Context, r share.Reader, number share.Number
 		return fmt.Errorf("%w: %w", errOwnShare, err)
 	}
 	if err := layout.CheckBlock(i, number, encoding.Digests(row), block); err != nil {
-		return fmt.Errorf("%w: segment %d: %w", errOwnShare, i, err)
+		return fmt.Errorf("%w: %w", errOwnShare, &share.CorruptShareError{Index: h.index, Number: number, Segment: i, Reason: err.Error()})
 	}
 	return nil
 }

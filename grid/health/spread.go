@@ -13,7 +13,8 @@ import (
 
 // Spread copies the shares of one file that a store holds to others which hold none of it, one share to each, as far as they have room. It
 // returns the shares that another server holds now, or held before, each after all of it was read back from there and verified: the
-// store can let go of them; size is how many bytes each of them has. Interrupted, it goes on where it stopped when it is called again. That no server is left for a share is no error.
+// store can let go of them; size is how many bytes each of them has. Interrupted, it goes on where it stopped when it is called again. That no server is left for a share is no error;
+// one that is damaged is a *DamagedError (see Damages).
 func Spread(ctx context.Context, from share.Store, others []share.Server, index share.StorageIndex, o Options) (made []Made, size int64, err error) {
 	held, err := from.Numbers(ctx, []share.StorageIndex{index})
 	if err != nil || len(held[0].Numbers) == 0 {
@@ -71,7 +72,10 @@ func (h *handover) spread(ctx context.Context, number share.Number) (share.Serve
 			h.places[i].Free -= size
 			err = h.verifyAt(ctx, i, number)
 		}
-		if err == nil || ctx.Err() != nil || errors.Is(err, errOwnShare) {
+		if errors.Is(err, errOwnShare) && ctx.Err() == nil {
+			return "", h.own(ctx, number, err)
+		}
+		if err == nil || ctx.Err() != nil {
 			return id, err
 		}
 		h.places[i].Full = true

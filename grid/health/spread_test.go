@@ -3,6 +3,7 @@ package health_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -104,5 +105,51 @@ func TestSpreadWithoutPlace(t *testing.T) {
 	g.servers[2].Free = 100
 	if moved, err := spread(t, g, f); len(moved) > 0 || err != nil {
 		t.Errorf("moved %v, %v", moved, err)
+	}
+}
+
+// TestDamageWhereItIsCopiedFrom has a share be damaged in the store from which it is to go elsewhere: it is named, the others go, and the store
+// does not hold it any more.
+func TestDamageWhereItIsCopiedFrom(t *testing.T) {
+	for _, damage := range []storetest.Damage{storetest.Flip, storetest.Cut, storetest.Gone} {
+		for _, way := range []string{"spread", "handed over"} {
+			t.Run(string(damage)+", "+way, func(t *testing.T) {
+				f := storetest.NewFile(t, 1, 2, 3, blockSize, 50*blockSize)
+				g := newGrid(4)
+				g.put(t, f, 0, 0, 1, 2)
+				if !f.DamageIn(g.peers[0].Store, 1, damage) {
+					t.Fatal("the share is not there")
+				}
+				var made []health.Made
+				var err error
+				if way == "spread" {
+					made, _, err = health.Spread(t.Context(), g.peers[0], g.servers[1:], f.Index, health.Options{Lease: owner()})
+				} else {
+					made, err = health.HandOver(t.Context(), g.peers[0], g.servers[1:], f.Index, health.Options{Lease: owner()})
+				}
+				damaged, rest := health.Damages(err)
+				if rest != nil || len(damaged) != 1 || damaged[0].Number != 1 || damaged[0].Index != f.Index || !errors.Is(err, share.ErrCorrupt) && !errors.Is(err, share.ErrNotFound) {
+					t.Errorf("damaged %v, %v of %v", damaged, rest, err)
+				}
+				if len(made) != 2 || made[0].Number != 0 || made[1].Number != 2 {
+					t.Errorf("made %v", made)
+				}
+				if held, err := g.peers[0].Numbers(t.Context(), []share.StorageIndex{f.Index}); err != nil || !slices.Equal(held[0].Numbers, []share.Number{0, 2}) {
+					t.Errorf("held %v, %v", held[0].Numbers, err)
+				}
+			})
+		}
+	}
+}
+
+func TestDamages(t *testing.T) {
+	one, two := &health.DamagedError{Number: 1}, &health.DamagedError{Number: 2}
+	other := errors.New("no room")
+	err := errors.Join(fmt.Errorf("share 1: %w", one), other, errors.Join(fmt.Errorf("share 2: %w", two), nil))
+	if damaged, rest := health.Damages(err); !slices.Equal(damaged, []*health.DamagedError{one, two}) || rest == nil || rest.Error() != "no room" {
+		t.Errorf("%v, %v", damaged, rest)
+	}
+	if damaged, rest := health.Damages(nil); len(damaged) != 0 || rest != nil {
+		t.Errorf("of nil: %v, %v", damaged, rest)
 	}
 }

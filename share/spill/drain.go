@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -20,11 +21,14 @@ const drainBurst = 8 << 20
 // drainSlack is how many bytes the near store keeps free for what comes anew.
 const drainSlack = 64 << 20
 
-// A Damaged share in the far store does not verify. It stays where it is, for its owner to repair.
+// A Damaged share in the far store does not verify.
 type Damaged struct {
 	Index  share.StorageIndex
 	Number share.Number
-	Err    error
+	// Dropped is true when the far store has found it damaged itself and does not hold it any more, so that a repair of its file can
+	// store it anew. Otherwise it stays where it is, for another attempt.
+	Dropped bool
+	Err     error
 }
 
 // A DrainReport says what one pass of Drain did.
@@ -120,7 +124,8 @@ func (d *drain) file(ctx context.Context, index share.StorageIndex) error {
 	}
 	root, err := encoding.CheckRoot(index, held[0].Root)
 	if err != nil {
-		d.damaged(index, held[0].Numbers[0], err)
+		d.report.Left += int64(len(held[0].Numbers))
+		d.damaged(index, held[0].Numbers[0], false, err)
 		return nil
 	}
 	for _, n := range held[0].Numbers {
@@ -130,7 +135,11 @@ func (d *drain) file(ctx context.Context, index share.StorageIndex) error {
 			continue
 		case errors.Is(err, errPassed):
 		case errors.Is(err, share.ErrCorrupt):
-			d.damaged(index, n, err)
+			dropped := d.dropped(ctx, index, n, err)
+			d.damaged(index, n, dropped, err)
+			if dropped {
+				continue
+			}
 		case full(err):
 			d.report.Full = true
 		default:
@@ -142,11 +151,32 @@ func (d *drain) file(ctx context.Context, index share.StorageIndex) error {
 	return nil
 }
 
-func (d *drain) damaged(index share.StorageIndex, n share.Number, err error) {
-	d.log.Warn("a share in the far store does not verify and stays there", "file", index, "share", n, "error", err)
+func (d *drain) damaged(index share.StorageIndex, n share.Number, dropped bool, err error) {
+	d.log.Warn("a share in the far store does not verify", "file", index, "share", n, "dropped", dropped, "error", err)
 	if len(d.report.Damaged) < maxDamaged {
-		d.report.Damaged = append(d.report.Damaged, Damaged{Index: index, Number: n, Err: err})
+		d.report.Damaged = append(d.report.Damaged, Damaged{Index: index, Number: n, Dropped: dropped, Err: err})
 	}
+}
+
+// dropped has the far store look at a share that does not verify, and reports whether it does not hold it any more.
+func (d *drain) dropped(ctx context.Context, index share.StorageIndex, n share.Number, why error) bool {
+	segment := share.NoSegment
+	if corrupt, ok := errors.AsType[*share.CorruptShareError](why); ok {
+		segment = corrupt.Segment
+	}
+	held, err := d.far.Recheck(ctx, index, n, segment)
+	return err == nil && !held
+}
+
+// unfit returns the error for what was read of a share in the far store and is no good, or could not be read because it is cut or gone. Other
+// errors it returns as they are.
+func unfit(index share.StorageIndex, n share.Number, segment int64, err error) error {
+	for _, damage := range []error{share.ErrCorrupt, share.ErrNotFound, io.ErrUnexpectedEOF} {
+		if errors.Is(err, damage) {
+			return &share.CorruptShareError{Index: index, Number: n, Segment: segment, Reason: err.Error()}
+		}
+	}
+	return err
 }
 
 // share brings back one share, or returns why it stays.
@@ -281,17 +311,17 @@ func (d *drain) copy(ctx context.Context, index share.StorageIndex, n share.Numb
 			return err
 		}
 		if _, err := r.ReadAt(ctx, data, l.BlockOffset(i)); err != nil {
-			return err
+			return unfit(index, n, i, err)
 		}
 		if _, err := r.ReadAt(ctx, row, l.RowOffset(i)); err != nil {
-			return err
+			return unfit(index, n, i, err)
 		}
 		if err := w.Append(ctx, encoding.Digests(row), data); err != nil {
 			if errors.Is(err, share.ErrCorrupt) || full(err) {
 				_ = w.Commit(ctx, nil) // the near store forgets what it has of it
 			}
-			return err
+			return unfit(index, n, i, err)
 		}
 	}
-	return w.Commit(ctx, block)
+	return unfit(index, n, share.NoSegment, w.Commit(ctx, block))
 }

@@ -198,3 +198,32 @@ func TestDrainLeavesDamage(t *testing.T) {
 	}
 	wantAll(t, spill.New(near, far, spill.Options{}), files)
 }
+
+// TestDrainDropsDamage has shares in the far store be damaged: the pass names them, the far store lets go of them, and all others come back.
+func TestDrainDropsDamage(t *testing.T) {
+	for _, damage := range []storetest.Damage{storetest.Flip, storetest.Cut, storetest.Gone} {
+		t.Run(string(damage), func(t *testing.T) {
+			near, far := memory.New(memory.Options{}), memory.New(memory.Options{})
+			files := filled(t, near, far)
+			if !files[1].DamageIn(far, 1, damage) {
+				t.Fatal("the share is not there")
+			}
+			s := spill.New(near, far, spill.Options{Logger: log(t)})
+			report, err := s.Drain(t.Context(), spill.DrainOptions{})
+			if err != nil || report.Shares != 5 || report.Left != 0 || len(report.Damaged) != 1 {
+				t.Fatalf("drain: %+v, %v", report, err)
+			}
+			if d := report.Damaged[0]; !d.Dropped || d.Index != files[1].Index || d.Number != 1 || !errors.Is(d.Err, share.ErrCorrupt) {
+				t.Errorf("damaged: %+v", d)
+			}
+			wantEmpty(t, far)
+			if again, err := s.Drain(t.Context(), spill.DrainOptions{}); err != nil || again.Shares != 0 || len(again.Damaged) != 0 {
+				t.Errorf("the next pass: %+v, %v", again, err)
+			}
+			if err := files[1].Put(t.Context(), s, 1, "alice"); err != nil {
+				t.Errorf("store it anew: %v", err)
+			}
+			wantAll(t, s, files)
+		})
+	}
+}
