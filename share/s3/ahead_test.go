@@ -79,7 +79,7 @@ func TestReadAhead(t *testing.T) {
 		after := x.store.Stats()
 		requests, received := after.Get.Requests-before.Get.Requests, after.Get.Received-before.Get.Received
 		t.Logf("%s: %d requests, %d bytes for %d", what, requests, received, len(x.want))
-		if requests > 60 || received > int64(len(x.want))*5/4 {
+		if requests > 40 || received > int64(len(x.want))*5/4 {
 			t.Errorf("%s: %d requests, %d bytes for %d", what, requests, received, len(x.want))
 		}
 		_ = r.Close()

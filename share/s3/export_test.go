@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 	"net/http"
+	"sync"
 	"time"
 
 	"cairn/share"
@@ -87,3 +88,69 @@ func (x *MonthCounter) Months() (all []Month) {
 
 // ReadAhead returns how many bytes are read ahead.
 func (s *Store) ReadAhead() int64 { return s.ahead.Load() }
+
+// A ReadAhead reads a share whose bytes are computed, and counts what is fetched.
+type ReadAhead struct {
+	*ahead
+	mu       sync.Mutex // guards what follows
+	requests int64
+	bytes    int64
+	largest  int64
+}
+
+// NewReadAheads returns readers of so many shares of one store.
+func NewReadAheads(ctx context.Context, n int, size, blocks int64) []*ReadAhead {
+	store := &Store{life: ctx}
+	all := make([]*ReadAhead, n)
+	for i := range all {
+		r := &ReadAhead{}
+		r.ahead = &ahead{store: store, size: size, blocks: blocks, fetch: r.get}
+		all[i] = r
+	}
+	return all
+}
+
+func (r *ReadAhead) get(_ context.Context, p []byte, off int64, arrived func(n int)) error {
+	r.mu.Lock()
+	r.requests, r.bytes, r.largest = r.requests+1, r.bytes+int64(len(p)), max(r.largest, int64(len(p)))
+	r.mu.Unlock()
+	for left := p; len(left) > 0; {
+		n := copy(left, pattern[off%int64(len(pattern)):])
+		left, off = left[n:], off+int64(n)
+	}
+	if arrived != nil {
+		arrived(len(p))
+	}
+	return nil
+}
+
+// pattern is what the shares repeat: no two pieces of them that are read are the same.
+var pattern = func() []byte {
+	p := make([]byte, 65521)
+	for i := range p {
+		p[i] = byte(i ^ i>>8)
+	}
+	return p
+}()
+
+// Read reads so many bytes at an offset, and reports whether they are right.
+func (r *ReadAhead) Read(ctx context.Context, n, off int64) bool {
+	p := make([]byte, n)
+	err := r.readAt(ctx, p, off)
+	for _, i := range []int64{0, n / 2, n - 1} {
+		if p[i] != pattern[(off+i)%int64(len(pattern))] {
+			return false
+		}
+	}
+	return err == nil
+}
+
+// Kept returns how many bytes all readers of the store have read ahead, and how many there may be.
+func (r *ReadAhead) Kept() (bytes, most int64) { return r.store.ahead.Load(), aheadMost }
+
+// End closes the reader and returns what was fetched.
+func (r *ReadAhead) End() (requests, bytes, largest int64) {
+	r.close()
+	r.store.running.Wait()
+	return r.requests, r.bytes, r.largest
+}

@@ -30,7 +30,7 @@ func (s *Store) Open(ctx context.Context, index share.StorageIndex, n share.Numb
 	}
 	r := &reader{store: s, index: index, root: root, held: held, gate: newGate()}
 	if held.Size > wholeMax {
-		r.ahead = &ahead{store: s, size: held.Size, fetch: r.fetch}
+		r.ahead = &ahead{store: s, size: held.Size, blocks: root.Layout().RowOffset(0), fetch: r.fetch}
 	}
 	return r, nil
 }
