@@ -125,16 +125,16 @@ func (k BucketClaim) giveTo(b *s3.Config) {
 
 // TryBucket finds out whether a node that is yet to be made can keep its shares in the bucket that a configuration names: it writes, reads
 // and deletes a small object, and looks whether somebody else has the prefix, unless that may be taken over.
-func TryBucket(ctx context.Context, c config.Config, k BucketKeys, claim BucketClaim) error {
+func TryBucket(ctx context.Context, c config.Config, k BucketKeys, claim BucketClaim) (s3.Probed, error) {
 	b, err := storageBucket(c)
 	if err != nil {
-		return err
+		return s3.Probed{}, err
 	}
 	k.giveTo(&b)
 	b.Index = bucketIndex
 	claim.giveTo(&b)
 	if err := s3.Look(ctx, b); err != nil {
-		return err
+		return s3.Probed{}, err
 	}
 	return s3.Probe(ctx, b)
 }
@@ -164,14 +164,14 @@ func (d *Dir) HasBucket(ctx context.Context, b s3.Config) (bool, error) {
 
 // ProbeBucket tries a prefix out: it looks whether somebody else has the prefix, or one above or below it, and writes, reads, compares and
 // deletes a small object.
-func (d *Dir) ProbeBucket(ctx context.Context, b s3.Config) error {
+func (d *Dir) ProbeBucket(ctx context.Context, b s3.Config) (s3.Probed, error) {
 	b.Timeout = requestWithin
-	for _, try := range []func(context.Context, s3.Config) error{s3.Look, s3.Nested, s3.Probe} {
+	for _, try := range []func(context.Context, s3.Config) error{s3.Look, s3.Nested} {
 		if err := try(ctx, b); err != nil {
-			return err
+			return s3.Probed{}, err
 		}
 	}
-	return nil
+	return s3.Probe(ctx, b)
 }
 
 // UsedBucket reports whether the node has had a bucket open: shares may be in it.

@@ -143,14 +143,19 @@ func (e Examination) bucket(ctx context.Context, dir *Dir, err error) []doctor.C
 		return []doctor.Check{doctor.Warning("bucket", "its keys are locked with a passphrase: it was not tried out", "start the node and look again")}
 	}
 	began := time.Now()
+	var found s3.Probed
 	if err == nil {
 		where.Timeout = requestWithin
-		err = s3.Probe(ctx, where)
+		found, err = s3.Probe(ctx, where)
 	}
 	if err != nil {
-		err = errors.New(s3.Explain(err))
+		return []doctor.Check{doctor.Tried(e.Config.Storage.Path, 0, errors.New(s3.Explain(err)))}
 	}
-	return []doctor.Check{doctor.Tried(e.Config.Storage.Path, time.Since(began), err)}
+	checks := []doctor.Check{doctor.Tried(e.Config.Storage.Path, time.Since(began), nil)}
+	if !found.Conditions {
+		checks = append(checks, doctor.Warning("bucket", found.Notes()[0], "give this prefix to one node alone"))
+	}
+	return checks
 }
 
 func (e Examination) disk(ctx context.Context) []doctor.Check {

@@ -177,11 +177,15 @@ func (a *app) tryBucket(ctx context.Context, o *bucketOptions, c config.Config) 
 		return node.BucketKeys{}, nil
 	}
 	keys, err := o.keys.read(a)
-	if err == nil {
-		err = bucketAdvice{url: c.Storage.Path, takeOver: "--take-over", force: "--take-over --force", correct: "correct it and try again; nothing was made"}.
-			explain(node.TryBucket(ctx, c, keys, o.claim.BucketClaim))
+	if err != nil {
+		return keys, err
 	}
-	return keys, err
+	found, err := node.TryBucket(ctx, c, keys, o.claim.BucketClaim)
+	if err != nil {
+		return keys, bucketAdvice{url: c.Storage.Path, takeOver: "--take-over", force: "--take-over --force", correct: "correct it and try again; nothing was made"}.explain(err)
+	}
+	a.noteProbed(found)
+	return keys, nil
 }
 
 // A bucketAdvice is what can be done about a bucket that cannot be used.

@@ -154,13 +154,11 @@ it and deletes it, and says what is wrong when one of these fails. The node does
 				return err
 			}
 			began := time.Now()
-			if err := dir.ProbeBucket(cmd.Context(), where); err != nil {
+			found, err := dir.ProbeBucket(cmd.Context(), where)
+			if err != nil {
 				return a.explainSpill(err, c.Spill.Bucket)
 			}
-			took := time.Since(began)
-			return a.result(map[string]any{"bucket": c.Spill.Bucket, "seconds": took.Seconds()}, func(w io.Writer) {
-				fmt.Fprintf(w, "%s: written, read, compared and deleted in %s\n", c.Spill.Bucket, took.Round(time.Millisecond))
-			})
+			return a.tried(c.Spill.Bucket, found, time.Since(began))
 		},
 	}
 }

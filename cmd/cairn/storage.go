@@ -57,14 +57,34 @@ it and deletes it, and says what is wrong when one of these fails. The node may 
 				return err
 			}
 			began := time.Now()
-			if err := dir.ProbeBucket(cmd.Context(), where); err != nil {
+			found, err := dir.ProbeBucket(cmd.Context(), where)
+			if err != nil {
 				return a.explainOwnBucket(err, c)
 			}
-			took := time.Since(began)
-			return a.result(map[string]any{"bucket": c.Storage.Path, "seconds": took.Seconds()}, func(w io.Writer) {
-				fmt.Fprintf(w, "%s: written, read, compared and deleted in %s\n", c.Storage.Path, took.Round(time.Millisecond))
-			})
+			return a.tried(c.Storage.Path, found, time.Since(began))
 		},
+	}
+}
+
+// tried tells of a bucket that was tried out.
+func (a *app) tried(url string, found s3.Probed, took time.Duration) error {
+	a.noteProbed(found)
+	return a.result(triedBucket{url, took.Seconds(), found}, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: written, read, compared and deleted in %s\n", url, took.Round(time.Millisecond))
+	})
+}
+
+// A triedBucket is what trying out a bucket has shown.
+type triedBucket struct {
+	Bucket  string  `json:"bucket"`
+	Seconds float64 `json:"seconds"`
+	s3.Probed
+}
+
+// noteProbed tells what is to be known about a bucket that can be used.
+func (a *app) noteProbed(found s3.Probed) {
+	for _, note := range found.Notes() {
+		a.note("%s", note)
 	}
 }
 

@@ -324,12 +324,17 @@ func (b *bucket) at(prefix string) *bucket {
 
 // size returns how long an object is.
 func (b *bucket) size(ctx context.Context, key string) (size int64, err error) {
+	info, err := b.stat(ctx, key)
+	return info.Size, err
+}
+
+// stat returns what the server tells of an object.
+func (b *bucket) stat(ctx context.Context, key string) (info minio.ObjectInfo, err error) {
 	err = b.do(ctx, "look at "+key, 0, func(ctx context.Context) error {
-		info, err := b.core.StatObject(ctx, b.name, b.prefix+key, minio.StatObjectOptions{})
-		size = info.Size
+		info, err = b.core.StatObject(ctx, b.name, b.prefix+key, minio.StatObjectOptions{})
 		return err
 	})
-	return size, err
+	return info, err
 }
 
 // remove deletes an object. That it is not there is success.

@@ -100,6 +100,7 @@ type lock struct {
 	gate   gate // held while the lock is written
 	text   lockText
 	tag    string
+	blind  bool // the server does not know conditions
 }
 
 func randomText(n int) string {
@@ -379,7 +380,8 @@ func (s *Store) probe(ctx context.Context) error {
 		return nil
 	}
 	if err == nil {
-		s.log.Warn("the server does not know conditional writes: two nodes with the same settings would not be told apart", "bucket", s.config.URL())
+		s.lock.blind = true
+		s.log.Warn("the server does not know conditional writes: that another node has the same prefix is noticed late", "bucket", s.config.URL())
 	}
 	return err
 }
@@ -416,18 +418,25 @@ func (l *lock) refresh(ctx context.Context) error {
 		return err
 	}
 	defer l.gate.unlock()
+	if l.blind {
+		if held, ours, err := l.ours(ctx); err != nil || !ours && held.Owner != "" {
+			return cmp.Or(err, error(held.refusal()))
+		}
+	}
 	err := l.put(ctx, condition{tag: l.tag})
-	if !errors.Is(err, errTaken) && !errors.Is(err, errNoKey) {
-		return err
+	for deleted := false; errors.Is(err, errTaken) || errors.Is(err, errNoKey); deleted = true {
+		held, ours, failed := l.ours(ctx)
+		switch {
+		case failed != nil || ours:
+			return failed
+		case held.Owner != "":
+			return held.refusal()
+		case deleted:
+			return err
+		}
+		err = l.put(ctx, condition{absent: true}) // somebody has deleted it
 	}
-	held, ours, err := l.ours(ctx)
-	switch {
-	case err != nil || ours:
-		return err
-	case held.Owner == "": // somebody has deleted it
-		return l.put(ctx, condition{absent: true})
-	}
-	return held.refusal()
+	return err
 }
 
 // refresh refreshes the lock, and stops all writing when another node has it.

@@ -22,8 +22,10 @@ func wantError(t *testing.T, what string, err, want error, words string) {
 }
 
 // TestTwoNodes opens one prefix from two nodes.
-func TestTwoNodes(t *testing.T) {
-	k := newKit(t, nil)
+func TestTwoNodes(t *testing.T) { twoNodes(t, newKit(t, nil)) }
+
+func twoNodes(t *testing.T, k *kit) {
+	t.Helper()
 	c := k.config(t)
 	first := open(t, c)
 	second := c

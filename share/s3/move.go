@@ -1,9 +1,7 @@
 package s3
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -84,43 +82,6 @@ func (s *Store) Release(ctx context.Context, owner string, indexes []share.Stora
 		if err != nil {
 			return fmt.Errorf("release: %w", err)
 		}
-	}
-	return nil
-}
-
-const probePrefix = "cairn-probe-"
-
-// Probe writes an object below the prefix, reads it, compares and deletes it, and so finds out whether the bucket can be used as the
-// settings say. It neither opens the prefix nor takes its lock, and can be called while a node uses it. Explain tells its error
-// in plain words.
-func Probe(ctx context.Context, c Config) error {
-	if c.Index == "" {
-		c.Index = "." // which is not used
-	}
-	if err := c.Check(); err != nil {
-		return fmt.Errorf("bucket %s: %w", c.URL(), err)
-	}
-	b, err := newBucket(c)
-	if err != nil {
-		return fmt.Errorf("bucket %s: %w", c.URL(), err)
-	}
-	key := probePrefix + randomText(16)
-	want := []byte(randomText(4 << 10))
-	if _, err := b.put(ctx, key, want, condition{absent: true}); err != nil {
-		return fmt.Errorf("write a probe: %w", err)
-	}
-	got, _, err := b.getAll(ctx, key, int64(len(want)))
-	if err == nil && !bytes.Equal(got, want) {
-		err = fmt.Errorf("%w: what was read is not what was written", share.ErrCorrupt)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("read the probe: %w", err), b.remove(ctx, key))
-	}
-	if err := b.remove(ctx, key); err != nil {
-		return fmt.Errorf("delete the probe: %w", err)
-	}
-	if _, _, err := b.getAll(ctx, key, int64(len(want))); !errors.Is(err, errNoKey) {
-		return fmt.Errorf("delete the probe: %w: it is still there", share.ErrDenied)
 	}
 	return nil
 }

@@ -68,8 +68,13 @@ func (c content) want(t *testing.T, store *s3.Store) {
 
 // TestIndexLost computes the index from nothing but the bucket.
 func TestIndexLost(t *testing.T) {
-	k := newKit(t, func(c s3.Config) s3.Config { c.Owner = "node 1"; return c.WithPart(5 << 20) })
+	indexLost(t, newKit(t, func(c s3.Config) s3.Config { return c.WithPart(5 << 20) }))
+}
+
+func indexLost(t *testing.T, k *kit) {
+	t.Helper()
 	c := k.config(t)
+	c.Owner = "node 1"
 	store := open(t, c)
 	held := fill(t, store)
 	usage, err := store.Usage(t.Context())

@@ -340,7 +340,7 @@ func TestSecrets(t *testing.T) {
 			say("%v %+v %#v %s", err, err, err, s3.Explain(err))
 			c.Logger.Info("settings", "config", c, "secret", c.SecretKey, "token", c.SessionToken)
 			say("%v %+v %#v %s %q %x", c, c, c, c.SecretKey, c.SecretKey, c.SessionToken)
-			err = s3.Probe(t.Context(), c)
+			_, err = s3.Probe(t.Context(), c)
 			say("%v %+v %#v", err, err, err)
 			if store != nil {
 				say("%v %+v", store.Stats(), store.Close())
@@ -403,7 +403,8 @@ func TestPolicy(t *testing.T) {
 	x.server.Remove(x.objects("p/")[0])
 	_, err = store.Scrub(t.Context(), everything)
 	_, also := store.Collect(t.Context(), time.Now().Add(500*day))
-	if err = errors.Join(err, also, s3.Probe(t.Context(), x.config)); err != nil {
+	_, failed := s3.Probe(t.Context(), x.config)
+	if err = errors.Join(err, also, failed); err != nil {
 		t.Fatal(err)
 	}
 	store.Close()

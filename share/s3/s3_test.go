@@ -19,22 +19,24 @@ import (
 
 // A kit opens stores on prefixes of one server.
 type kit struct {
-	server  *s3test.Server
+	server  *s3test.Server // nil where it is not one of our own
+	base    s3.Config
 	number  atomic.Int64
 	change  func(s3.Config) s3.Config
 	configs map[share.Store]s3.Config
 }
 
 func newKit(t *testing.T, change func(s3.Config) s3.Config) *kit {
-	return &kit{server: s3test.Start(t), change: change, configs: map[share.Store]s3.Config{}}
+	server := s3test.Start(t)
+	return &kit{server: server, change: change, configs: map[share.Store]s3.Config{}, base: s3.Config{
+		Endpoint: server.Endpoint, Bucket: s3test.Bucket, Prefix: "some", PathStyle: true, AccessKey: s3test.Access, SecretKey: s3test.Secret,
+	}}
 }
 
 // config returns the settings for a prefix that nobody uses.
 func (k *kit) config(t *testing.T) s3.Config {
-	c := s3.Config{
-		Endpoint: k.server.Endpoint, Bucket: s3test.Bucket, Prefix: fmt.Sprintf("some/prefix-%d", k.number.Add(1)), PathStyle: true,
-		AccessKey: s3test.Access, SecretKey: s3test.Secret, Index: t.TempDir(),
-	}
+	c := k.base
+	c.Prefix, c.Index = fmt.Sprintf("%s/prefix-%d", c.Prefix, k.number.Add(1)), t.TempDir()
 	if k.change != nil {
 		c = k.change(c)
 	}

@@ -172,7 +172,7 @@ var operations = map[string]func(t *testing.T, ctx context.Context, x *stuck) er
 		return err
 	},
 	"refresh the lock": func(_ *testing.T, ctx context.Context, x *stuck) error { return x.store.Refresh(ctx) },
-	"probe":            func(_ *testing.T, ctx context.Context, x *stuck) error { return s3.Probe(ctx, x.config) },
+	"probe":            func(_ *testing.T, ctx context.Context, x *stuck) error { _, err := s3.Probe(ctx, x.config); return err },
 	"open": func(t *testing.T, ctx context.Context, x *stuck) error {
 		c := x.config
 		c.Index, c.TakeOver = t.TempDir(), true

@@ -1,0 +1,143 @@
+package s3_test
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/minio/minio-go/v7"
+
+	"cairn/internal/s3test"
+	"cairn/share"
+	"cairn/share/s3"
+	"cairn/share/storetest"
+)
+
+// A lockLoss is a node that runs, and whose lock somebody deletes: the owner of the bucket, or a life-cycle rule.
+type lockLoss struct {
+	*kit
+	proxy  *proxy // before the node's server
+	config s3.Config
+	store  *s3.Store
+}
+
+func newLockLoss(t *testing.T) *lockLoss {
+	t.Helper()
+	x := &lockLoss{kit: newKit(t, nil)}
+	x.proxy = newProxy(t, x.server.Endpoint)
+	x.config = x.kit.config(t)
+	x.config.Owner, x.config.Endpoint = "first", x.proxy.URL
+	x.store = open(t, x.config)
+	return x
+}
+
+// other returns the settings of another node for the same prefix.
+func (x *lockLoss) other(t *testing.T) s3.Config {
+	t.Helper()
+	c := x.config
+	c.Owner, c.Index, c.Endpoint = "second", t.TempDir(), x.server.Endpoint
+	return c
+}
+
+func (x *lockLoss) key() string { return x.config.Prefix + "/lock" }
+
+// wantLost says that the node has noticed that it lost the prefix, writes nothing any more, and leaves the other one's lock alone.
+func (x *lockLoss) wantLost(t *testing.T, err error) {
+	t.Helper()
+	if lost, ok := errors.AsType[*s3.LockedError](err); !ok || lost.Owner != "second" {
+		t.Errorf("refresh: %v, want that the second node has the prefix", err)
+	}
+	f := storetest.NewFile(t, 7, 1, 2, 4<<10, 100)
+	if err := f.Put(t.Context(), x.store, 0, "alice"); !errors.Is(err, share.ErrReadOnly) {
+		t.Errorf("a put by the node that lost the prefix: %v", err)
+	}
+	if lock := string(x.server.Get(x.key())); !strings.Contains(lock, `"owner":"second"`) {
+		t.Errorf("the lock is %s", lock)
+	}
+}
+
+// TestLockDeleted deletes the lock of a node that runs: it is there again after the next refresh, and keeps others away.
+func TestLockDeleted(t *testing.T) {
+	x := newLockLoss(t)
+	x.server.Remove(x.key())
+	for range 2 {
+		if err := x.store.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := s3.Open(t.Context(), x.other(t))
+	wantError(t, "another node, after the lock was put again", err, share.ErrBusy, `"first"`)
+	f := storetest.NewFile(t, 1, 1, 2, 4<<10, 100)
+	if err := f.Put(t.Context(), x.store, 0, "alice"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLockDeletedAndTaken has another node take the prefix after the lock was deleted, before the node looks, and just after it has looked.
+func TestLockDeletedAndTaken(t *testing.T) {
+	t.Run("before", func(t *testing.T) {
+		x := newLockLoss(t)
+		x.server.Remove(x.key())
+		second := open(t, x.other(t))
+		x.wantLost(t, x.store.Refresh(t.Context()))
+		if err := second.Refresh(t.Context()); err != nil {
+			t.Errorf("refresh by the node that has taken it: %v", err)
+		}
+	})
+	t.Run("meanwhile", func(t *testing.T) {
+		x := newLockLoss(t)
+		x.server.Remove(x.key())
+		other := x.other(t)
+		var taken atomic.Bool
+		x.proxy.change(func(r *http.Response) error {
+			if r.Request.Method == http.MethodGet && r.StatusCode == http.StatusNotFound && !taken.Swap(true) {
+				return s3.Claim(t.Context(), other)
+			}
+			return nil
+		})
+		x.wantLost(t, x.store.Refresh(t.Context()))
+		if !taken.Load() {
+			t.Error("the node did not look for its lock")
+		}
+	})
+}
+
+// TestNoConditions has a server that takes every condition for true: a takeover is noticed with the next refresh all the same, and a probe tells.
+func TestNoConditions(t *testing.T) {
+	x := newLockLoss(t)
+	x.store.Close()
+	x.proxy.answer(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Header.Get("If-Match") == "" && r.Header.Get("If-None-Match") == "" {
+			return false
+		}
+		// The conditions are signed, so that they cannot just be left out on the way.
+		key := strings.TrimPrefix(r.URL.Path, "/"+s3test.Bucket+"/")
+		put, err := x.server.Client().PutObject(r.Context(), s3test.Bucket, key, r.Body, r.ContentLength, minio.PutObjectOptions{})
+		if err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Etag", `"`+put.ETag+`"`)
+		return true
+	})
+	x.store = open(t, x.config)
+	for range 2 {
+		if err := x.store.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := s3.Probe(t.Context(), x.config)
+	if err != nil || found.Conditions || len(found.Notes()) != 1 || !strings.Contains(found.Notes()[0], "does not know conditional writes") {
+		t.Errorf("probe: %+v, %v", found, err)
+	}
+	other := x.other(t)
+	_, err = s3.Open(t.Context(), other)
+	wantError(t, "another node", err, share.ErrBusy, `"first"`)
+	other.TakeOver, other.Endpoint = true, x.proxy.URL
+	second := open(t, other)
+	x.wantLost(t, x.store.Refresh(t.Context()))
+	if err := second.Refresh(t.Context()); err != nil {
+		t.Errorf("refresh by the node that has taken over: %v", err)
+	}
+}
