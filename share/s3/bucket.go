@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/md5" //nolint:gosec // for servers that ask for it
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -18,10 +20,13 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"cairn/share"
 )
 
 // A bucket is the part of a bucket below a prefix. Keys are given without the prefix. It is safe for concurrent use.
@@ -34,6 +39,7 @@ type bucket struct {
 	timeout time.Duration
 	stall   time.Duration
 	slowest int64
+	md5     atomic.Bool // what is put is sent with its MD5 sum, because the server wants it
 }
 
 // Requests are repeated this often, with waits that double from the first to the last of these.
@@ -139,6 +145,9 @@ func (b *bucket) do(ctx context.Context, doing string, bytes int64, request func
 			renewed = true
 			continue
 		}
+		if wantsMD5(explained) && !b.md5.Swap(true) {
+			continue
+		}
 		if ctx.Err() != nil || i+1 >= attempts || !again(explained) {
 			return explained
 		}
@@ -197,6 +206,21 @@ func sha(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// wantsMD5 reports whether a server refuses what has no MD5 sum, as they do where a bucket locks objects for a time.
+func wantsMD5(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && (e.Code == "MissingContentMD5" || errors.Is(e.Kind, share.ErrDenied) && strings.Contains(e.Words, "Content-MD5"))
+}
+
+// sumMD5 returns the MD5 sum that goes with what is put, empty where the server does not want it.
+func (b *bucket) sumMD5(data []byte) string {
+	if !b.md5.Load() {
+		return ""
+	}
+	sum := md5.Sum(data) //nolint:gosec // what S3 servers ask for; the SHA-256 sum goes with it
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
 // A condition is what must be true of a key for an object to be put: anything (the zero value), nothing there yet, or an object there
 // of the given tag.
 type condition struct {
@@ -217,7 +241,7 @@ func (b *bucket) put(ctx context.Context, key string, data []byte, c condition) 
 		} else if c.tag != "" {
 			o.SetMatchETag(c.tag)
 		}
-		info, err := b.core.PutObject(ctx, b.name, b.prefix+key, bytes.NewReader(data), int64(len(data)), "", sum, o)
+		info, err := b.core.PutObject(ctx, b.name, b.prefix+key, bytes.NewReader(data), int64(len(data)), b.sumMD5(data), sum, o)
 		tag = info.ETag
 		return told(tag, err)
 	})
@@ -450,7 +474,7 @@ func (b *bucket) putPart(ctx context.Context, key, id string, number int, data [
 	sum, p := sha(data), part{Number: number, Size: int64(len(data))}
 	err := b.do(ctx, fmt.Sprintf("put part %d of %s", number, key), int64(len(data)), func(ctx context.Context) error {
 		got, err := b.core.PutObjectPart(ctx, b.name, b.prefix+key, id, number, bytes.NewReader(data), int64(len(data)),
-			minio.PutObjectPartOptions{Sha256Hex: sum, DisableContentSha256: true})
+			minio.PutObjectPartOptions{Md5Base64: b.sumMD5(data), Sha256Hex: sum, DisableContentSha256: true})
 		p.Tag = got.ETag
 		return told(p.Tag, err)
 	})

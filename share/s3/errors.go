@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"unicode"
 
 	"github.com/minio/minio-go/v7"
 
@@ -105,6 +107,7 @@ var meanings = map[string]meaning{
 	"RequestTimeout":                 {share.ErrUnavailable, "the server waited too long for data: the connection is too slow"},
 	"InvalidRange":                   {share.ErrCorrupt, "the object is shorter than what was stored"},
 	"BadDigest":                      {share.ErrCorrupt, "what arrived at the server is not what was sent"},
+	"IncompleteBody":                 {share.ErrUnavailable, "the connection broke off in the middle of a request"},
 	"XAmzContentSHA256Mismatch":      {share.ErrCorrupt, "what arrived at the server is not what was sent"},
 	"XAmzContentChecksumMismatch":    {share.ErrCorrupt, "what arrived at the server is not what was sent"},
 }
@@ -126,7 +129,11 @@ func explain(ctx context.Context, doing string, h *hint, err error) error {
 		case answer.Code == "PreconditionFailed" || answer.Code == "ConditionalRequestConflict" || h.status == http.StatusPreconditionFailed:
 			return fmt.Errorf("bucket: %s: %w", doing, errTaken)
 		}
-		if m, ok := meanings[answer.Code]; ok && h.s3() {
+		m, known := meanings[answer.Code]
+		if !known && answer.Code != "" && (h.status == http.StatusBadRequest || h.status == http.StatusNotImplemented) {
+			m, known = meaning{share.ErrDenied, "the server does not take this request: " + cmp.Or(line(answer.Message), answer.Code)}, true
+		}
+		if known && h.s3() {
 			e.Kind, e.Words = m.kind, m.words
 			e.again = passes(e, h)
 			return e
@@ -136,6 +143,17 @@ func explain(ctx context.Context, doing string, h *hint, err error) error {
 	e.Kind, e.Words = m.kind, m.words
 	e.again = passes(e, h)
 	return e
+}
+
+// line returns what a server says as one line that a terminal can show.
+func line(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)
+	return fmt.Sprintf("%.300s", strings.Join(strings.Fields(text), " "))
 }
 
 // passes reports whether a request that failed so may succeed when it is sent once more.

@@ -283,3 +283,20 @@ func TestFullAndReadOnly(t *testing.T) {
 		t.Errorf("space: %+v, %v", space, err)
 	}
 }
+
+// TestRefusedForGood has a server refuse what it does not know: it is asked once, and its words are told.
+func TestRefusedForGood(t *testing.T) {
+	p, c := behind(t)
+	for code, status := range map[string]int{"NotImplemented": http.StatusNotImplemented, "InvalidArgument": http.StatusBadRequest, "InvalidRequest": http.StatusBadRequest} {
+		var asked atomic.Int64
+		p.answer(func(w http.ResponseWriter, _ *http.Request) bool {
+			asked.Add(1)
+			return refuse(w, status, code)
+		})
+		_, err := s3.Probe(t.Context(), c)
+		wantError(t, code, err, share.ErrDenied, "the server does not take this request: no")
+		if n := asked.Load(); n != 1 {
+			t.Errorf("%s: asked %d times, want once", code, n)
+		}
+	}
+}
