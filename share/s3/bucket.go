@@ -39,7 +39,7 @@ type bucket struct {
 	timeout time.Duration
 	stall   time.Duration
 	slowest int64
-	md5     atomic.Bool // what is put is sent with its MD5 sum, because the server wants it
+	md5     *atomic.Bool // what is put is sent with its MD5 sum, because the server wants it
 }
 
 // Requests are repeated this often, with waits that double from the first to the last of these.
@@ -93,7 +93,7 @@ func newBucket(c Config) (*bucket, error) {
 	timeout := cmp.Or(c.Timeout, defaultTimeout)
 	return &bucket{
 		core: core, name: c.Bucket, prefix: prefix, keys: keys, meter: m, timeout: timeout, stall: min(timeout, cmp.Or(c.stall, stallAfter)),
-		slowest: cmp.Or(c.slowest, slowest),
+		slowest: cmp.Or(c.slowest, slowest), md5: new(atomic.Bool),
 	}, nil
 }
 
