@@ -168,7 +168,7 @@ func (a api) RemoveDevice(_ context.Context, text string) (control.Device, error
 		}
 	case found[0].ID == n.dir.id:
 		return control.Device{}, &control.Error{
-			Code: control.CodeRefused, Message: "remove device: it is this one", Hint: "to take this node out of the grid: cairn grid leave",
+			Code: control.CodeRefused, Message: "remove device: it is this one", Hint: "\"cairn grid leave\" takes this node out of the grid",
 		}
 	}
 	if err := n.remove(found[0].ID); err != nil {

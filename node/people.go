@@ -165,7 +165,7 @@ func (a api) Revoke(ctx context.Context, request control.RevokeRequest) (control
 	}
 	if m.Account == self.Key() {
 		return control.Revoked{}, &control.Error{
-			Code: control.CodeRefused, Message: "revoke: this is yourself", Hint: "to leave the grid: cairn grid leave",
+			Code: control.CodeRefused, Message: "revoke: this is yourself", Hint: "\"cairn grid leave\" leaves the grid",
 		}
 	}
 	signer, err := n.dir.signer(n.address.Grid)

@@ -2,6 +2,8 @@ package p2p
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -71,13 +73,28 @@ func (h *Host) sortOut(now time.Time) {
 		}
 		conns := h.host.Network().ConnsToPeer(id)
 		if !needed && !slices.ContainsFunc(conns, func(c network.Conn) bool { return !ownOld(c, now) }) {
-			h.host.Network().ClosePeer(id) // a lookup made it; the peer has to have room for those that want to stay
+			for _, c := range conns { // a lookup made it; the peer has to have room for those that want to stay
+				_ = c.CloseWithError(network.ConnGarbageCollected)
+			}
 			continue
 		}
 		for _, c := range h.needless(conns, now) {
 			c.Close()
 		}
 	}
+}
+
+// spared reports whether a connection ended because one side has many: the peer is there, and lets us in again.
+func spared(c network.Conn) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	s, err := c.NewStream(ctx) // which says why it ended
+	if err == nil {
+		s.Reset()
+		return false
+	}
+	end, ok := errors.AsType[*network.ConnError](err)
+	return ok && end.ErrorCode == network.ConnGarbageCollected
 }
 
 // ownOld reports whether this host opened a connection, and some time ago.

@@ -115,3 +115,38 @@ func connectedTo(a, b *virtualNode) bool {
 	p, _ := a.Peer(b.ID())
 	return p.Path != ""
 }
+
+// TestTrimmedIsReachedAtOnce: a member that parted with this host because too many are connected to it is reached again the moment
+// somebody wants to.
+func TestTrimmedIsReachedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newVirtualNet(t)
+		defer n.close()
+		n.few = 4
+		hub := n.add()
+		for range 28 {
+			n.add(hub.Addresses()...)
+		}
+		within(t, time.Minute, "all met the hub", func() bool { return len(hub.Peers()) == 28 })
+		connected, parted := map[*virtualNode]bool{}, 0
+		for begin := time.Now(); time.Since(begin) < 90*time.Second; time.Sleep(50 * time.Millisecond) {
+			for _, v := range n.nodes[1:] {
+				before := connected[v]
+				connected[v] = connectedTo(v, hub)
+				if !before || connected[v] {
+					continue
+				}
+				parted++
+				s, err := v.Stream(t.Context(), hub.ID(), "echo/1")
+				if err != nil {
+					t.Fatalf("the hub parted with a member %v after the start: %v", time.Since(begin), err)
+				}
+				s.Close()
+			}
+		}
+		if parted == 0 {
+			t.Error("the hub parted with nobody")
+		}
+		t.Logf("the hub parted with members %d times", parted)
+	})
+}

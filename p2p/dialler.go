@@ -147,8 +147,8 @@ func (h *Host) offerAddresses(id peer.ID) {
 	h.host.Peerstore().AddAddrs(id, h.members.info(id).Addrs, peerstore.TempAddrTTL)
 }
 
-// parted runs when a connection ended.
-func (h *Host) parted(id peer.ID) {
+// parted runs when a connection ended; spared says that it was one too many.
+func (h *Host) parted(id peer.ID, spared bool) {
 	if h.host.Network().Connectedness(id) != network.NotConnected {
 		return
 	}
@@ -160,7 +160,7 @@ func (h *Host) parted(id peer.ID) {
 		wait *= 3
 	}
 	now := time.Now()
-	p, wasUp := h.members.disconnect(id, now, now.Add(wait+rand.N(partedRetry)))
+	p, wasUp := h.members.disconnect(id, spared, now, now.Add(wait+rand.N(partedRetry)))
 	if wasUp {
 		h.report(Down, id, p, "the connection ended")
 	}

@@ -86,7 +86,7 @@ func (h *Host) attend(ctx context.Context, id peer.ID, asked <-chan struct{}) {
 		default:
 			h.log.Debug("no answer to hello", "peer", serverID(id).Short(), "error", err)
 			if h.host.Network().Connectedness(id) == network.NotConnected {
-				h.parted(id) // whoever noted it as connected was late
+				h.parted(id, false) // whoever noted it as connected was late
 				return
 			}
 			h.silent(id)

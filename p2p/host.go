@@ -117,7 +117,7 @@ func (h *Host) open() error {
 	h.Handle(clockName, serveClock)
 	h.host.Network().Notify(&network.NotifyBundle{
 		ConnectedF:    func(_ network.Network, c network.Conn) { h.welcome(c.RemotePeer()) },
-		DisconnectedF: func(_ network.Network, c network.Conn) { h.parted(c.RemotePeer()) },
+		DisconnectedF: func(_ network.Network, c network.Conn) { h.parted(c.RemotePeer(), spared(c)) },
 	})
 	if err := h.listen(); err != nil {
 		return err

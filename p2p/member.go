@@ -92,7 +92,7 @@ type member struct {
 	dialling bool
 	failures int
 	failure  string    // of the last attempt
-	tried    time.Time // when the last attempt failed or the peer was lost
+	tried    time.Time // when the last attempt failed, or the peer was lost otherwise than because somebody has many connections
 	ended    time.Time // when the connection ended
 	nextDial time.Time
 	pending  time.Time // since when it may answer soon; zero once it has, or has failed to

@@ -143,8 +143,9 @@ func (t *members) connect(id peer.ID, leave func()) <-chan struct{} {
 	return m.greet
 }
 
-// disconnect notes that the last connection ended. It returns what is known of the peer, and whether it was up.
-func (t *members) disconnect(id peer.ID, now, next time.Time) (p Peer, wasUp bool) {
+// disconnect notes that the last connection ended; spared says that one side parted with the other because it has many. It returns what is
+// known of the peer, and whether it was up.
+func (t *members) disconnect(id peer.ID, spared bool, now, next time.Time) (p Peer, wasUp bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m := t.byID[id]
@@ -153,7 +154,7 @@ func (t *members) disconnect(id peer.ID, now, next time.Time) (p Peer, wasUp boo
 	}
 	wasUp = m.up
 	answered := wasUp && m.responsive
-	lost := m.kept || !m.responsive || !t.large // otherwise one side parted with the other because there are many
+	lost := !spared && (m.kept || !m.responsive || !t.large)
 	m.leave()
 	m.connected, m.up, m.responsive, m.kept, m.leave = false, false, false, false, nil
 	if m.problem == "" {
@@ -161,7 +162,7 @@ func (t *members) disconnect(id peer.ID, now, next time.Time) (p Peer, wasUp boo
 		if lost {
 			m.tried = now
 		}
-		if answered && !t.large {
+		if answered && !spared && !t.large {
 			t.await(m, now)
 		}
 	}
@@ -280,6 +281,15 @@ func (t *members) quiet(id peer.ID, now time.Time) (d time.Duration) {
 func (t *members) activity(id peer.ID) (active *atomic.Int64) {
 	t.with(id, func(m *member) { active = &m.active })
 	return active
+}
+
+// missed notes that a peer could not be reached when somebody wanted to.
+func (t *members) missed(id peer.ID, now time.Time) {
+	t.with(id, func(m *member) {
+		if !m.connected {
+			m.tried = now
+		}
+	})
 }
 
 // unreachable reports whether the connection ended or an attempt to connect failed a moment ago.

@@ -145,14 +145,14 @@ func TestSeldomBeyondKeep(t *testing.T) {
 	}
 	table.connect("seed", func() {})
 	table.dialled("seed", nil, now, time.Minute)
-	table.disconnect("seed", now, now.Add(partedRetry))
+	table.disconnect("seed", false, now, now.Add(partedRetry))
 	if dial, next := table.due(now.Add(time.Minute), dialsAtOnce, 5); len(dial) != 0 || !next.Equal(now.Add(seldom)) {
 		t.Errorf("a peer of the configuration that parted is dialled after a minute: %v, next %v", dial, next)
 	}
 	if dial, _ := table.due(now.Add(seldom), dialsAtOnce, 5); len(dial) != 1 {
 		t.Errorf("a peer of the configuration that parted is not dialled again")
 	}
-	table.disconnect("peer0", now, now.Add(partedRetry))
+	table.disconnect("peer0", false, now, now.Add(partedRetry))
 	if dial, _ := table.due(now.Add(time.Minute), dialsAtOnce, 6); len(dial) != 1 {
 		t.Errorf("with few others connected %d are dialled, want one", len(dial))
 	}

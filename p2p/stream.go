@@ -31,7 +31,8 @@ func (h *Host) Handle(name string, handler func(network.Stream)) {
 
 // Stream opens a stream to a member, connecting first when there is no connection. It takes at most the dial timeout,
 // whatever state the peer is in, and no time for a peer that was lost or
-// could not be reached in the last seconds. The error wraps share.ErrUnavailable when the peer cannot be reached in time,
+// could not be reached in the last seconds. A peer that parted with this host because it has too many connections is
+// connected to anew. The error wraps share.ErrUnavailable when the peer cannot be reached in time,
 // share.ErrVersion when it does not speak the protocol, share.ErrDenied when this node's gate refuses it. The context
 // governs opening only; deadlines on the stream are the caller's. That the peer refuses or is overloaded shows at the
 // first read or write: see Reason.
@@ -54,23 +55,40 @@ func (h *Host) openStream(ctx context.Context, id share.ServerID, name string) (
 	if h.ctx.Err() != nil {
 		return nil, fmt.Errorf("%w: %w", share.ErrUnavailable, share.ErrClosed)
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.cfg.DialTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, h.cfg.DialTimeout, errNotReached)
 	defer cancel()
-	if h.host.Network().Connectedness(to) == network.NotConnected {
-		if h.members.unreachable(to, time.Now()) {
-			return nil, fmt.Errorf("%w: it was lost or could not be reached a moment ago", share.ErrUnavailable)
-		}
-		h.offerAddresses(to)
+	parted := h.host.Network().Connectedness(to) == network.NotConnected
+	s, err := h.connectedStream(ctx, to, name)
+	if err != nil && !parted && ctx.Err() == nil && h.host.Network().Connectedness(to) == network.NotConnected {
+		s, err = h.connectedStream(ctx, to, name) // the peer parted with us at this moment
 	}
-	s, err := h.host.NewStream(network.WithAllowLimitedConn(ctx, "cairn"), to, h.protocol(name))
 	if err != nil {
-		return nil, Reason(dialReason(err))
+		return nil, err
 	}
 	if err := s.Scope().SetService(serviceName(name)); err != nil {
 		s.Reset()
 		return nil, fmt.Errorf("%w: %v", share.ErrBusy, err)
 	}
 	return h.watched(s), nil
+}
+
+// errNotReached is why opening a stream ends that was given all its time.
+var errNotReached = errors.New("it was not reached in time")
+
+// connectedStream opens a stream over the connection to a peer, or a new one where there is none.
+func (h *Host) connectedStream(ctx context.Context, to peer.ID, name string) (network.Stream, error) {
+	dial := h.host.Network().Connectedness(to) == network.NotConnected
+	if dial {
+		if h.members.unreachable(to, time.Now()) {
+			return nil, fmt.Errorf("%w: it was lost or could not be reached a moment ago", share.ErrUnavailable)
+		}
+		h.offerAddresses(to)
+	}
+	s, err := h.host.NewStream(network.WithAllowLimitedConn(ctx, "cairn"), to, h.protocol(name))
+	if err != nil && dial && (ctx.Err() == nil || errors.Is(context.Cause(ctx), errNotReached)) {
+		h.members.missed(to, time.Now())
+	}
+	return s, Reason(dialReason(err))
 }
 
 // A watchedStream notes when bytes come from the peer, so that one that is busy sending is not taken for hung, and when

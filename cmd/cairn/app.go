@@ -216,6 +216,6 @@ func (a *app) result(value any, human func(w io.Writer)) error {
 // note tells a person something on standard error.
 func (a *app) note(format string, args ...any) {
 	if !a.quiet {
-		fmt.Fprintln(a.err, visibleLines(fmt.Sprintf(format, args...)))
+		fmt.Fprintln(a.err, visibleLines(a.advice(fmt.Sprintf(format, args...))))
 	}
 }

@@ -78,6 +78,9 @@ func (a *app) diagnose(ctx context.Context) diagnosis {
 		d.Checks = append(d.Checks, doctor.Warning("node", "is not running: clock, peers and reachability were not looked at",
 			fmt.Sprintf("start it with %q and look again", a.command("up"))))
 	}
+	for i := range d.Checks {
+		d.Checks[i].Seen, d.Checks[i].Fix = a.advice(d.Checks[i].Seen), a.advice(d.Checks[i].Fix)
+	}
 	d.OK = !doctor.Failed(d.Checks)
 	return d
 }

@@ -167,14 +167,6 @@ func (a *app) hintOf(err error) string {
 	return ""
 }
 
-// command returns a command line for this node, to be shown to a person.
-func (a *app) command(verb string) string {
-	if a.dir == defaultDir() {
-		return "cairn " + verb
-	}
-	return "cairn --dir " + typed(a.dir) + " " + verb
-}
-
 // oneLine returns a message with what the person typed on one line each, also where that has several.
 func (a *app) oneLine(message string) string {
 	for _, arg := range a.args {
@@ -190,15 +182,15 @@ func (a *app) report(err error) {
 	if _, said := errors.AsType[*silentError](err); said {
 		return
 	}
-	hint := a.hintOf(err)
+	hint := a.advice(a.hintOf(err))
 	if errors.Is(err, context.Canceled) {
 		err = errors.New("interrupted")
 	}
 	if !a.json {
-		fmt.Fprintf(a.err, "cairn: %s\n", visibleLines(a.oneLine(err.Error())))
+		fmt.Fprintf(a.err, "cairn: %s\n", visibleLines(a.advice(a.oneLine(err.Error()))))
 		if e, ok := errors.AsType[*control.Error](err); ok {
 			for _, cause := range e.Causes {
-				fmt.Fprintf(a.err, "  %s\n", visible(cause))
+				fmt.Fprintf(a.err, "  %s\n", visible(a.advice(cause)))
 			}
 		}
 		if hint != "" {
@@ -211,7 +203,11 @@ func (a *app) report(err error) {
 		Hint   string         `json:"hint,omitempty"`
 		Status int            `json:"status"`
 		Detail *control.Error `json:"detail,omitempty"`
-	}{Error: err.Error(), Hint: hint, Status: statusOf(err)}
-	document.Detail, _ = errors.AsType[*control.Error](err)
+	}{Error: a.advice(err.Error()), Hint: hint, Status: statusOf(err)}
+	if e, ok := errors.AsType[*control.Error](err); ok {
+		detail := *e
+		detail.Message, detail.Hint = a.advice(e.Message), a.advice(e.Hint)
+		document.Detail = &detail
+	}
 	json.NewEncoder(a.err).Encode(document)
 }

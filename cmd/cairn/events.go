@@ -72,6 +72,7 @@ func (o *eventsOptions) wants(kind control.Kind) bool {
 }
 
 func (a *app) printEvent(e control.Event) error {
+	e.Text, e.Reason = a.advice(e.Text), a.advice(e.Reason)
 	if a.json {
 		return json.NewEncoder(a.out).Encode(e)
 	}

@@ -117,7 +117,7 @@ func runGridCreate(a *app, f node.Founding, o *paramsFlags) (err error) {
 	}
 	err = a.printGrid(shown)
 	if f.Open {
-		a.note("Everybody who has the address can join with \"cairn join ADDRESS\".")
+		a.note("Everybody who has the address can join with it: cairn join ADDRESS")
 		a.note("next: \"%s\" runs the node", a.command("up"))
 		return err
 	}

@@ -63,14 +63,14 @@ func runJoin(cmd *cobra.Command, a *app, o *joinOptions, text string) error {
 	if !strings.HasPrefix(text, introducer.Prefix) {
 		invitation, err := invite.Parse(text)
 		if err != nil {
-			return withHint(about(err, "join"), "copy the whole line that \"cairn invite\" printed, it starts with %s", invite.Prefix)
+			return withHint(about(err, "join"), "copy the whole line that \"invite\" printed, it starts with %s", invite.Prefix)
 		}
 		if err := invitation.Usable(time.Now()); err != nil {
 			return a.explainJoin(about(err, "join"))
 		}
 		join = a.joinInvited
 	} else if _, err := introducer.ParseAddress(text); err != nil {
-		return withHint(about(err, "join"), "copy the whole line that \"cairn grid show\" prints, it starts with %s", introducer.Prefix)
+		return withHint(about(err, "join"), "copy the whole line that \"grid show\" prints, it starts with %s", introducer.Prefix)
 	}
 	dir, made, err := a.openOrMake(cmd.Context(), o)
 	if err != nil {

@@ -130,7 +130,7 @@ func (a *app) place(o *recoverOptions, args []string) (place, error) {
 	for _, invitation := range clues.Invitations {
 		i, err := invite.Parse(invitation)
 		if err != nil {
-			return place{}, withHint(err, "copy the whole line that \"cairn invite\" printed, it starts with %s", invite.Prefix)
+			return place{}, withHint(err, "copy the whole line that \"invite\" printed, it starts with %s", invite.Prefix)
 		}
 		where.addresses = append(where.addresses, i.Addresses...)
 	}

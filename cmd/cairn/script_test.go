@@ -209,6 +209,13 @@ func scriptExits(ts *testscript.TestScript, _ bool, args []string) {
 	if got != want {
 		ts.Fatalf("status %d, want %d", got, want)
 	}
+	if slices.Contains(args, "--dir") {
+		for _, advice := range advised.FindAllStringSubmatch(ts.ReadFile("stderr"), -1) {
+			if !strings.HasPrefix(advice[1], "--dir ") && !strings.HasSuffix(advice[1], "--help") {
+				ts.Fatalf("%s does not name the directory of the node", advice[0])
+			}
+		}
+	}
 }
 
 // needs-node ARGS...: without a running node the verb ends with status 1 and one line that says so.

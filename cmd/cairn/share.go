@@ -241,7 +241,7 @@ anew with its keys. A command that was interrupted leaves everything readable; r
 				if err != nil {
 					return err
 				}
-				return a.result(done, func(w io.Writer) { printUnshared(w, done) })
+				return a.result(done, func(w io.Writer) { a.printUnshared(w, done) })
 			})
 		},
 	}
@@ -249,7 +249,7 @@ anew with its keys. A command that was interrupted leaves everything readable; r
 	return cmd
 }
 
-func printUnshared(w io.Writer, done control.Unshared) {
+func (a *app) printUnshared(w io.Writer, done control.Unshared) {
 	for _, s := range done.Withdrawn {
 		fmt.Fprintf(w, "%s is no longer shared with %s\n", visible(s.Path), otherOf(s))
 	}
@@ -258,7 +258,7 @@ func printUnshared(w io.Writer, done control.Unshared) {
 	}
 	for _, s := range done.Renewed {
 		if s.Account == "" {
-			fmt.Fprintf(w, "the capability of %s that you handed out opens the old keys only: hand over a new one (\"cairn share\")\n", visible(s.Path))
+			fmt.Fprintf(w, "the capability of %s that you handed out opens the old keys only: hand over a new one (\"%s\")\n", visible(s.Path), a.command("share"))
 			continue
 		}
 		fmt.Fprintf(w, "%s still has %s, and was handed the new keys\n", otherOf(s), visible(s.Path))

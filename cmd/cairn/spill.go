@@ -178,7 +178,7 @@ func newSpillStatusCommand(a *app) *cobra.Command {
 				if s.Locked {
 					a.noteLocked()
 				}
-				return a.result(s, func(w io.Writer) { printSpill(w, s) })
+				return a.result(s, func(w io.Writer) { a.printSpill(w, s) })
 			})
 		},
 	}
@@ -190,7 +190,7 @@ func (a *app) noteLocked() {
 		a.command("spill take-over"), a.command("spill off --abandon"), a.command("spill set s3://BUCKET/PREFIX"))
 }
 
-func printSpill(w io.Writer, s control.Spill) {
+func (a *app) printSpill(w io.Writer, s control.Spill) {
 	if s.Bucket == "" {
 		fmt.Fprintln(w, "the node uses no bucket")
 		return
@@ -219,7 +219,7 @@ func printSpill(w io.Writer, s control.Spill) {
 	}
 	fmt.Fprintf(w, "drained   %s: %s\n", s.Drained.Local().Format(time.DateTime), movedText(s.DrainResult))
 	for _, line := range leftLines(s.DrainResult) {
-		fmt.Fprintf(w, "          %s\n", line)
+		fmt.Fprintf(w, "          %s\n", a.advice(line))
 	}
 }
 
@@ -280,7 +280,7 @@ again. --all brings to the disk what no other server takes, although other serve
 				if err != nil {
 					return err
 				}
-				return a.result(r, func(w io.Writer) { printDrained(w, r, all) })
+				return a.result(r, func(w io.Writer) { a.printDrained(w, r, all) })
 			})
 		},
 	}
@@ -289,10 +289,10 @@ again. --all brings to the disk what no other server takes, although other serve
 	return cmd
 }
 
-func printDrained(w io.Writer, r control.DrainResult, all bool) {
+func (a *app) printDrained(w io.Writer, r control.DrainResult, all bool) {
 	fmt.Fprintln(w, movedText(r))
 	for _, line := range leftLines(r) {
-		fmt.Fprintln(w, line)
+		fmt.Fprintln(w, a.advice(line))
 	}
 	switch {
 	case r.Full && all:

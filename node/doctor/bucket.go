@@ -12,7 +12,7 @@ func Bucket(url, problem string, damaged int) Check {
 	case problem != "":
 		return fail(name, url+" is not in use, or takes nothing: "+problem, "correct it and try it out with \"cairn spill test\"; the node goes on with its disk meanwhile, and tries again by itself")
 	case damaged > 0:
-		return warn(name, fmt.Sprintf("%s holds %d shares that do not verify", url, damaged), "their owners can repair the files: cairn repair")
+		return warn(name, fmt.Sprintf("%s holds %d shares that do not verify", url, damaged), "their owners can repair the files, with \"cairn repair\"")
 	}
 	return ok(name, url+" is in use")
 }
