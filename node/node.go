@@ -204,7 +204,7 @@ func (n *Node) openStorage(context.Context) error {
 		return nil
 	}
 	n.quota = n.newQuota(n.accounts)
-	n.server = storage.NewServer(n.store, storage.ServerOptions{Logger: n.log.With("part", "storage"), OnCommit: n.committed, Quota: n.quota})
+	n.server = storage.NewServer(n.store, storage.ServerOptions{Logger: n.log.With("part", "storage"), OnCommit: n.committed, Quota: n.quota, Margin: removalMargin})
 	n.server.Register(n.host)
 	n.opened(n.server)
 	n.serving.Store(true)

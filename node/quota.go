@@ -19,6 +19,9 @@ import (
 // tableFresh is how long a node goes by what others said that they lend, before it looks again.
 const tableFresh = 10 * time.Second
 
+// removalMargin is by how many bytes at most an account may exceed what it may use here in order to remove things.
+const removalMargin = 16 << 20
+
 // A quota decides how much of the own disk each account may use: by what the grid's policy entitles it to, and by the limits
 // that the owner of this node has set for it. It is safe for concurrent use.
 type quota struct {

@@ -140,6 +140,13 @@ func (c *commit) plan() error {
 		c.targets = append(c.targets, t)
 	}
 	plan, err := placement.New(c.name[:], c.params, size, c.places)
+	if err != nil && c.base.Head.Sequence > 0 {
+		// Servers without room may still take what replaces as much. They are asked: it may be that somebody removes things.
+		for i := range c.places {
+			c.places[i].Free = max(c.places[i].Free, size)
+		}
+		plan, err = placement.New(c.name[:], c.params, size, c.places)
+	}
 	if err != nil {
 		return err
 	}

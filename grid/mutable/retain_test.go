@@ -1,6 +1,7 @@
 package mutable_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -162,5 +163,29 @@ func TestEnd(t *testing.T) {
 	}
 	if _, err := bob.Retain(t.Context(), key, share.Retention{Versions: 5, Age: time.Hour}); !errors.Is(err, mutable.ErrEnded) {
 		t.Errorf("retain: %v", err)
+	}
+}
+
+// TestServersWithoutRoom are asked all the same to take what replaces something, and not for what is new.
+func TestServersWithoutRoom(t *testing.T) {
+	g := newGrid(4)
+	key := keys.NewWriteKey()
+	write(t, newFiles(t, g), key, nil, strings.Repeat("much of it ", 1000))
+	full := mutable.New(mutable.Env{Owner: "alice", Servers: func(ctx context.Context) []share.Server {
+		servers := g.servers(ctx)
+		for i := range servers {
+			servers[i].Free = 0
+		}
+		return servers
+	}})
+	v, err := full.Read(t.Context(), capability.Mutable(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if write(t, full, key, v, "little"); g.stores[0].count("sethead") == 0 {
+		t.Error("a server was not asked")
+	}
+	if _, err := full.Write(t.Context(), keys.NewWriteKey(), nil, strings.NewReader("new"), mutable.WriteOptions{}); !errors.As(err, new(*share.UnhappyError)) {
+		t.Errorf("a new file: %v", err)
 	}
 }

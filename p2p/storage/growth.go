@@ -24,11 +24,11 @@ func (c *conn) growWithin(ctx context.Context, fixed int64, shares []share.Whole
 	if err != nil {
 		return err
 	}
-	release, err := c.reserve(ctx, most)
+	release, err := c.reserve(ctx, most, 0)
 	if errors.Is(err, share.ErrQuota) {
 		var bytes int64
 		if bytes, err = exact(); err == nil {
-			release, err = c.reserve(ctx, bytes)
+			release, err = c.reserve(ctx, bytes, 0)
 		}
 	}
 	if err != nil {
@@ -70,10 +70,11 @@ func (c *conn) cost(ctx context.Context, fixed int64, shares []share.WholeShare,
 }
 
 // reserve counts bytes for the peer until they are released, or returns a *share.QuotaError. Where they do not fit beside what is being
-// stored at the moment, which may be counted twice meanwhile, it waits for that.
-func (c *conn) reserve(ctx context.Context, bytes int64) (release func(), err error) {
+// stored at the moment, which may be counted twice meanwhile, it waits for that. The quota is exceeded by its marginPart if need be, at most
+// by the margin.
+func (c *conn) reserve(ctx context.Context, bytes, margin int64) (release func(), err error) {
 	for {
-		others, err := c.tryReserve(ctx, bytes)
+		others, err := c.tryReserve(ctx, bytes, margin)
 		if err == nil {
 			return func() { c.server.growing.release(c.peer, bytes) }, nil
 		}
@@ -89,10 +90,10 @@ func (c *conn) reserve(ctx context.Context, bytes int64) (release func(), err er
 }
 
 // tryReserve is reserve without waiting: with its error it returns what is closed when less is being stored, nil where nothing is.
-func (c *conn) tryReserve(ctx context.Context, bytes int64) (others <-chan struct{}, err error) {
+func (c *conn) tryReserve(ctx context.Context, bytes, margin int64) (others <-chan struct{}, err error) {
 	defer c.server.growing.lock(c.peer)()
 	others = c.server.growing.under(c.peer)
-	if err := c.mayHave(ctx, bytes); err != nil {
+	if err := c.mayHave(ctx, bytes, margin); err != nil {
 		return others, err
 	}
 	c.server.growing.add(c.peer, bytes)

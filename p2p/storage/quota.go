@@ -18,14 +18,18 @@ type Quota interface {
 	Standing(ctx context.Context, peer share.ServerID) (share.Standing, error)
 }
 
-// mayHave returns a *share.QuotaError when the peer may not have so many bytes beside those that are counted for it.
-func (c *conn) mayHave(ctx context.Context, asked int64) error {
+// mayHave returns a *share.QuotaError when the peer may not have so many bytes beside those that are counted for it: its quota, and a part
+// of that, the margin at most.
+func (c *conn) mayHave(ctx context.Context, asked, margin int64) error {
 	if c.server.options.Quota == nil {
 		return nil
 	}
 	standing, err := c.counted(ctx)
 	if err != nil {
 		return err
+	}
+	if standing.Limit != share.NoLimit {
+		standing.Limit += min(margin, standing.Limit/marginPart)
 	}
 	return standing.Check(asked)
 }
@@ -88,7 +92,7 @@ func (c *conn) leaseWithin(ctx context.Context, indexes []share.StorageIndex, ta
 	if cost, err = accounter.LeaseCost(ctx, string(c.peer), indexes); err != nil {
 		return err
 	}
-	if err := c.mayHave(ctx, cost); err != nil {
+	if err := c.mayHave(ctx, cost, 0); err != nil {
 		return err
 	}
 	return take()

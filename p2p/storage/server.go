@@ -24,6 +24,10 @@ type ServerOptions struct {
 	OnCommit func(share.StorageIndex)
 	// Quota says how much each peer may store. The default sets no limits.
 	Quota Quota
+	// Margin is by how many bytes at most a peer's account may exceed its quota with versions of names that are no larger than what they
+	// drop, so that who has reached the quota can still remove things. It is a sixteenth of the quota where that is less. The
+	// default is none.
+	Margin int64
 	// Timeout is how long a peer may take for one message, to send it or to take it. The default is two minutes.
 	Timeout time.Duration
 	// Idle is how long a stream may be open between two messages. The default is ten minutes.
@@ -83,9 +87,11 @@ type Server struct {
 	reads   chan struct{}
 	readers *readers
 	growing peerLocks // for what is counted for a peer
-	bodies  peerLocks // for large bodies
-	large   chan struct{}
-	bulks   chan struct{}
+	// overdrawn is by how much peers have grown beyond the margin.
+	overdrawn tally
+	bodies    peerLocks // for large bodies
+	large     chan struct{}
+	bulks     chan struct{}
 
 	complaints peerLocks // for complaints of shares
 	rechecks   chan struct{}
@@ -110,6 +116,7 @@ func NewServer(store share.Store, options ServerOptions) *Server {
 		reads:      make(chan struct{}, options.Reads),
 		readers:    newReaders(store, options.Readers),
 		growing:    newPeerLocks(),
+		overdrawn:  tally{bytes: map[share.ServerID]int64{}},
 		bodies:     newPeerLocks(),
 		large:      make(chan struct{}, options.Bodies),
 		bulks:      make(chan struct{}, options.Bulks),

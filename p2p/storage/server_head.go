@@ -100,7 +100,7 @@ func (c *conn) setHead(store share.HeadStore, m wire.SetHead) error {
 	if signed, says := head.Signed(u.Record); says {
 		u.Retention = signed // whoever hands on the record has no say in it
 	}
-	err = c.growWithin(ctx, int64(len(u.Record)), u.Shares, u.Adds, func() error { return store.SetHead(ctx, u) })
+	err = c.setHeadWithin(ctx, store, u)
 	if conflict, ok := errors.AsType[*share.ConflictError](err); ok {
 		return c.send(wire.Conflict{Record: conflict.Record})
 	}

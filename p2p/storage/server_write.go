@@ -155,7 +155,7 @@ func (u *upload) append(n int) error {
 	}
 	u.server.stats.received.Add(int64(size))
 	if u.about.Size < 0 { // what is counted for the peer grows with each block
-		if err := u.mayHave(u.server.ctx, int64(n+size)); err != nil {
+		if err := u.mayHave(u.server.ctx, int64(n+size), 0); err != nil {
 			return failure{err}
 		}
 	}

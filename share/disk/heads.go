@@ -124,7 +124,11 @@ func (s *Store) SetHead(ctx context.Context, update share.HeadUpdate) error {
 	}
 	c := claim{space: s.space, owner: u.lease.Owner}
 	defer c.release()
-	if err := c.grow(u.bytes); err != nil {
+	err = c.grow(u.bytes)
+	if errors.Is(err, share.ErrNoSpace) && s.lightens(u) {
+		err = c.growBeyond(u.bytes, s.space.removals())
+	}
+	if err != nil {
 		return fmt.Errorf("head: %w", err)
 	}
 	c.charge(u.bytes)
@@ -132,6 +136,25 @@ func (s *Store) SetHead(ctx context.Context, update share.HeadUpdate) error {
 		return fmt.Errorf("head: %w", err)
 	}
 	return nil
+}
+
+// lightens reports whether a version replaces another one and brings no more than it drops.
+func (s *Store) lightens(u headUpdate) bool {
+	if u.Replaces == (share.Digest{}) {
+		return false
+	}
+	left := int64(lighterBy)
+	for _, r := range u.shares {
+		left -= r.Size
+	}
+	seen := map[share.StorageIndex]bool{}
+	for _, index := range u.Drops {
+		if f, err := s.index.file(index); err == nil && !seen[index] {
+			left += f.charge().bytes
+		}
+		seen[index] = true
+	}
+	return left >= 0
 }
 
 // checkUpdate checks all of an update that can be checked without what the store holds.

@@ -25,12 +25,14 @@ type space struct {
 	owners  map[string]*ownerSpace
 }
 
-// check returns ErrNoSpace unless n more bytes can be promised. Its caller holds the mutex.
-func (s *space) check(n int64) error {
-	free, err := s.free()
+// check returns ErrNoSpace unless n more bytes can be promised, where so much more than what is offered may be taken. Its caller holds the
+// mutex.
+func (s *space) check(n, margin int64) error {
+	room, err := s.room()
 	if err != nil {
 		return err
 	}
+	free := max(0, room+margin)
 	if n > free {
 		return fmt.Errorf("%w: %d bytes wanted, %d can be taken", share.ErrNoSpace, n, free)
 	}
@@ -39,6 +41,12 @@ func (s *space) check(n int64) error {
 
 // free returns what can still be promised. Its caller holds the mutex.
 func (s *space) free() (int64, error) {
+	room, err := s.room()
+	return max(0, room), err
+}
+
+// room is free, less than zero where more was taken than is offered. Its caller holds the mutex.
+func (s *space) room() (int64, error) {
 	disk, err := s.files.Free(s.dir)
 	if err != nil {
 		return 0, fmt.Errorf("free space: %w", err)
@@ -47,7 +55,25 @@ func (s *space) free() (int64, error) {
 	if s.offer > 0 {
 		free = min(free, s.offer-s.used-s.claimed)
 	}
-	return max(0, free), nil
+	return free, nil
+}
+
+// A store that is full still takes versions of names that are no larger than what they drop, so that people can remove things: together at
+// most a sixteenth of what is offered beyond it, maxRemovals at most, and nothing of what the index needs.
+const (
+	maxRemovals  = 64 << 20
+	removalsPart = 16
+	// lighterBy is by how much such a version may be larger: pages of directories do not shrink evenly.
+	lighterBy = 4 << 10
+)
+
+// removals returns how much beyond what is offered is there for that.
+func (s *space) removals() int64 {
+	margin := min(int64(maxRemovals), s.reserve-indexHeadroom)
+	if s.offer > 0 {
+		margin = min(margin, s.offer/removalsPart)
+	}
+	return max(0, margin)
 }
 
 // A claim is the part of the disk that one unfinished upload has. It is used from one goroutine at a time.
@@ -60,14 +86,17 @@ type claim struct {
 }
 
 // grow makes the claim at least so large, or returns ErrNoSpace and leaves it.
-func (c *claim) grow(total int64) error {
+func (c *claim) grow(total int64) error { return c.growBeyond(total, 0) }
+
+// growBeyond is grow where so much more than what is offered may be taken.
+func (c *claim) growBeyond(total, margin int64) error {
 	if total <= c.total {
 		return nil
 	}
 	s := c.space
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.check(total - c.total); err != nil {
+	if err := s.check(total-c.total, margin); err != nil {
 		return err
 	}
 	s.claimed += total - c.total
