@@ -111,7 +111,17 @@ func TestCheckTreeAsksTogether(t *testing.T) {
 	stores[2].spoil = spoiled
 	stores[2].mu.Unlock()
 	_, bad := check(true)
-	if len(bad) != 1 || bad[0].Index != spoiled || len(bad[0].Report.Corrupt) != 1 || bad[0].Report.Corrupt[0].Peer != "server-02" {
+	if len(bad) != 1 || bad[0].Index != spoiled || len(bad[0].Report.Corrupt) != 1 || bad[0].Report.Corrupt[0].Peer != "server-02" || bad[0].Report.Corrupt[0].Dropped {
 		t.Errorf("one bad share: %+v", bad)
+	}
+	for n := range share.Number(5) { // the share that the server has is the one that is damaged now
+		stores[3].Damage(spoiled, n, func(data []byte) []byte { data[0] ^= 1; return data })
+	}
+	stores[2].mu.Lock()
+	stores[2].spoil = share.StorageIndex{}
+	stores[2].mu.Unlock()
+	_, bad = check(true)
+	if len(bad) != 1 || bad[0].Index != spoiled || len(bad[0].Report.Corrupt) != 1 || bad[0].Report.Corrupt[0].Peer != "server-03" || !bad[0].Report.Corrupt[0].Dropped {
+		t.Errorf("one damaged share: %+v", bad)
 	}
 }

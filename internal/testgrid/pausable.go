@@ -136,6 +136,12 @@ func (r pausableReader) ReadAt(ctx context.Context, p []byte, off int64) (int, e
 	return r.Reader.ReadAt(ctx, p, off)
 }
 
+// Stale implements share.Staler.
+func (r pausableReader) Stale() bool {
+	s, ok := r.Reader.(share.Staler)
+	return ok && s.Stale()
+}
+
 type pausableWriter struct {
 	share.Writer
 	store *pausable

@@ -32,7 +32,7 @@ func TestHeadsOfTheOwner(t *testing.T) {
 				x := newScrubbed(t, k)
 				var names []*storetest.Mutable
 				var old []byte
-				for i := range 12 {
+				for i := range 4 {
 					m := storetest.NewMutable(uint64(i + 1))
 					for version := range 3 {
 						u := m.Next(share.StorageIndex{byte(version + 1)}, "alice")

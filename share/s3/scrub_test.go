@@ -33,9 +33,27 @@ type scrubbed struct {
 	bad []s3.Bad
 }
 
+// scrubbedFiles are what every scrubbed store has: encoding them is most of the work of these tests.
+var scrubbedFiles = sync.OnceValues(func() (files []*storetest.File, err error) {
+	make := func(seed uint64, total, blockSize, size int) {
+		f, failed := storetest.MakeFile(seed, 1, total, blockSize, size)
+		files, err = append(files, f), errors.Join(err, failed)
+	}
+	make(1, 3, 64<<10, 700<<10)
+	make(2, 3, 256<<10, 11<<20)
+	for i := range uint64(20) {
+		make(100+i, 2, 4<<10, 20_000)
+	}
+	return files, err
+})
+
 func newScrubbed(t *testing.T, k *kit) *scrubbed {
 	t.Helper()
-	x := &scrubbed{kit: k}
+	files, err := scrubbedFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &scrubbed{kit: k, large: files[0], parts: files[1], small: files[2:]}
 	x.config = x.kit.config(t).WithPart(5 << 20)
 	x.config.OnBad = func(b s3.Bad) {
 		x.mu.Lock()
@@ -44,14 +62,12 @@ func newScrubbed(t *testing.T, k *kit) *scrubbed {
 	}
 	x.store = open(t, x.config)
 	var batch []share.WholeShare
-	for i := range 20 {
-		f := storetest.NewFile(t, uint64(100+i), 1, 2, 4<<10, 20_000)
-		x.small, batch = append(x.small, f), append(batch, f.Whole(0))
+	for _, f := range x.small {
+		batch = append(batch, f.Whole(0))
 	}
 	if _, err := x.store.Put(t.Context(), batch, share.Lease{Owner: "alice", Expires: time.Now().Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
-	x.large, x.parts = storetest.NewFile(t, 1, 1, 3, 64<<10, 700<<10), storetest.NewFile(t, 2, 1, 3, 256<<10, 11<<20)
 	for _, f := range []*storetest.File{x.large, x.parts} {
 		if err := f.Put(t.Context(), x.store, 0, "alice"); err != nil {
 			t.Fatal(err)

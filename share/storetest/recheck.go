@@ -70,7 +70,7 @@ func wantRecheck(t *testing.T, r share.Rechecker, f *File, n share.Number, segme
 // twos returns files of several sizes, of which the store holds shares 0 and 1.
 func (s Suite) twos(t *testing.T, store share.Store) []*File {
 	t.Helper()
-	files := []*File{NewFile(t, 11, 2, 3, blockSize, 700), NewFile(t, 12, 2, 3, blockSize, 16*blockSize), NewFile(t, 13, 2, 3, 64<<10, 1400<<10)}
+	files := []*File{NewFile(t, 11, 2, 3, blockSize, 700), NewFile(t, 12, 2, 3, blockSize, 16*blockSize), NewFile(t, 13, 2, 3, 64<<10, 500<<10)}
 	for _, f := range files {
 		s.put(t, store, f, 0)
 		s.put(t, store, f, 1)
