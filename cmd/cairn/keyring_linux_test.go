@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,6 +63,21 @@ func startKeyring(t *testing.T) {
 		"gnome-keyring-daemon", "--foreground", "--unlock", "--components=secrets", "--control-directory="+filepath.Join(home, "control"))
 }
 
+// whileItHangs puts a bus in the place of the keyring's that takes connections and never answers.
+func whileItHangs(t *testing.T, do func()) {
+	t.Helper()
+	const variable = "DBUS_SESSION_BUS_ADDRESS"
+	path := filepath.Join(t.TempDir(), "hangs")
+	hangs, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hangs.Close()
+	defer os.Setenv(variable, os.Getenv(variable)) // startKeyring has the test restore what was there before
+	os.Setenv(variable, "unix:path="+path)
+	do()
+}
+
 // said runs the program without a terminal and returns its status and what it printed.
 func said(t *testing.T, dir string, args ...string) (status int, text string) {
 	t.Helper()
@@ -110,6 +126,11 @@ func TestKeysInAKeyring(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantSaid(t, 0, "", dir, "stop")
+	whileItHangs(t, func() {
+		wantSaid(t, statusRefused, "it has not answered within 10s", dir, "up", "--detach")
+		wantSaid(t, 0, "", dir, "up", "--detach", "--passphrase-file", pass("first"))
+		wantSaid(t, 0, "", dir, "stop")
+	})
 
 	wantSaid(t, 0, "changed", dir, "account", "change-passphrase", "--keyring", "--new-passphrase-file", pass("second"))
 	kept, found, err := account.FromKeyring(status.Node)

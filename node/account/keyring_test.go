@@ -3,6 +3,8 @@ package account
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/zalando/go-keyring"
 )
@@ -29,6 +31,22 @@ func TestKeyring(t *testing.T) {
 	if _, found, _ := FromKeyring("node"); found {
 		t.Error("forgotten, it is still there")
 	}
+}
+
+// TestKeyringThatHangs: nobody waits for ever for a keyring that does not answer.
+func TestKeyringThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		never := make(chan struct{})
+		begin := time.Now()
+		err := doneInTime(func() error { <-never; return nil })
+		if took := time.Since(begin); !errors.Is(err, errKeyringHangs) || took != keyringWithin {
+			t.Errorf("after %v: %v", took, err)
+		}
+		close(never)
+		if text, err := inTime(func() (string, error) { time.Sleep(keyringWithin - 1); return "late", nil }); text != "late" || err != nil {
+			t.Errorf("an answer in time: %q, %v", text, err)
+		}
+	})
 }
 
 // TestNoKeyring: where there is none, that is said.
