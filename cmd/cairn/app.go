@@ -213,6 +213,13 @@ func (a *app) result(value any, human func(w io.Writer)) error {
 	return encoder.Encode(value)
 }
 
+// noteIf tells a person something on standard error who asked for it.
+func (a *app) noteIf(asked bool, format string, args ...any) {
+	if asked {
+		a.note(format, args...)
+	}
+}
+
 // note tells a person something on standard error.
 func (a *app) note(format string, args ...any) {
 	if !a.quiet {

@@ -62,6 +62,9 @@ func (a *app) copyTreeUp(ctx context.Context, o *cpOptions, source, target strin
 		Tree: tree, Store: grid, Folders: grid, Memory: known, Name: control.CheckName, Every: placeEvery, Progress: bar.tree,
 	})
 	bar.done()
+	if err != nil && result.Counts == (transfer.Counts{}) && ctx.Err() == nil {
+		return err
+	}
 	if err != nil {
 		return next.after(ctx, err)
 	}
@@ -156,6 +159,9 @@ func (a *app) down(ctx context.Context, client *control.Client, verb string, e c
 	bar.done()
 	if repeats, ok := errors.AsType[*transfer.RepeatsError](err); ok {
 		return withHint(err, "look at %s with \"cairn tree\"; if it is to be so, \"--repeats %d\" copies more of it", e.Path, 10*repeats.Limit)
+	}
+	if err != nil && result.Counts == (transfer.Counts{}) && ctx.Err() == nil {
+		return err // nothing was begun
 	}
 	if err != nil {
 		return next.after(ctx, err)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,8 +21,8 @@ import (
 
 // cpOptions say how to copy.
 type cpOptions struct {
-	recursive, keep, exact bool
-	repeats                int
+	recursive, keep, exact, verbose bool
+	repeats                         int
 }
 
 func newCpCommand(a *app) *cobra.Command {
@@ -59,6 +60,8 @@ On the grid nothing is sent: a copy of an immutable file is another name for it.
 		RunE: func(cmd *cobra.Command, args []string) error {
 			sources, target := args[:len(args)-1], args[len(args)-1]
 			switch {
+			case slices.Contains(args, ""):
+				return usagef("cp: a name is empty")
 			case o.exact && len(sources) > 1:
 				return usagef("cp: with -T there is one source, and here are %d", len(sources))
 			case o.repeats < 1:
@@ -84,6 +87,7 @@ On the grid nothing is sent: a copy of an immutable file is another name for it.
 	habits(cmd.Flags(), "pf")
 	cmd.Flags().BoolVarP(&o.recursive, "recursive", "r", false, "copy directories with what is in them (also -R, -a)")
 	also(cmd.Flags(), &o.recursive, "R", "a")
+	verboseFlag(cmd.Flags(), &o.verbose)
 	cmd.Flags().BoolVarP(&o.exact, "no-target-directory", "T", false, "copy as TARGET, and not into it where it is a directory")
 	repeatsFlag(cmd.Flags(), &o.repeats)
 	cmd.Flags().BoolVarP(&o.keep, "no-clobber", "n", false, "do not replace what has the name already")
@@ -114,6 +118,7 @@ func (a *app) copyWithin(ctx context.Context, o *cpOptions, source, target strin
 		if err != nil {
 			return err
 		}
+		a.noteIf(o.verbose, "%s is %s", shownTarget(source), result.Entry.Path)
 		failed := a.skipped("cp", shownTarget(source), result.Skipped, int64(result.Problems), byItself(a, source, result))
 		return errors.Join(failed, a.result(result, func(io.Writer) {}))
 	})
@@ -162,7 +167,7 @@ func (a *app) copyUp(ctx context.Context, o *cpOptions, source, target string) e
 	if a.json {
 		quiet.out = a.out
 	}
-	quiet.quiet = true
+	quiet.quiet = a.quiet || !o.verbose
 	return runPut(ctx, &quiet, put, source, target)
 }
 
@@ -221,7 +226,9 @@ func (a *app) copyDown(ctx context.Context, o *cpOptions, source, target string)
 	if e.Type == control.TypeLink {
 		return about(a.copyLink(e, output), "cp: %s", shownTarget(source))
 	}
-	return runGet(ctx, a, &getOptions{output: output, inside: inside, verb: "cp"}, source)
+	err = runGet(ctx, a, &getOptions{output: output, inside: inside, verb: "cp"}, source)
+	a.noteIf(err == nil && o.verbose && output != "-", "%s is %s", shownTarget(source), output)
+	return err
 }
 
 // noDirectory returns an error when a target is a directory.

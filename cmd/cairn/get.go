@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -112,8 +113,14 @@ func newCatCommand(a *app) *cobra.Command {
 	return cmd
 }
 
+// standardOutput are the names that systems have for standard output.
+var standardOutput = []string{"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
+
 func runGet(ctx context.Context, a *app, o *getOptions, text string) error {
 	verb := cmp.Or(o.verb, "get")
+	if slices.Contains(standardOutput, o.output) {
+		o.output = "-" // as a file it would be replaced, and not written to
+	}
 	offset, length, err := o.part()
 	if err != nil {
 		return err
@@ -125,6 +132,9 @@ func runGet(ctx context.Context, a *app, o *getOptions, text string) error {
 	}
 	if !bare(text) && control.OnGrid(text) {
 		return a.getPath(ctx, o, text, offset, length)
+	}
+	if !strings.HasPrefix(text, "cairn:") {
+		return withHint(usagef("%s: %q is no place on the grid", verb, text), "name one like %s%s, or give a capability", homeTarget, strings.TrimLeft(text, "/"))
 	}
 	open, err := parseCapability(text)
 	if err != nil {

@@ -28,3 +28,8 @@ func also(flags *pflag.FlagSet, value *bool, letters ...string) {
 func repeatsFlag(flags *pflag.FlagSet, repeats *int) {
 	flags.IntVar(repeats, "repeats", transfer.DefaultRepeats, "write `N` entries once more at most, where directories are in several places")
 }
+
+// verboseFlag adds the flag that has a verb say what it did.
+func verboseFlag(flags *pflag.FlagSet, verbose *bool) {
+	flags.BoolVarP(verbose, "verbose", "v", false, "say what was done")
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cairn/node/control"
+	"cairn/share"
 )
 
 func newHistoryCommand(a *app) *cobra.Command {
@@ -130,6 +132,9 @@ replaced, and what is in FOLDER beside them stays. A folder whose name is a numb
 func (a *app) restoreVersion(ctx context.Context, request control.RestoreRequest) error {
 	return a.running("restore", func(client *control.Client) error {
 		v, err := client.Restore(ctx, request)
+		if errors.Is(err, share.ErrNotFound) {
+			return withHint(err, "\"%s\" shows the versions that there are", a.command(typed("history", shownTarget(request.Target))))
+		}
 		if err != nil {
 			return err
 		}

@@ -9,7 +9,7 @@ import (
 )
 
 func newMkdirCommand(a *app) *cobra.Command {
-	var parents bool
+	var parents, verbose bool
 	cmd := &cobra.Command{
 		Use:   "mkdir PATH...",
 		Short: "make directories on the grid",
@@ -25,6 +25,7 @@ func newMkdirCommand(a *app) *cobra.Command {
 					e, err := client.Mkdir(cmd.Context(), control.MkdirRequest{Target: target, Parents: parents})
 					if err == nil {
 						made = append(made, e)
+						a.noteIf(verbose, "%s is there", e.Path)
 					}
 					return err
 				})
@@ -33,5 +34,6 @@ func newMkdirCommand(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVarP(&parents, "parents", "p", false, "make the directories above it too; no error if it exists")
+	verboseFlag(cmd.Flags(), &verbose)
 	return cmd
 }

@@ -9,7 +9,7 @@ import (
 )
 
 func newMvCommand(a *app) *cobra.Command {
-	var keep bool
+	var keep, verbose bool
 	cmd := &cobra.Command{
 		Use:   "mv PATH... TARGET",
 		Short: "rename or move what is on the grid",
@@ -39,6 +39,7 @@ are there, and the same command again ends it.
 					e, err := client.Move(cmd.Context(), control.MoveRequest{Source: source, Target: target, Keep: keep})
 					if err == nil {
 						moved = append(moved, e)
+						a.noteIf(verbose, "%s is %s", shownTarget(source), e.Path)
 					}
 					return err
 				})
@@ -47,6 +48,7 @@ are there, and the same command again ends it.
 		},
 	}
 	habits(cmd.Flags(), "f")
+	verboseFlag(cmd.Flags(), &verbose)
 	cmd.Flags().BoolVarP(&keep, "no-clobber", "n", false, "do not replace what has the name already")
 	return cmd
 }

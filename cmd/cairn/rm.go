@@ -12,7 +12,7 @@ import (
 )
 
 func newRmCommand(a *app) *cobra.Command {
-	var recursive, force bool
+	var recursive, force, verbose bool
 	cmd := &cobra.Command{
 		Use:   "rm PATH...",
 		Short: "take names out of directories",
@@ -39,6 +39,7 @@ any more. What nodes keep for themselves in home:.cairn, aliases and shares, is 
 					e, err := client.Remove(cmd.Context(), control.RemoveRequest{Target: target, Recursive: recursive, Force: force})
 					if err == nil {
 						removed = append(removed, e)
+						a.noteIf(verbose, "%s is removed", e.Path)
 					} else if force && statusOf(err) == statusNotFound {
 						err = nil
 					}
@@ -50,6 +51,7 @@ any more. What nodes keep for themselves in home:.cairn, aliases and shares, is 
 	}
 	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "remove directories with what is in them (also -R)")
 	also(cmd.Flags(), &recursive, "R")
+	verboseFlag(cmd.Flags(), &verbose)
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "no error for what is not there; remove also what nodes keep in home:.cairn")
 	return cmd
 }

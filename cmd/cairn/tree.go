@@ -20,17 +20,21 @@ type treeOptions struct {
 func newTreeCommand(a *app) *cobra.Command {
 	o := &treeOptions{}
 	cmd := &cobra.Command{
-		Use:   "tree [PATH]",
-		Short: "draw a directory and all that is in it",
-		Long: help(`Draws a directory with everything below it; without a PATH your root directory home:. A directory that is met a
+		Use:   "tree [PATH]...",
+		Short: "draw directories and all that is in them",
+		Long: help(`Draws directories with everything below them; without a PATH your root directory home:. A directory that is met a
 second time is drawn once, so that directories which contain each other do no harm.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
-		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.completeTargets(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			args = append(args, homeTarget)
-			return a.running("tree", func(client *control.Client) error { return a.tree(cmd.Context(), client, o, args[0]) })
+			if len(args) == 0 {
+				args = []string{homeTarget}
+			}
+			if cmd.Flags().Changed("level") && o.depth < 1 {
+				return usagef("tree: --level %d: want 1 or more", o.depth)
+			}
+			return a.running("tree", func(client *control.Client) error { return a.trees(cmd.Context(), client, o, args) })
 		},
 	}
 	cmd.Flags().BoolVarP(&o.all, "all", "a", false, "show names that begin with a dot")
@@ -45,14 +49,34 @@ type branch struct {
 	children []*branch
 }
 
-func (a *app) tree(ctx context.Context, client *control.Client, o *treeOptions, target string) error {
-	if o.depth < 0 {
-		return usagef("--level %d: want 1 or more", o.depth)
+// trees draws directories, and counts what is in all of them.
+func (a *app) trees(ctx context.Context, client *control.Client, o *treeOptions, targets []string) error {
+	all, roots := []control.Entry{}, []*branch{}
+	failed := forEach(a, "tree", targets, func(target string) error {
+		root, entries, err := a.tree(ctx, client, o, target)
+		if err == nil {
+			all, roots = append(all, entries...), append(roots, root)
+		}
+		return err
+	})
+	if failed != nil && len(roots) == 0 {
+		return failed
 	}
-	var root *branch
+	return firstError(failed, a.result(all, func(w io.Writer) {
+		dirs, files := 0, 0
+		for _, root := range roots {
+			fmt.Fprintln(w, root.entry.Name)
+			d, f := draw(w, root, "")
+			dirs, files = dirs+d, files+f
+		}
+		fmt.Fprintf(w, "\n%d directories, %d files\n", dirs, files)
+	}))
+}
+
+// tree returns what there is to draw of one target.
+func (a *app) tree(ctx context.Context, client *control.Client, o *treeOptions, target string) (root *branch, all []control.Entry, err error) {
 	byPath := map[string]*branch{}
-	all := []control.Entry{}
-	err := each(ctx, client, control.ListRequest{Target: target, Recursive: true, Depth: o.depth}, func(l *listing, e control.Entry) error {
+	err = each(ctx, client, control.ListRequest{Target: target, Recursive: true, Depth: o.depth}, func(l *listing, e control.Entry) error {
 		rest := l.relative(e)
 		e.Path = l.show(e)
 		if !o.all && hidden(rest) || o.dirs && !e.Directory() && rest != "" {
@@ -71,14 +95,7 @@ func (a *app) tree(ctx context.Context, client *control.Client, o *treeOptions, 
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return a.result(all, func(w io.Writer) {
-		fmt.Fprintln(w, root.entry.Name)
-		dirs, files := draw(w, root, "")
-		fmt.Fprintf(w, "\n%d directories, %d files\n", dirs, files)
-	})
+	return root, all, err
 }
 
 // draw draws what is below a branch, and counts it.

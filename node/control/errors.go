@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -85,6 +86,10 @@ func ErrorOf(err error) *Error {
 		short.Causes = nil
 		e.separate(few, &short, few.Causes)
 	}
+	e.Message = shortNames(e.Message)
+	for i, cause := range e.Causes {
+		e.Causes[i] = shortNames(cause)
+	}
 	return e
 }
 
@@ -106,6 +111,18 @@ func (e *Error) overQuota(unhappy *share.UnhappyError) {
 	e.Message = fmt.Sprintf("%s on %d of %d servers, and the others are too few: shares could be placed on %d, %d are needed",
 		quotaText(used, limit), len(quotas), unhappy.Servers, unhappy.Happiness, unhappy.Happy)
 	e.Hint, e.Content = quotaHint, 0
+}
+
+// longName matches the whole name of a mutable file, and a whole storage index, as words of a message. In a path they are behind a colon
+// or a slash, and stay.
+var longName = regexp.MustCompile(`(^| )(k51[a-z0-9]{59}|bafy[a-z2-7]{55})\b`)
+
+// shortNames shortens the names of things as nodes know them, which people do not: they are told the path as well.
+func shortNames(message string) string {
+	return longName.ReplaceAllStringFunc(message, func(name string) string {
+		begin := strings.Index(name, " ") + 1
+		return name[:begin+4] + "…" + name[len(name)-4:]
+	})
 }
 
 // maxCauses bounds how many failures of single servers are told.
