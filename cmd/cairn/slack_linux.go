@@ -20,7 +20,7 @@ const slackVariable = "CAIRN_SLACK"
 // one they have. Where that is not possible, it returns and the process goes on as it is.
 func relax(ctx context.Context) {
 	if os.Getenv(slackVariable) != "" {
-		os.Unsetenv(slackVariable)
+		_ = os.Unsetenv(slackVariable) // cannot fail on a name like this
 		return
 	}
 	runtime.LockOSThread()
