@@ -199,6 +199,9 @@ func (c *Client) do(ctx context.Context, method, path string, h http.Header, bod
 	}
 	if body != nil && size != 0 {
 		request.Body, request.ContentLength = io.NopCloser(body), size
+		if p, ok := body.(*part); ok { // what is wrapped once more is copied
+			request.Body = p
+		}
 	}
 	if c.copies != CopyAsSet {
 		request.Header.Set(copyHeader, string(c.copies))
