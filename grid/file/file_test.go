@@ -162,6 +162,35 @@ func TestEveryLoss(t *testing.T) {
 	}
 }
 
+// TestLiarAmongMany reads so many segments that they are verified together, of which one server spoils a few in the middle.
+func TestLiarAmongMany(t *testing.T) {
+	const b, segments, first, last = encoding.MinBlockSize, 300, 150, 153
+	g, key, data := newGrid(5), keys.NewReadKey(), pattern(segments*3*b)
+	result := g.upload(t, data, options(3, 5, 5, key, len(data)))
+	liar := result.Placed[1].ID
+	for i, s := range g.stores {
+		if g.servers[i].ID == liar {
+			s.spoil = func(off int64) bool { return off >= first*b && off <= last*b }
+		}
+	}
+	r := g.open(t, result.Root, key)
+	if !bytes.Equal(readAll(t, r), data) {
+		t.Fatal("read other bytes than were stored")
+	}
+	blamed := r.Source().Corrupt()
+	if len(blamed) == 0 {
+		t.Error("nobody was blamed")
+	}
+	for _, c := range blamed {
+		if c.Server != liar || c.Number != 1 || c.Segment < first || c.Segment > last {
+			t.Errorf("blamed %v", c)
+		}
+	}
+	if fetched, limit := r.Source().Fetched(), int64(len(data))*5/4; fetched > limit {
+		t.Errorf("%d bytes were fetched for %d", fetched, len(data))
+	}
+}
+
 // TestBadBlocksCostOneBlock spoils a different segment on every server: with k = N = 3 servers nothing could be read,
 // with two more every segment can, and each liar is named.
 func TestBadBlocksCostOneBlock(t *testing.T) {

@@ -315,6 +315,31 @@ func TestCountsOfAFailedRead(t *testing.T) {
 	})
 }
 
+// TestLiarBesideFailure: what came before a segment has to be computed is verified before it is used for that, and who sent it is named.
+func TestLiarBesideFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := store(t, 3, 6, 6, 20*3*encoding.MinBlockSize)
+		s.holder(0).spoil = func(off int64) bool { return off < 20*encoding.MinBlockSize }
+		s.holder(1).on(func(ctx context.Context, _ string) error {
+			if err := sleep(ctx, 10*time.Millisecond); err != nil {
+				return err
+			}
+			return share.ErrUnavailable
+		}, opRead)
+		r := s.reader(t)
+		s.check(t, r)
+		blamed := r.Source().Corrupt()
+		if len(blamed) == 0 {
+			t.Error("nobody was blamed")
+		}
+		for _, c := range blamed {
+			if c.Number != 0 {
+				t.Errorf("blamed %v", c)
+			}
+		}
+	})
+}
+
 // TestReadAtTheEdges takes offsets that no file has.
 func TestReadAtTheEdges(t *testing.T) {
 	s := store(t, 2, 3, 3, 10000)

@@ -77,27 +77,6 @@ func (f *filler) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// fetch returns the verified and decrypted data blocks of segment i that cover the range.
-func (r *Reader) fetch(ctx context.Context, i int64, row []share.Digest, off, end int64) ([][]byte, error) {
-	l := r.source.layout
-	blockLen := int64(l.BlockLen(i))
-	start := i * l.SegmentSize()
-	covers := func(n share.Number) bool {
-		from := start + int64(n)*blockLen
-		return from < end && from+blockLen > off
-	}
-	blocks, err := r.source.Blocks(ctx, i, row, covers)
-	if err != nil {
-		return nil, err
-	}
-	for j := range l.Needed {
-		if covers(share.Number(j)) {
-			r.file.XORKeyStream(blocks[j], blocks[j], start+int64(j)*blockLen)
-		}
-	}
-	return blocks, nil
-}
-
 func (r *Reader) pieces(i int64, blocks [][]byte, off, end int64, give func([]byte) error) error {
 	l := r.source.layout
 	start := i * l.SegmentSize()
@@ -114,15 +93,6 @@ func (r *Reader) pieces(i int64, blocks [][]byte, off, end int64, give func([]by
 	return nil
 }
 
-// A pending segment is being fetched for WriteTo.
-type pending struct {
-	segment  int64
-	off, end int64
-	blocks   [][]byte
-	err      error
-	done     chan struct{}
-}
-
 // WriteTo writes n bytes of the file from offset off on to w, fewer where the file ends first, and returns how many it
 // wrote. Segments are fetched ahead and written in order; nothing is held back for the whole file. An error of w is
 // returned as it is.
@@ -136,18 +106,23 @@ func (r *Reader) WriteTo(ctx context.Context, w io.Writer, off, n int64) (int64,
 	end := off + min(n, r.Size()-off)
 	ctx, cancel := context.WithCancel(ctx)
 	var fetching sync.WaitGroup
-	queue := make(chan *pending, maxWindow) // never full: what is in it has a slot
+	// Neither is ever full: what is in them has a slot.
+	queue, groups := make(chan *pending, maxWindow), make(chan *group, maxWindow)
 	slots := newWindow(r.source.layout.SegmentSize())
 	var ended error // of readAhead; what was fetched before is written all the same
 	fetching.Go(func() {
 		defer close(queue)
 		ended = r.readAhead(ctx, &fetching, slots, queue, off, end)
 	})
-	written, err := r.writeQueue(w, slots, queue)
+	fetching.Go(func() {
+		defer close(groups)
+		r.gather(ctx, &fetching, queue, groups)
+	})
+	written, err := r.writeGroups(w, slots, groups)
 	cancel()
 	fetching.Wait()
-	for p := range queue { // what was fetched for nothing
-		r.source.Free(p.blocks)
+	for g := range groups { // what was fetched for nothing
+		g.free(r.source)
 	}
 	if err == nil && off+written < end {
 		err = ended
@@ -171,39 +146,48 @@ func (r *Reader) readAhead(ctx context.Context, fetching *sync.WaitGroup, slots 
 		if err := slots.take(ctx); err != nil {
 			return err
 		}
-		p := &pending{segment: segment, off: off, done: make(chan struct{})}
+		p := &pending{layout: l, segment: segment, row: rows[0], off: off, done: make(chan struct{})}
 		p.end = min(end, segment*l.SegmentSize()+int64(l.SegmentLen(segment)))
-		row := rows[0]
 		rows, off = rows[1:], p.end
 		fetching.Go(func() {
 			defer close(p.done)
-			p.blocks, p.err = r.fetch(ctx, p.segment, row, p.off, p.end)
+			p.blocks, p.from, p.err = r.source.unchecked(ctx, p.segment, p.row, p.covers)
 		})
 		queue <- p
 	}
 	return nil
 }
 
-// writeQueue writes the segments in order, and stops at the first that could not be fetched.
-func (r *Reader) writeQueue(w io.Writer, slots *window, queue <-chan *pending) (written int64, err error) {
-	for p := range queue {
-		<-p.done
-		if p.err != nil {
-			return written, p.err
-		}
-		err := r.pieces(p.segment, p.blocks, p.off, p.end, func(piece []byte) error {
-			n, err := w.Write(piece)
-			written += int64(n)
-			if err == nil && n < len(piece) {
-				err = io.ErrShortWrite
+// writeGroups writes the segments in order, and stops at the first that could not be fetched.
+func (r *Reader) writeGroups(w io.Writer, slots *window, groups <-chan *group) (written int64, err error) {
+	for g := range groups {
+		<-g.done
+		for _, p := range g.segments {
+			n, err := r.write(w, p)
+			written += n
+			r.source.Free(p.blocks)
+			if err != nil {
+				g.free(r.source)
+				return written, err
 			}
-			return err
-		})
-		r.source.Free(p.blocks)
-		if err != nil {
-			return written, err
+			slots.release(&r.source.blockPace)
 		}
-		slots.release(&r.source.blockPace)
 	}
 	return written, nil
+}
+
+// write writes what was asked for of one segment.
+func (r *Reader) write(w io.Writer, p *pending) (written int64, err error) {
+	if p.err != nil {
+		return 0, p.err
+	}
+	err = r.pieces(p.segment, p.blocks, p.off, p.end, func(piece []byte) error {
+		n, err := w.Write(piece)
+		written += int64(n)
+		if err == nil && n < len(piece) {
+			err = io.ErrShortWrite
+		}
+		return err
+	})
+	return written, err
 }

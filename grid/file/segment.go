@@ -18,17 +18,31 @@ import (
 // *share.NotEnoughSharesError when k good blocks of the segment are not to be had, or ErrCorrupt when the file itself
 // was encoded inconsistently.
 func (s *Source) Blocks(ctx context.Context, i int64, row []share.Digest, want func(share.Number) bool) ([][]byte, error) {
-	blocks := make([][]byte, s.root.Total)
+	blocks, _, err := s.blocks(ctx, i, row, want, true)
+	return blocks, err
+}
+
+// unchecked is Blocks for a caller that verifies the blocks itself, together with those of other segments. It returns who sent each
+// block that is not verified yet. The caller gives all of them to check where one turns out to be wrong.
+func (s *Source) unchecked(ctx context.Context, i int64, row []share.Digest, want func(share.Number) bool) ([][]byte, []*holder, error) {
+	return s.blocks(ctx, i, row, want, false)
+}
+
+func (s *Source) blocks(
+	ctx context.Context, i int64, row []share.Digest, want func(share.Number) bool, check bool,
+) ([][]byte, []*holder, error) {
+	blocks, from := make([][]byte, s.root.Total), make([]*holder, s.root.Total)
 	if s.layout.BlockLen(i) == 0 {
-		return blocks, nil
+		return blocks, from, nil
 	}
 	ctx, end, err := s.begin(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer end()
 	f := &segmentFetch{
 		race: s.newRace(ctx, &s.blockPace, s.blockHedge()), segment: i, row: row, blocks: blocks, wanted: map[share.Number]bool{},
+		from: from, check: check,
 	}
 	defer f.timer.Stop()
 	for j := range s.root.Needed {
@@ -38,9 +52,28 @@ func (s *Source) Blocks(ctx context.Context, i int64, row []share.Digest, want f
 	}
 	if err := f.run(); err != nil {
 		s.Free(blocks)
-		return nil, fmt.Errorf("segment %d: %w", i, err)
+		return nil, nil, fmt.Errorf("segment %d: %w", i, err)
 	}
-	return blocks, nil
+	return blocks, from, nil
+}
+
+// check verifies the blocks of segment i of which from says who sent them, frees those that are wrong, and returns the blame for each. It
+// empties from.
+func (s *Source) check(i int64, row []share.Digest, blocks [][]byte, from []*holder) map[share.Number]error {
+	wrong := map[share.Number]error{}
+	for j, h := range from {
+		if h == nil {
+			continue
+		}
+		from[j] = nil
+		number := share.Number(j)
+		if err := s.layout.CheckBlock(i, number, row, blocks[j]); err != nil {
+			wrong[number] = s.blame(h, i, err.Error())
+			s.free(blocks[j])
+			blocks[j] = nil
+		}
+	}
+	return wrong
 }
 
 // plainWait is how much longer the queue of a server with plain data may be than that of one with parity: what is plain
@@ -54,7 +87,9 @@ type segmentFetch struct {
 	*race
 	segment  int64
 	row      []share.Digest
-	blocks   [][]byte // verified
+	blocks   [][]byte // verified, but for those that are in from
+	from     []*holder
+	check    bool // blocks are verified as they come
 	got      int
 	wanted   map[share.Number]bool // and not yet there
 	degraded bool
@@ -65,6 +100,9 @@ func (f *segmentFetch) run() error {
 	f.spread()
 	f.askWanted()
 	for len(f.wanted) > 0 {
+		if f.degraded && !f.check {
+			f.verify()
+		}
 		if f.got >= f.s.root.Needed {
 			return f.recover()
 		}
@@ -193,7 +231,11 @@ func (f *segmentFetch) take(a *attempt) {
 	number := a.h.number
 	err := a.err
 	if err == nil && f.blocks[number] == nil {
-		err = f.s.layout.CheckBlock(f.segment, number, f.row, a.buf)
+		if f.check {
+			err = f.s.layout.CheckBlock(f.segment, number, f.row, a.buf)
+		} else {
+			f.from[number] = a.h
+		}
 		if err == nil {
 			f.blocks[number] = a.buf
 			f.got++
@@ -208,6 +250,16 @@ func (f *segmentFetch) take(a *attempt) {
 	f.s.free(a.buf)
 	if err != nil {
 		f.askWanted()
+	}
+}
+
+// verify verifies what has come so far, and from now on all that comes: what is computed from blocks that are wrong is wrong.
+func (f *segmentFetch) verify() {
+	f.check = true
+	for number, err := range f.s.check(f.segment, f.row, f.blocks, f.from) {
+		f.causes = append(f.causes, err)
+		f.got--
+		f.wanted[number] = true
 	}
 }
 

@@ -29,14 +29,7 @@ type group struct {
 
 // together returns how many segments make a group of which the blocks are hashed at the least cost.
 func (l Layout) together() int {
-	best := 1
-	for n := 2; n <= maxGroup && n*l.Total*l.BlockSize <= maxGroupBytes; n++ {
-		// Costs per block are compared as fractions of whole numbers.
-		if sums.Cost(n*l.Total)*best < sums.Cost(best*l.Total)*n {
-			best = n
-		}
-	}
-	return best
+	return sums.Together(l.Total, min(maxGroup, maxGroupBytes/(l.Total*l.BlockSize)))
 }
 
 // gather makes groups of segments, starts the work on each, and passes them on in order.

@@ -46,3 +46,15 @@ func Cost(blocks int) int {
 	cost := blocks / Lanes * enough
 	return cost + min(blocks%Lanes, enough)
 }
+
+// Together returns how many lots of so many blocks, at most limit, are hashed together at the least cost; 1 where it makes no difference.
+func Together(lot, limit int) int {
+	best := 1
+	for n := 2; n <= limit; n++ {
+		// Costs per lot are compared as fractions of whole numbers.
+		if Cost(n*lot)*best < Cost(best*lot)*n {
+			best = n
+		}
+	}
+	return best
+}

@@ -116,3 +116,23 @@ func BenchmarkSum(b *testing.B) {
 		})
 	}
 }
+
+// TestTogether tries all numbers of lots.
+func TestTogether(t *testing.T) {
+	for lot := 1; lot <= 40; lot++ {
+		for limit := 1; limit <= 10; limit++ {
+			best := sums.Together(lot, limit)
+			if best < 1 || best > limit {
+				t.Fatalf("%d lots of %d, of at most %d", best, lot, limit)
+			}
+			for n := 1; n <= limit; n++ {
+				if sums.Cost(n*lot)*best < sums.Cost(best*lot)*n {
+					t.Errorf("%d lots of %d are cheaper than %d", n, lot, best)
+				}
+			}
+		}
+	}
+	if n := sums.Together(3, 0); n != 1 {
+		t.Errorf("%d lots where there is no room for one", n)
+	}
+}
