@@ -160,6 +160,7 @@ func TestScripts(t *testing.T) {
 				for i, dir := range grid.dirs {
 					env.Setenv(fmt.Sprintf("NODE%d", i+1), dir)
 				}
+				endNodes(env)
 				env.Vars = append(env.Vars, noExitSleep)
 				env.Setenv("HOME", env.WorkDir)
 				env.Setenv("ADDRESS", grid.address)
@@ -187,7 +188,7 @@ func TestScripts(t *testing.T) {
 			Cmds: map[string]func(*testscript.TestScript, bool, []string){
 				"exits": scriptExits, "needs-node": scriptNeedsNode, "mode": scriptMode, "capture": scriptCapture,
 				"random": scriptRandom, "part": scriptPart, "only": scriptOnly,
-				"writes": scriptWrites, "met": scriptMet, "capture-json": scriptCaptureJSON, "mistype": scriptMistype, "cleanup": scriptCleanup, "phrasefile": scriptPhraseFile, "codefile": scriptCodeFile,
+				"writes": scriptWrites, "met": scriptMet, "capture-json": scriptCaptureJSON, "mistype": scriptMistype, "phrasefile": scriptPhraseFile, "codefile": scriptCodeFile,
 				"eventually": scriptEventually, "note": scriptNote,
 			},
 		})
@@ -253,16 +254,6 @@ func scriptWrites(ts *testscript.TestScript, _ bool, args []string) {
 	cmd.Dir, cmd.Stdout, cmd.Stderr = ts.MkAbs("."), out, ts.Stderr()
 	cmd.Env = append(os.Environ(), "CAIRN_DIR="+ts.Getenv("CAIRN_DIR"), noExitSleep)
 	ts.Check(cmd.Run())
-}
-
-// cleanup DIR: the node of the directory ends with the story, also one that fails.
-func scriptCleanup(ts *testscript.TestScript, _ bool, args []string) {
-	dir := ts.MkAbs(args[0])
-	ts.Defer(func() {
-		stop := exec.Command("cairn", "--dir", dir, "stop")
-		stop.Env = append(os.Environ(), noExitSleep)
-		_ = stop.Run() // most have ended by then
-	})
 }
 
 // random FILE SIZE: a file of random bytes.

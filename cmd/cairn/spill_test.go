@@ -20,6 +20,7 @@ func TestSpillScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			server := s3test.Start(env.T().(testing.TB))
 			env.Values[serverKey{}] = server
+			endNodes(env)
 			env.Vars = append(env.Vars, noExitSleep, "CAIRN_NETWORK_MDNS=false", "CAIRN_STORAGE_RESERVE=0")
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("S3", server.Endpoint)
@@ -28,7 +29,7 @@ func TestSpillScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": scriptExits, "mode": scriptMode, "capture": scriptCapture, "random": scriptRandom, "cleanup": scriptCleanup,
+			"exits": scriptExits, "mode": scriptMode, "capture": scriptCapture, "random": scriptRandom,
 			"s3-kill":      func(ts *testscript.TestScript, _ bool, _ []string) { server(ts).Kill() },
 			"capture-json": scriptCaptureJSON, "phrasefile": scriptPhraseFile, "met": scriptMet, "kill9": scriptKill,
 			"s3-stub":    scriptStub,
