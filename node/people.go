@@ -256,7 +256,7 @@ func (a api) GridSettings(context.Context) (control.Settings, error) {
 
 func shownSettings(s introducer.Settings) control.Settings {
 	return control.Settings{
-		Params: s.Params, Lease: s.Lease, Policy: s.Policy.Kind.String(), Percent: s.Policy.Percent, Floor: s.Policy.Floor, Quota: s.Policy.Quota,
+		Params: s.Params, LeaseSeconds: int64(s.Lease / time.Second), Policy: s.Policy.Kind.String(), Percent: s.Policy.Percent, Floor: s.Policy.Floor, Quota: s.Policy.Quota,
 	}
 }
 
@@ -274,9 +274,15 @@ func (a api) SetGridSettings(_ context.Context, s control.Settings) (control.Set
 	if err != nil {
 		return control.Settings{}, &control.Error{Code: control.CodeMalformed, Message: "set: " + err.Error()}
 	}
-	if s.Lease != 0 && s.Lease < minLease {
+	if longest := int64(share.MaxLease / time.Second); s.LeaseSeconds < 0 || s.LeaseSeconds > longest {
 		return control.Settings{}, &control.Error{
-			Code: control.CodeMalformed, Message: fmt.Sprintf("set: a lease of %s: want at least %s", config.Duration(s.Lease), config.Duration(minLease)),
+			Code: control.CodeMalformed, Message: fmt.Sprintf("set: a lease of %d seconds: want at most %s", s.LeaseSeconds, config.Duration(share.MaxLease)),
+		}
+	}
+	lease := time.Duration(s.LeaseSeconds) * time.Second
+	if lease != 0 && lease < minLease {
+		return control.Settings{}, &control.Error{
+			Code: control.CodeMalformed, Message: fmt.Sprintf("set: a lease of %s: want at least %s", config.Duration(lease), config.Duration(minLease)),
 			Hint: "nodes renew the leases on their files once a week: with shorter ones files would lose their shares while their owners run",
 		}
 	}
@@ -285,7 +291,7 @@ func (a api) SetGridSettings(_ context.Context, s control.Settings) (control.Set
 		return control.Settings{}, err
 	}
 	_, err = n.roster.Configure(signer, introducer.Settings{
-		Params: s.Params, Lease: s.Lease,
+		Params: s.Params, Lease: lease,
 		Policy: introducer.Policy{Kind: kind, Percent: s.Percent, Floor: s.Floor, Quota: s.Quota},
 	}, time.Now())
 	if err != nil {

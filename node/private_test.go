@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -232,10 +233,18 @@ func TestSettingsReachEverybody(t *testing.T) {
 		t.Fatal(err)
 	}
 	short := settings
-	short.Lease = time.Hour
+	short.LeaseSeconds = 3600
 	_, err := atAnna.SetGridSettings(t.Context(), short)
 	if e, ok := errors.AsType[*control.Error](err); !ok || e.Code != control.CodeMalformed || !strings.Contains(e.Message, "at least 14d") {
 		t.Errorf("a lease that ends before it is renewed: %v", err)
+	}
+	for _, seconds := range []int64{-1, math.MaxInt64, 1 << 40} {
+		long := settings
+		long.LeaseSeconds = seconds
+		_, err := atAnna.SetGridSettings(t.Context(), long)
+		if e, ok := errors.AsType[*control.Error](err); !ok || e.Code != control.CodeMalformed || !strings.Contains(e.Message, "at most") {
+			t.Errorf("a lease of %d seconds: %v", seconds, err)
+		}
 	}
 	comesTrue(t, "bert has the new settings", func() bool {
 		got, err := atBert.GridSettings(t.Context())

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -66,8 +68,8 @@ func runGridSet(cmd *cobra.Command, a *app, o *setOptions) error {
 		if !settings.Params.IsZero() {
 			encoding = settings.Params.String()
 		}
-		if settings.Lease > 0 {
-			lease = config.Duration(settings.Lease).String()
+		if settings.LeaseSeconds > 0 {
+			lease = config.Duration(time.Duration(settings.LeaseSeconds) * time.Second).String()
 		}
 		fmt.Fprintf(w, "encoding  %s\nlease     %s\npolicy    %s\n", encoding, lease, policyText(settings))
 	})
@@ -89,9 +91,11 @@ func (o *setOptions) change(ctx context.Context, cmd *cobra.Command, client *con
 		s.Params = params
 	}
 	if o.lease != "" {
-		if s.Lease, err = config.ParseDuration(o.lease); err != nil {
+		lease, err := config.ParseDuration(o.lease)
+		if err != nil {
 			return s, usagef("--lease: %w", err)
 		}
+		s.LeaseSeconds = int64(math.Ceil(lease.Seconds())) // what is shorter than a second is not the default
 	}
 	if o.policy != "" && o.policy != s.Policy {
 		s.Policy, s.Percent, s.Floor, s.Quota = o.policy, 0, 0, 0

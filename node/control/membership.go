@@ -95,11 +95,11 @@ type Revoked struct {
 // Settings are what holds for everybody in a private grid.
 type Settings struct {
 	share.Params
-	Lease   time.Duration `json:"lease"`   // 0: the default
-	Policy  string        `json:"policy"`  // proportional, fixed or unlimited
-	Percent int           `json:"percent"` // proportional: of what a member lends
-	Floor   int64         `json:"floor"`   // proportional: bytes that everybody may use
-	Quota   int64         `json:"quota"`   // fixed: bytes
+	LeaseSeconds int64  `json:"lease_seconds"` // for which leases run; 0: the default
+	Policy       string `json:"policy"`        // proportional, fixed or unlimited
+	Percent      int    `json:"percent"`       // proportional: of what a member lends
+	Floor        int64  `json:"floor"`         // proportional: bytes that everybody may use
+	Quota        int64  `json:"quota"`         // fixed: bytes
 }
 
 // A LeaveReport says what became of the shares of a node that leaves.
