@@ -18,7 +18,8 @@ func newPeersCommand(a *app) *cobra.Command {
 		Short: "list the other nodes of the grid",
 		Long: help(`Lists the nodes of the grid that this node knows: how they are reached (directly, through a hole punched in routers,
 or relayed by a member), how fast they answer, how much space they have left, and the version they run. A peer that
-stopped answering is still listed, with when it was last seen.`),
+stopped answering is still listed, with when it was last seen; where the connection still stands, a line below says
+that it does not answer.`),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := a.client()
@@ -54,8 +55,13 @@ func printPeers(w io.Writer, peers []control.Peer) {
 		}
 		version, _, _ := strings.Cut(strings.TrimPrefix(p.Version, "cairn/"), "+")
 		t.row(cmp.Or(p.Nickname, "-"), path, latency, free, cmp.Or(version, "-"), lastSeen(p), p.ID)
-		if p.Problem != "" {
+		switch {
+		case p.Problem != "":
 			t.note("not used: " + p.Problem)
+		case p.Path != "" && !p.Answers && p.LastSeen.IsZero():
+			t.note("not used: it is connected and has not answered yet")
+		case p.Path != "" && !p.Answers:
+			t.note("not used: it is connected and does not answer; it is asleep, stopped, cut off or overloaded")
 		}
 	}
 	t.end()

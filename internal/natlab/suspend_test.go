@@ -67,6 +67,9 @@ func TestSuspended(t *testing.T) {
 	if public.peers()["ann"].Answers {
 		t.Error("nobody noticed")
 	}
+	if out := public.run("peers"); !bytes.Contains(out, []byte("it is connected and does not answer")) {
+		t.Errorf("nobody is told:\n%s", out)
+	}
 
 	ann.signal(syscall.SIGCONT)
 	begin = time.Now()
