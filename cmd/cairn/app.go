@@ -148,6 +148,7 @@ func noteStart(cmd *cobra.Command, a *app) {
 	if run := cmd.RunE; run != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			a.started, a.verb, a.args = true, cmd, args
+			a.warnOfVariables()
 			if err := checkTargets(args); err != nil {
 				return about(err, "%s", cmd.Name())
 			}
@@ -161,7 +162,7 @@ func noteStart(cmd *cobra.Command, a *app) {
 
 // defaultDir returns the directory of the node where none is named.
 func defaultDir() string {
-	if dir := os.Getenv("CAIRN_DIR"); dir != "" {
+	if dir := os.Getenv(dirVariable); dir != "" {
 		return dir
 	}
 	home, err := os.UserHomeDir()

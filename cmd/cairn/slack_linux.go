@@ -13,9 +13,6 @@ import (
 // The runtime's own watch over a busy process sleeps for 20 microseconds at a time, of which each costs more than it is worth.
 const timerSlack = 1e6
 
-// slackVariable marks a process that was begun anew, so that it is not begun anew for ever.
-const slackVariable = "CAIRN_SLACK"
-
 // relax begins the process anew with a timer slack that all of its threads inherit: those that the runtime has started by now keep the
 // one they have. Where that is not possible, it returns and the process goes on as it is.
 func relax(ctx context.Context) {

@@ -11,7 +11,7 @@ type Arrow struct {
 // of cmd and internal everything.
 var Arrows = []Arrow{
 	{"share", nil, "package share is the vocabulary: it imports nothing of this module"},
-	{"share/capability", []string{"share", "share/keys"}, "capabilities are pure: parsing needs no store and no network"},
+	{"share/capability", []string{"share", "share/keys", "internal/spelling"}, "capabilities are pure: parsing needs no store and no network"},
 	{"share/keys", []string{"share"}, "key derivation is pure"},
 	{"share/erasure", []string{"share"}, "the code is pure: blocks in, blocks out"},
 	{"share/sums", []string{"share"}, "hashing is pure: blocks in, digests out"},
@@ -40,7 +40,7 @@ var Arrows = []Arrow{
 	{"grid/dir/page", []string{"share", "share/capability", "share/keys"}, "the format of directories is pure: no store and no network"},
 
 	{"node", []string{"node/...", "grid/...", "introducer/...", "p2p/...", "share/...", "internal/wholefile"}, "node composes everything below it and is composed only by cmd"},
-	{"node/account", []string{"introducer", "share", "share/keys"}, "what a person has to keep is data: phrases, keys and vaults need no running node"},
+	{"node/account", []string{"introducer", "share", "share/keys", "internal/spelling"}, "what a person has to keep is data: phrases, keys and vaults need no running node"},
 	{"node/config", []string{"share", "internal/wholefile"}, "the configuration is data; it starts nothing"},
 	{"node/localtree", nil, "reading a folder of this machine needs no grid"},
 	{"node/transfer", []string{"node/localtree", "share", "share/capability"}, "moving trees needs to know disks and capabilities; the grid is told to it through interfaces"},
@@ -50,13 +50,14 @@ var Arrows = []Arrow{
 	{"node/vfs/vfstest", []string{"node/vfs", "share/..."}, "the conformance suite sees a file system, nothing else"},
 	{"node/gateway", []string{"node/vfs", "share"}, "a gateway translates one protocol over vfs, nothing else"},
 
-	{"cmd", []string{"cmd/...", "node/...", "introducer/...", "share/...", "internal/localgrid", "internal/baseline"}, "the command line talks to a node; grid and p2p are behind it"},
+	{"cmd", []string{"cmd/...", "node/...", "introducer/...", "share/...", "internal/localgrid", "internal/baseline", "internal/spelling"}, "the command line talks to a node; grid and p2p are behind it"},
 
 	{"internal", []string{"internal/...", "node/...", "grid/...", "introducer/...", "p2p/...", "share/..."}, "support of tests may use everything but the command line"},
 	{"internal/layers", nil, "the rules read the tree, they do not run it"},
 	{"internal/baseline", []string{"p2p", "share", "share/encoding", "share/erasure", "share/keys"}, "a baseline measures what is below the grid"},
 	{"internal/boltfile", nil, "opening a file needs no package of ours"},
 	{"internal/wholefile", nil, "writing a file needs no package of ours"},
+	{"internal/spelling", nil, "comparing words needs no package of ours"},
 	{"internal/localgrid", nil, "starting processes needs no package of ours"},
 }
 

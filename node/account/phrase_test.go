@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"cairn/internal/spelling"
 )
 
 // TestWordList: the list is the one that was published, sorted, and its words differ in their first four letters.
@@ -151,7 +153,7 @@ func TestSuspects(t *testing.T) {
 		p := NewPhrase()
 		words := p.Words()
 		for i, word := range words {
-			n := slices.IndexFunc(wordList, func(other string) bool { return distance(word, other) == 1 })
+			n := slices.IndexFunc(wordList, func(other string) bool { return spelling.Distance(word, other) == 1 })
 			if n < 0 {
 				continue
 			}

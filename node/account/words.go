@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"cairn/internal/spelling"
 )
 
 // english is BIP39's list of English words, as it was published.
@@ -98,7 +100,7 @@ func near(word string) []string {
 	}
 	var found []candidate
 	for _, other := range wordList {
-		d := distance(word, other)
+		d := spelling.Distance(word, other)
 		if len(word) >= 3 && strings.HasPrefix(other, word) {
 			d = 0 // cut off
 		}
@@ -121,7 +123,7 @@ func suspects(indices []int) []int {
 	for i, n := range indices {
 		fits := false
 		for other, word := range wordList {
-			if other != n && distance(word, wordList[n]) == 1 {
+			if other != n && spelling.Distance(word, wordList[n]) == 1 {
 				try[i] = other
 				_, ok := decode(try)
 				fits = fits || ok
@@ -139,27 +141,4 @@ func suspects(indices []int) []int {
 		}
 	}
 	return at
-}
-
-// distance is how many letters have to be changed, added, left out or swapped with the next one to make b of a.
-func distance(a, b string) int {
-	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := range len(a) {
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			row[j+1] = min(last[j+1]+1, row[j]+1, last[j]+cost)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-		}
-		before, last, row = last, row, before
-	}
-	return last[len(b)]
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"cairn/internal/spelling"
 	"cairn/share"
 	"cairn/share/keys"
 )
@@ -83,7 +84,7 @@ func (c Capability) hint(want []Kind) string {
 	}
 	got, _, _ := split(c.text)
 	for _, k := range Kinds() {
-		if distance(got, k.String()) <= 2 {
+		if spelling.Distance(got, k.String()) <= 2 {
 			return "did you mean cairn:" + k.String() + ":?"
 		}
 	}
@@ -246,25 +247,4 @@ func decodeBase32(text string) ([]byte, error) {
 		err = base32.CorruptInputError(len(text) - 1)
 	}
 	return raw, err
-}
-
-// distance returns how many characters must be added, removed or changed to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := before
-			if a[i] != b[j] {
-				cost++
-			}
-			before = row[j+1]
-			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }
