@@ -52,7 +52,7 @@ func unknownVariables(environment []string) []string {
 func (a *app) warnOfVariables() {
 	for _, name := range unknownVariables(os.Environ()) {
 		a.note("warning: the environment variable %s is ignored: %s", name, meantVariable(name))
-		os.Unsetenv(name)
+		_ = os.Unsetenv(name) // fails for names that no environment has
 	}
 }
 

@@ -13,8 +13,15 @@ func TestDistance(t *testing.T) {
 		a, b string
 		want int
 	}{
-		{"", "", 0}, {"", "abc", 3}, {"same", "same", 0}, {"ofer", "offer", 1}, {"offer", "ofer", 1}, {"fiel", "file", 1},
-		{"kitten", "sitting", 3}, {"ca", "abc", 3}, {"ab", "xy", 2},
+		{"", "", 0},
+		{"", "abc", 3},
+		{"same", "same", 0},
+		{"ofer", "offer", 1},
+		{"offer", "ofer", 1},
+		{"fiel", "file", 1},
+		{"kitten", "sitting", 3},
+		{"ca", "abc", 3},
+		{"ab", "xy", 2},
 	} {
 		if got := spelling.Distance(try.a, try.b); got != try.want {
 			t.Errorf("from %q to %q: %d, want %d", try.a, try.b, got, try.want)
