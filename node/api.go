@@ -226,7 +226,7 @@ func (a api) Repair(ctx context.Context, c capability.Capability, verify bool, p
 	if err != nil || len(result.Made) > 0 {
 		a.n.history.add(repairedEvent(c, result, err))
 	}
-	return result, err
+	return result, a.n.explainBucket(err)
 }
 
 func (a api) Shutdown() { a.n.Shutdown() }

@@ -20,7 +20,8 @@ func (a api) PutBatch(ctx context.Context, files [][]byte) ([]capability.Capabil
 	if err != nil {
 		return nil, err
 	}
-	return a.n.grid.PutBatch(ctx, files)
+	stored, err := a.n.grid.PutBatch(ctx, files)
+	return stored, a.n.explainBucket(err)
 }
 
 func (a api) GetBatch(ctx context.Context, caps []capability.Capability) ([]control.Fetched, error) {

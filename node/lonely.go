@@ -72,7 +72,7 @@ func (n *Node) told(ctx context.Context, c company, result control.PutResult, er
 	if err == nil && result.Happiness == 1 && result.Warning == "" { // 0 for what needs no server
 		result.Warning = n.warning(c)
 	}
-	return result, n.explainQuota(ctx, err)
+	return result, n.explainBucket(n.explainQuota(ctx, err))
 }
 
 // ownStore says where the node keeps shares.

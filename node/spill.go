@@ -22,6 +22,7 @@ const (
 	openBucketWithin = 20 * time.Second
 	openSpillWithin  = 5 * time.Second
 	openBucketAgain  = 30 * time.Second
+	refusedFor       = 90 * time.Second // more than what lies between two questions of the store
 	drainEvery       = time.Minute
 )
 
@@ -57,6 +58,7 @@ type spilling struct {
 	bucket  *s3.Store  // nil until it is open
 	problem error      // why it is not
 	refused error      // why it did not take what it was given last, nil when it did
+	given   time.Time  // when that was
 	passes
 }
 
@@ -145,14 +147,18 @@ func (x *spilling) trouble() error {
 	if x.bucket == nil {
 		return cmp.Or(x.problem, errOpening)
 	}
-	return cmp.Or(x.bucket.Problem(), x.refused)
+	problem := x.bucket.Problem()
+	if problem == nil && s3.Temporary(x.refused) && time.Since(x.given) > refusedFor {
+		return nil // it has answered since
+	}
+	return cmp.Or(problem, x.refused)
 }
 
 // wrote notes how the last attempt to store something in the bucket ended.
 func (x *spilling) wrote(err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.refused = err
+	x.refused, x.given = err, time.Now()
 }
 
 var errNoBucket = &control.Error{Code: control.CodeRefused, Message: "no bucket is set", Hint: "set one with \"cairn spill set s3://BUCKET/PREFIX\" and start the node again"}

@@ -3,6 +3,8 @@ package node
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"strings"
 
 	"cairn/grid"
 	"cairn/node/control"
@@ -18,8 +20,9 @@ const bucketName = "bucket"
 func (x *spilling) places(ctx context.Context, n *Node) []share.Server {
 	far := n.self(x.store.FarSide(), 0)
 	far.Last, far.Down = true, x.opened() == nil
-	if bucket := x.opened(); bucket != nil && bucket.Problem() == nil {
-		if space, err := x.store.FarSide().Space(ctx); err == nil {
+	if bucket := x.opened(); bucket != nil {
+		far.Trouble = bucket.Problem()
+		if space, err := x.store.FarSide().Space(ctx); err == nil && far.Trouble == nil {
 			far.Free = space.Free
 		}
 	}
@@ -70,6 +73,28 @@ func (n *Node) copies(ctx context.Context) (context.Context, error) {
 		}
 	}
 	return grid.KeepCopy(ctx), nil
+}
+
+// explainBucket says, where too few servers took something, that the bucket which could have taken the rest is in trouble.
+func (n *Node) explainBucket(err error) error {
+	if err == nil {
+		return nil
+	}
+	url, trouble := "", error(nil)
+	switch {
+	case n.own != nil:
+		url, trouble = n.own.where.URL(), n.own.problem()
+	case n.spill != nil:
+		n.spill.mu.Lock()
+		url, trouble = n.spill.where.URL(), n.spill.trouble()
+		n.spill.mu.Unlock()
+	}
+	told := *control.ErrorOf(err)
+	if trouble == nil || told.Code != control.CodeNotEnough {
+		return err
+	}
+	told.Hint = strings.TrimPrefix(fmt.Sprintf("%s; the bucket %s takes nothing now: %s", told.Hint, url, s3.Explain(trouble)), "; ")
+	return &told
 }
 
 // why says in plain words why the bucket is not open.

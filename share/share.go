@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -33,8 +34,12 @@ func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 // A ServerID names a storage server: the text form of the libp2p peer id it authenticates with.
 type ServerID string
 
-// Short returns the last eight characters, enough to tell peers apart in a message for people.
+// Short returns the last eight characters, enough to tell peers apart in a message for people. Of a place that belongs to a peer it returns
+// those of the peer.
 func (id ServerID) Short() string {
+	if of, _, ok := strings.Cut(string(id), "/"); ok {
+		id = ServerID(of)
+	}
 	if len(id) <= 8 {
 		return string(id)
 	}
@@ -184,6 +189,8 @@ type Server struct {
 	// Refused is true for a server that did not take a share a while ago, because of a quota or for lack of room. It gets new
 	// ones only where the others are too few.
 	Refused bool
+	// Trouble is why the server takes nothing now although it may have room; nil where none is known.
+	Trouble error
 	// Last is true for a server that gets only what the others cannot take: shares for which no other server is left that
 	// has none. It does not count where the number of servers decides something.
 	Last bool

@@ -268,12 +268,18 @@ func (b *batch) places(it *item) []placement.Server {
 
 // plan assigns every share of a file to a server.
 func (b *batch) plan(it *item) {
-	plan, err := placement.New(it.Index[:], b.o.Params, int64(len(it.Shares[0])), b.places(it))
+	size, places := int64(len(it.Shares[0])), b.places(it)
+	plan, err := placement.New(it.Index[:], b.o.Params, size, places)
 	if err != nil {
 		unhappy, ok := errors.AsType[*share.UnhappyError](err)
 		if ok {
 			b.mu.Lock()
 			unhappy.Causes = slices.Clone(b.failures)
+			for _, p := range places {
+				if b.sick[p.ID] == nil && p.Free < size {
+					unhappy.Causes = append(unhappy.Causes, withoutRoom(b.servers[p.ID], p.Free, size))
+				}
+			}
 			b.mu.Unlock()
 		}
 		it.err = err

@@ -25,7 +25,7 @@ type past struct {
 
 // plan decides which server gets which share, with regard to what they have already.
 func (u *upload) plan(ctx context.Context) error {
-	if u.o.Resume && !u.small() {
+	if u.o.Resume && (!u.small() || u.tight()) {
 		if err := u.askPasts(ctx); err != nil {
 			return err
 		}
@@ -45,15 +45,28 @@ func (u *upload) plan(ctx context.Context) error {
 	return nil
 }
 
+// tight reports whether some server has no room for a share. It may have one from before, and then needs none.
+func (u *upload) tight() bool {
+	return slices.ContainsFunc(u.places, func(p placement.Server) bool { return p.Free <= 0 || p.Free < u.shareSize() })
+}
+
 // withoutRoom names the servers that have no room for a share.
 func (u *upload) withoutRoom() []error {
 	var full []error
 	for _, p := range u.places {
 		if p.Free <= 0 || p.Free < u.shareSize() {
-			full = append(full, wrapServer(u.servers[p.ID], fmt.Errorf("%w: %d bytes free, %d wanted", share.ErrNoSpace, max(0, p.Free), u.shareSize())))
+			full = append(full, withoutRoom(u.servers[p.ID], p.Free, u.shareSize()))
 		}
 	}
 	return full
+}
+
+// withoutRoom says why a server gets no share of a size.
+func withoutRoom(s share.Server, free, size int64) error {
+	if s.Trouble != nil {
+		return wrapServer(s, s.Trouble)
+	}
+	return wrapServer(s, fmt.Errorf("%w: %d bytes free, %d wanted", share.ErrNoSpace, max(0, free), size))
 }
 
 func (u *upload) shareSize() int64 {

@@ -87,6 +87,38 @@ func TestRepeatedUploadSendsNothing(t *testing.T) {
 	}
 }
 
+// TestRepeatedUploadToFullServers: servers that have become full keep what they have of a file, and nothing of it goes to the one that comes last.
+func TestRepeatedUploadToFullServers(t *testing.T) {
+	for what, size := range map[string]int{"one segment": 2 * encoding.MinBlockSize, "several": 9 * encoding.MinBlockSize} {
+		for _, free := range []int64{0, 10} {
+			for _, last := range []bool{false, true} {
+				synctest.Test(t, func(t *testing.T) {
+					g, data := newGrid(4), pattern(size)
+					o := options(2, 3, 3, keys.NewReadKey(), size)
+					all := g.servers
+					g.servers = all[:3]
+					first := g.upload(t, data, o)
+					g.sent()
+					for i := range 3 {
+						all[i].Free = free
+					}
+					if last {
+						all[3].Last = true
+						g.servers = all
+					}
+					again := g.upload(t, data, o)
+					if sent := g.sent(); sent > 0 || again.Root.StorageIndex() != first.Root.StorageIndex() || len(again.Missing) > 0 {
+						t.Errorf("%s, %d bytes free, one that comes last %v: %d bytes were sent again, missing %v", what, free, last, sent, again.Missing)
+					}
+					if n := g.stores[3].count(opCreate); n > 0 {
+						t.Errorf("%s, %d bytes free: the last one was given %d shares", what, free, n)
+					}
+				})
+			}
+		}
+	}
+}
+
 // TestLiesAboutThePast: whatever servers say that they have of an upload, the file is what was stored, and a share is
 // counted only where it is.
 func TestLiesAboutThePast(t *testing.T) {

@@ -49,6 +49,19 @@ type Made struct {
 	Peer   share.ServerID `json:"peer"`
 }
 
+// A NoPlaceError says that shares of a file are left for which no server has room. The file can be read.
+type NoPlaceError struct {
+	Missing, Total int     // shares
+	Causes         []error // why servers took none, at least one
+}
+
+func (e *NoPlaceError) Error() string {
+	return fmt.Sprintf("%d of %d shares have no place: %v", e.Missing, e.Total, errors.Join(e.Causes...))
+}
+
+// Unwrap returns the causes.
+func (e *NoPlaceError) Unwrap() []error { return e.Causes }
+
 // Repair makes the missing shares of a file anew from any k good ones, stores them on servers that placement
 // chooses, and renews the leases on the others. It checks every byte it reads and every block it makes against the
 // storage index, goes on with other holders and other targets when some fail, and holds a bounded number of segments in
@@ -56,7 +69,7 @@ type Made struct {
 // file changes nothing.
 //
 // The error is Report.Err of a file that cannot be recovered; ErrCorrupt when its uploader committed to shares that are
-// not those of one file; ErrNoSpace or the reasons of the servers when shares are left without a place;
+// not those of one file; a *NoPlaceError with ErrNoSpace or the reasons of the servers when shares are left without a place;
 // *share.UnhappyError when only Options.Happy was not reached. The result tells in each case what was done.
 func Repair(ctx context.Context, servers []share.Server, index share.StorageIndex, o Options) (Result, error) {
 	s, err := takeSurvey(ctx, servers, index)
@@ -253,7 +266,7 @@ func (r *repairer) verdict() error {
 		if len(causes) == 0 {
 			causes = append(causes, share.ErrNoSpace)
 		}
-		return fmt.Errorf("repair %s: %d of %d shares have no place: %w", r.index, missing, after.SharesTotal, errors.Join(causes...))
+		return fmt.Errorf("repair %s: %w", r.index, &NoPlaceError{Missing: missing, Total: after.SharesTotal, Causes: causes})
 	}
 	if happy := min(r.Happy, after.SharesTotal); after.Happiness < happy {
 		return &share.UnhappyError{Happiness: after.Happiness, Happy: happy, Needed: after.SharesNeeded, Servers: len(r.servers), Causes: causes}

@@ -10,6 +10,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"cairn/grid/dir"
+	"cairn/grid/health"
 	"cairn/share"
 	"cairn/share/capability"
 )
@@ -79,6 +80,13 @@ func ErrorOf(err error) *Error {
 		e.Message = strings.Replace(e.Message, quota.Error(), quotaText(quota.Used, quota.Limit), 1)
 		e.Hint = quotaHint
 	}
+	if homeless, ok := errors.AsType[*health.NoPlaceError](err); ok {
+		e.Hint = "the file can be read as it is; for the rest start or invite more nodes that store, or free space on them (\"cairn peers\" shows how much each takes), and repair it again"
+		e.Message = strings.Replace(e.Message, homeless.Error(), fmt.Sprintf("%d of %d shares have no place", homeless.Missing, homeless.Total), 1)
+		for _, cause := range homeless.Causes[:min(len(homeless.Causes), maxCauses)] {
+			e.Causes = append(e.Causes, cause.Error())
+		}
+	}
 	if few, ok := errors.AsType[*share.NotEnoughSharesError](err); ok {
 		e.Needed, e.Answered, e.Asked = few.Needed, few.Found, few.Asked
 		e.Hint = "\"cairn peers\" shows who answers; try again when more of the file's holders are up"
@@ -139,6 +147,7 @@ func (e *Error) separate(whole, short error, causes []error) {
 func codeOf(err error) Code {
 	unhappy, isUnhappy := errors.AsType[*share.UnhappyError](err)
 	few, isFew := errors.AsType[*share.NotEnoughSharesError](err)
+	_, isHomeless := errors.AsType[*health.NoPlaceError](err)
 	_, isName := errors.AsType[*dir.NameError](err)
 	switch {
 	case isUnhappy && unhappy != nil && unhappy.OverQuota():
@@ -151,6 +160,8 @@ func codeOf(err error) Code {
 		return CodeNotEnough
 	case errors.Is(err, capability.ErrAuthority), errors.Is(err, share.ErrDenied), errors.Is(err, share.ErrReadOnly):
 		return CodeRefused
+	case isHomeless:
+		return CodeNotEnough
 	case errors.Is(err, capability.ErrMalformed), isName:
 		return CodeMalformed
 	case errors.Is(err, share.ErrRollback):
