@@ -90,7 +90,11 @@ func (a *app) noteBucket(ctx context.Context) {
 	if err != nil || s.Problem == "" {
 		return // "spill status" tells it to who asks
 	}
-	a.note("the bucket %s is not in use: %s", s.Bucket, s.Problem)
+	state := "is not in use"
+	if s.Open {
+		state = "takes nothing"
+	}
+	a.note("the bucket %s %s: %s", s.Bucket, state, s.Problem)
 	if s.Locked {
 		a.noteLocked()
 		return

@@ -36,7 +36,9 @@ func scriptStub(ts *testscript.TestScript, _ bool, args []string) {
 		"redirect": func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://example.invalid/login", http.StatusFound)
 		},
-		"readonly": readOnlyProxy(ts),
+		"readonly": readOnlyProxy(ts, http.StatusForbidden, "AccessDenied"),
+		"full":     readOnlyProxy(ts, http.StatusForbidden, "QuotaExceeded"),
+		"hangs":    func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 	}[args[1]]
 	if handler == nil {
 		ts.Fatalf("no such kind: %s", args[1])
@@ -55,8 +57,8 @@ func refuse(status int, code string) http.HandlerFunc {
 	}
 }
 
-// readOnlyProxy hands what reads to the story's server, and refuses the rest.
-func readOnlyProxy(ts *testscript.TestScript) http.HandlerFunc {
+// readOnlyProxy hands what reads to the story's server, and refuses the rest with an error of S3.
+func readOnlyProxy(ts *testscript.TestScript, status int, code string) http.HandlerFunc {
 	to, err := url.Parse(ts.Value(serverKey{}).(*s3test.Server).Endpoint)
 	ts.Check(err)
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
@@ -65,7 +67,7 @@ func readOnlyProxy(ts *testscript.TestScript) http.HandlerFunc {
 	}}
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			refuse(http.StatusForbidden, "AccessDenied")(w, r)
+			refuse(status, code)(w, r)
 			return
 		}
 		proxy.ServeHTTP(w, r)

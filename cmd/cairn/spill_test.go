@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -34,7 +36,15 @@ func TestSpillScripts(t *testing.T) {
 			"capture-json": scriptCaptureJSON, "phrasefile": scriptPhraseFile, "met": scriptMet, "kill9": scriptKill,
 			"s3-stub":    scriptStub,
 			"s3-put":     scriptPutObject,
+			"s3-away":    func(ts *testscript.TestScript, _ bool, _ []string) { moveBucket(ts, s3test.Bucket, "away") },
+			"s3-back":    func(ts *testscript.TestScript, _ bool, _ []string) { moveBucket(ts, "away", s3test.Bucket) },
 			"s3-restart": func(ts *testscript.TestScript, _ bool, _ []string) { server(ts).Restart() },
 		},
 	})
+}
+
+// moveBucket renames a bucket of the story's server.
+func moveBucket(ts *testscript.TestScript, from, to string) {
+	dir := ts.Value(serverKey{}).(*s3test.Server).Dir
+	ts.Check(os.Rename(filepath.Join(dir, from), filepath.Join(dir, to)))
 }

@@ -43,6 +43,10 @@ func runSpillOff(a *app, cmd *cobra.Command, abandon bool) error {
 	if err != nil {
 		return err
 	}
+	edited, err := a.editSettings(map[string]string{"spill.endpoint": "", "spill.ca": "", "spill.bucket": "", "spill.keep_copy": "false"})
+	if err != nil {
+		return err
+	}
 	if dir.UsedBucket() {
 		left, err = a.endSpill(cmd.Context(), control.EndSpillRequest{Abandon: abandon})
 	}
@@ -58,8 +62,7 @@ func runSpillOff(a *app, cmd *cobra.Command, abandon bool) error {
 			Hint: "bring them back with \"" + a.command("spill drain --all") + "\", or give them up with --abandon, which lists them",
 		}
 	}
-	err = a.changeSettings(map[string]string{"spill.endpoint": "", "spill.ca": "", "spill.bucket": "", "spill.keep_copy": "false"})
-	if err != nil {
+	if err := edited.write(a); err != nil {
 		return a.goOnSpilling(cmd.Context(), err)
 	}
 	if err := dir.SetBucketKeys(node.BucketKeys{}); err != nil {

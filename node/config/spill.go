@@ -13,10 +13,10 @@ func (s Spill) problems() []error {
 	}
 	if s.Bucket == "" {
 		if s.KeepCopy {
-			problem("keep_copy", "is set, but no bucket is: set spill.bucket too")
+			problem("keep_copy", "is set, but no bucket is: name one with \"cairn spill set s3://BUCKET/PREFIX\"")
 		}
 		if s.Endpoint != "" || s.CA != "" {
-			problem("bucket", "is empty, but an endpoint or certificates are set: set the bucket too, or \"cairn spill off\"")
+			problem("bucket", "is empty, but an endpoint or certificates are set: name the bucket with \"cairn spill set s3://BUCKET/PREFIX\", or switch it off with \"cairn spill off\"")
 		}
 	} else {
 		if !strings.HasPrefix(s.Bucket, "s3://") || strings.Contains(s.Bucket, "@") {

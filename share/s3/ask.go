@@ -11,8 +11,9 @@ const (
 	// quietAfter is how long an answer says that the server is there, and awayFor how long it is not asked again that was not.
 	quietAfter = 2 * time.Second
 	awayFor    = 10 * time.Second
-	// askWithin is how long the server has to answer whether it is there.
-	askWithin = 3 * time.Second
+	// askWithin is how long the server has to answer whether it is there. An upload gives up a server that does not take its share within three
+	// seconds, and then knows no reason.
+	askWithin = 2500 * time.Millisecond
 )
 
 // asking is what is known of a server that was asked whether it is there.

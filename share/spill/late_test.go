@@ -1,12 +1,15 @@
 package spill_test
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"cairn/share"
 	"cairn/share/memory"
 	"cairn/share/spill"
+	"cairn/share/storetest"
 )
 
 // TestLate has a far store that comes after the start: what is near is served all the time, what is far is not said to be gone.
@@ -55,5 +58,50 @@ func TestShut(t *testing.T) {
 	late.Shut(false)
 	if err := files[1].Put(t.Context(), late, 0, "alice"); err != nil {
 		t.Errorf("put into a store that was opened again: %v", err)
+	}
+}
+
+// An awayStore is a store that can tell that it is away, and says so until it is back.
+type awayStore struct {
+	*memory.Store
+	away  error
+	asked int
+}
+
+func (s *awayStore) Ask(context.Context) error {
+	s.asked++
+	return s.away
+}
+
+// TestLateAsks: a store that can tell whether it is there is asked before it is given something new, and given nothing when it is not.
+func TestLateAsks(t *testing.T) {
+	away := &share.QuotaError{}
+	far, late := &awayStore{Store: memory.New(memory.Options{}), away: away}, &spill.Late{}
+	var told []error
+	late.OnWrite = func(err error) { told = append(told, err) }
+	late.Set(far)
+	files := filled(t, memory.New(memory.Options{}), memory.New(memory.Options{}))
+	lease := share.Lease{Owner: "alice", Expires: time.Now().Add(time.Hour)}
+	name := storetest.NewMutable(1)
+	update := name.Next(files[0].Index, "alice")
+	for what, try := range map[string]func() error{
+		"upload": func() error { return files[0].Put(t.Context(), late, 0, "alice") },
+		"batch": func() error {
+			_, err := late.Put(t.Context(), []share.WholeShare{files[1].Whole(1)}, lease)
+			return err
+		},
+		"head": func() error { return late.SetHead(t.Context(), update) },
+	} {
+		far.away, far.asked, told = away, 0, nil
+		if err := try(); !errors.Is(err, away) || far.asked != 1 || len(told) != 1 || !errors.Is(told[0], away) {
+			t.Errorf("%s: %v, asked %d times, told %v", what, err, far.asked, told)
+		}
+		if left, err := far.List(t.Context(), share.StorageIndex{}, 10); err != nil || len(left) > 0 {
+			t.Errorf("%s: a store that is away took %v, %v", what, left, err)
+		}
+	}
+	far.away = nil
+	if err := files[0].Put(t.Context(), late, 0, "alice"); err != nil {
+		t.Errorf("back: %v", err)
 	}
 }
