@@ -36,6 +36,28 @@ func open(t *testing.T, dir *node.Dir, c config.Config) (*node.Node, *control.Cl
 	return n, client
 }
 
+// TestStatusAfterPut: what is said of the space is true the moment after something was stored.
+func TestStatusAfterPut(t *testing.T) {
+	dir := newDir(t)
+	if _, err := dir.Found(node.Founding{Name: "alone", Open: true}); err != nil {
+		t.Fatal(err)
+	}
+	_, client := open(t, dir, testConfig())
+	for last, i := int64(0), 0; i < 3; i++ {
+		if err := putStream(t.Context(), client, 100_000); err != nil {
+			t.Fatal(err)
+		}
+		status, err := client.Status(t.Context())
+		if err != nil || len(status.Storage.Owners) != 1 {
+			t.Fatalf("%+v, %v", status, err)
+		}
+		if used := status.Storage.Used; used <= last || used < status.Storage.Owners[0].Used {
+			t.Errorf("%d bytes are used after %d, and %d by the owner", used, last, status.Storage.Owners[0].Used)
+		}
+		last = status.Storage.Used
+	}
+}
+
 // TestLending has two nodes, of which one limits what it stores for the other: the other sees what it uses, hits its limit with
 // an error that says so, and keeps what it has; the first sees who uses its disk.
 func TestLending(t *testing.T) {

@@ -184,6 +184,9 @@ func (a api) Revoke(ctx context.Context, request control.RevokeRequest) (control
 		}
 		revoke = n.roster.RevokeWithTheirs
 	}
+	if request.Try {
+		return n.shownRevoked(ctx, m.Account, theirs), nil
+	}
 	if _, err := revoke(signer, m.Account, request.Reason, now); err != nil {
 		return control.Revoked{}, err
 	}

@@ -33,6 +33,13 @@ func (g *gauge) read(ctx context.Context, of share.Spacer) (share.Space, error) 
 	return space, nil
 }
 
+// expire has the next read ask again.
+func (g *gauge) expire() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.taken = time.Time{}
+}
+
 // lends reports whether the node stores for others.
 func (n *Node) lends() bool { return n.store != nil && n.config.Storage.Enabled }
 

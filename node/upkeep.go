@@ -165,6 +165,7 @@ func (n *Node) announceHeld(ctx context.Context) error {
 
 // committed announces a file of which a share was stored, in a large grid.
 func (n *Node) committed(index share.StorageIndex) {
+	n.gauge.expire()
 	if !n.servers.large.Load() {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 
 	"cairn/p2p/wire"
+	"cairn/share"
 )
 
 // members is the table of the peers a host knows. It does no I/O.
@@ -301,7 +303,7 @@ func (t *members) unreachable(id peer.ID, now time.Time) (failed bool) {
 // refuse notes why a peer is not used and reports whether that is news.
 func (t *members) refuse(id peer.ID, why error, now time.Time) (p Peer, news bool) {
 	t.with(id, func(m *member) {
-		reason := why.Error()
+		reason := refusal(why)
 		news = m.problem != reason
 		m.problem, m.responsive, m.denies = reason, false, errors.Is(why, ErrNotAdmitted)
 		m.nextDial = now.Add(refusedRetry/2 + rand.N(refusedRetry))
@@ -309,6 +311,16 @@ func (t *members) refuse(id peer.ID, why error, now time.Time) (p Peer, news boo
 		p = m.peer()
 	})
 	return p, news
+}
+
+// refusal returns why a peer is not used. That it is refused is said once, and not by everybody on the way.
+func refusal(why error) string {
+	refused := share.ErrDenied.Error()
+	rest, ok := strings.CutPrefix(why.Error(), refused+": ")
+	if !ok {
+		return why.Error()
+	}
+	return refused + ": " + strings.ReplaceAll(rest, ": "+refused, "")
 }
 
 // retry makes the peers that were refused due again, and notes of those that are away whether the gate refuses them.

@@ -79,6 +79,21 @@ func TestListensReplacesAddresses(t *testing.T) {
 	}
 }
 
+func TestRefusalIsSaidOnce(t *testing.T) {
+	revoked := fmt.Errorf("it belongs to carla: revoked: was rude: %w", share.ErrDenied)
+	for want, why := range map[string]error{
+		"it belongs to carla: revoked: was rude: refused":                                           revoked,
+		"refused: it belongs to carla: revoked: was rude":                                           fmt.Errorf("%w: %w", share.ErrDenied, revoked),
+		"refused: the peer does not admit this node: it belongs to carla: revoked: was rude":        fmt.Errorf("%w: %w", ErrNotAdmitted, revoked),
+		`refused: the peer does not admit this node: the peer says: "it belongs to carla: revoked"`: fmt.Errorf("%w: the peer says: %q", ErrNotAdmitted, "it belongs to carla: revoked: refused"),
+		"it speaks another version":                                                                 errors.New("it speaks another version"),
+	} {
+		if got := refusal(why); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestBackoffGrowsAndForgets(t *testing.T) {
 	now := time.Now()
 	known := &member{met: true}

@@ -1,12 +1,17 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"cairn/introducer"
 	"cairn/node/config"
@@ -158,13 +163,14 @@ func devicesText(m control.Member) string {
 
 func newRevokeCommand(a *app) *cobra.Command {
 	var request control.RevokeRequest
+	var sure bool
 	cmd := &cobra.Command{
 		Use:   "revoke MEMBER",
 		Short: "end somebody's membership, for good",
 		Long: help(`Ends the membership of a person and of all devices of theirs, for good. MEMBER is a nickname, an account key or the
 start of one ("cairn members"). The members whom the person vouched for stay, because you vouch for them from now
 on, and so do those whom these let in; what is printed names them. --with-theirs ends the membership of all of them
-too.
+too: on a terminal it lists them first and asks, unless --yes is given.
 
 Whoever stands closer to the grid's key can revoke: the founder everybody, an introducer those whom they or theirs
 introduced. Nodes that cannot be reached now learn of it as soon as they meet any member that knows it. What the
@@ -182,6 +188,11 @@ others is made anew elsewhere by repairs.`, statusNotFound, statusRefused),
 				return about(err, "revoke %s", args[0])
 			}
 			defer client.Close()
+			if request.WithTheirs && !sure {
+				if err := a.confirmRevoke(cmd.Context(), client, request); err != nil {
+					return err
+				}
+			}
 			revoked, err := client.Revoke(cmd.Context(), request)
 			if err != nil {
 				return err
@@ -191,7 +202,37 @@ others is made anew elsewhere by repairs.`, statusNotFound, statusRefused),
 	}
 	cmd.Flags().StringVar(&request.Reason, "reason", "", "`TEXT` that all members can read")
 	cmd.Flags().BoolVar(&request.WithTheirs, "with-theirs", false, "revoke also those whom the person let in, whom these let in, and so on")
+	cmd.Flags().BoolVarP(&sure, "yes", "y", false, "do not ask")
 	return cmd
+}
+
+// confirmRevoke lists whom a revocation would end the membership of, and asks, where there is somebody to ask.
+func (a *app) confirmRevoke(ctx context.Context, client *control.Client, request control.RevokeRequest) error {
+	if a.in == nil || !term.IsTerminal(int(a.in.Fd())) {
+		return nil
+	}
+	request.Try = true
+	would, err := client.Revoke(ctx, request)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.err, "This ends for good the membership of %s (%.8s) and of:\n", would.Nickname, would.Account)
+	others := 0
+	for _, m := range would.Theirs {
+		if m.State == "member" {
+			others++
+			fmt.Fprintf(a.err, "  %s (%.8s), let in by %s\n", m.Nickname, m.Account, cmp.Or(m.GrantedBy, "the grid's key"))
+		}
+	}
+	if others == 0 {
+		fmt.Fprintln(a.err, "  nobody else")
+	}
+	fmt.Fprint(a.err, "Revoke them? [y/N] ")
+	line, err := bufio.NewReader(a.in).ReadString('\n')
+	if answer := strings.ToLower(strings.TrimSpace(line)); err == nil && (answer == "y" || answer == "yes") {
+		return nil
+	}
+	return withHint(errors.New("revoke: nobody was revoked"), "without --with-theirs only %s is, and you vouch for the others", would.Nickname)
 }
 
 func printRevoked(w io.Writer, r control.Revoked) {

@@ -83,6 +83,8 @@ type RevokeRequest struct {
 	Reason string `json:"reason,omitempty"`
 	// WithTheirs revokes also those whom the member let in, whom these let in, and so on.
 	WithTheirs bool `json:"with_theirs,omitempty"`
+	// Try changes nothing: the answer says who would be concerned, as they are now.
+	Try bool `json:"try,omitempty"`
 }
 
 // Revoked says what a revocation did.

@@ -201,4 +201,7 @@ func (c *Client) noteRefusal(err error) {
 	if errors.Is(err, share.ErrQuota) || errors.Is(err, share.ErrNoSpace) {
 		c.refused.Store(time.Now().UnixNano())
 	}
+	if errors.Is(err, share.ErrNoSpace) {
+		c.suspect() // it has less room than it said: the answer to a greeting tells how much
+	}
 }

@@ -25,6 +25,25 @@ func (w *wary) Suspect(id share.ServerID) {
 	w.Host.Suspect(id)
 }
 
+// TestNoSpaceIsAskedAbout: a peer that turns out to have less room than it said is asked how much it has.
+func TestNoSpaceIsAskedAbout(t *testing.T) {
+	t.Parallel()
+	far := host(t)
+	near := &wary{Host: host(t, far.Addresses()...)}
+	server := storage.NewServer(memory.New(memory.Options{Offer: 1000}), storage.ServerOptions{})
+	defer server.Close()
+	server.Register(far)
+	client := storage.NewClient(near, far.ID(), storage.ClientOptions{})
+	defer client.Close()
+	f := storetest.NewFile(t, 1, 1, 2, 4096, 5000)
+	if err := f.Put(t.Context(), client, 0, ""); !errors.Is(err, share.ErrNoSpace) {
+		t.Fatalf("a share that does not fit: %v", err)
+	}
+	if near.suspected.Load() == 0 {
+		t.Error("nobody asks how much room it has")
+	}
+}
+
 // TestSuspect has a peer that takes everything and says nothing: whoever waits for it tells the host before the time is
 // over, and an honest peer is not suspected.
 func TestSuspect(t *testing.T) {
