@@ -44,7 +44,10 @@ func scriptStub(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("no such kind: %s", args[1])
 	}
 	server := httptest.NewServer(handler)
-	ts.Defer(server.Close)
+	ts.Defer(func() {
+		server.CloseClientConnections() // of who waits for one that hangs
+		server.Close()
+	})
 	ts.Setenv(args[0], server.URL)
 }
 
