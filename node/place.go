@@ -100,7 +100,7 @@ func hintFor(path string, err error) string {
 		return fmt.Sprintf("what you wrote is kept on this node until %s: \"cairn restore %s %s\" makes it the newest version; \"cairn history %s\" shows both",
 			collision.Kept.Local().Format(time.DateOnly), path, control.VersionText(collision.Ours.Sequence, tagOf(collision.Ours.Digest)), path)
 	case errors.Is(err, tree.ErrIsDirectory):
-		return "name a file in it, or use -r where a whole directory is meant"
+		return control.HintDirectory
 	case errors.Is(err, share.ErrNotFound) && strings.ContainsAny(path, "*?["):
 		return "patterns are not expanded on the grid; \"cairn find\" lists what one matches"
 	case errors.Is(err, errLink):

@@ -134,6 +134,9 @@ func (a *app) hintOf(err error) string {
 		if e.Content > 0 && a.verb != nil && a.verb.Flags().Lookup("happy") != nil {
 			return fmt.Sprintf("%s; --happy %d would be content with what there is", e.Hint, e.Content)
 		}
+		if e.Hint == control.HintDirectory && a.verb != nil && a.verb.Flags().Lookup("recursive") == nil {
+			return "name a file in it; \"" + a.command("cp -r") + "\" copies a whole directory"
+		}
 		return e.Hint
 	}
 	if e, ok := errors.AsType[*usageError](err); ok && e.command != nil {

@@ -32,3 +32,15 @@ func TestErrorsHaveOneLine(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestRecursionIsAdvisedWhereItIsAFlag: cat has no -r.
+func TestRecursionIsAdvisedWhereItIsAFlag(t *testing.T) {
+	err := &control.Error{Code: control.CodeFailed, Message: "home:docs: it is a directory", Hint: control.HintDirectory}
+	rm, cat := &app{dir: defaultDir(), verb: newRmCommand(&app{})}, &app{dir: defaultDir(), verb: newCatCommand(&app{})}
+	if hint := rm.hintOf(err); hint != control.HintDirectory {
+		t.Errorf("rm: %s", hint)
+	}
+	if hint := cat.hintOf(err); hint != `name a file in it; "cairn cp -r" copies a whole directory` {
+		t.Errorf("cat: %s", hint)
+	}
+}

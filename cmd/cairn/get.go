@@ -158,8 +158,11 @@ func runGet(ctx context.Context, a *app, o *getOptions, text string) error {
 func (a *app) getPath(ctx context.Context, o *getOptions, path string, offset, length int64) error {
 	output := o.output
 	if output == "" {
-		output = nameOf(path)
-		if _, err := os.Lstat(output); err == nil || output == "" {
+		if output = nameOf(path); output == "" {
+			return withHint(usagef("%s: %s has no name that the file could get", cmp.Or(o.verb, "get"), strings.TrimSuffix(shownTarget(path), ":")),
+				"-o FILE names it, -o - is standard output; a directory is copied with \"cairn cp -r\"")
+		}
+		if _, err := os.Lstat(output); err == nil {
 			return withHint(usagef("get: %s exists already", output), "-o FILE writes to another file or replaces this one, -o - to standard output")
 		}
 	}
