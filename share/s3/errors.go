@@ -89,7 +89,7 @@ var meanings = map[string]meaning{
 	"PermanentRedirect":              {share.ErrUnavailable, "the bucket is in another region: set the region"},
 	"AuthorizationHeaderMalformed":   {share.ErrUnavailable, "the region does not fit the bucket or the endpoint: set the region"},
 	"MovedPermanently":               {share.ErrUnavailable, "the bucket is at another endpoint or in another region"},
-	"MethodNotAllowed":               {share.ErrReadOnly, "the server does not allow changes: the bucket is read-only"},
+	"MethodNotAllowed":               {share.ErrReadOnly, "the server does not allow this kind of request: the bucket is read-only, or the server does not know it"},
 	"ReadOnly":                       {share.ErrReadOnly, "the bucket is read-only"},
 	"XMinioReadOnly":                 {share.ErrReadOnly, "the bucket is read-only"},
 	"ObjectLocked":                   {share.ErrReadOnly, "a lock of the bucket keeps the object as it is"},

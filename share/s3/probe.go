@@ -122,14 +122,17 @@ func (p *probe) conditions(ctx context.Context, data []byte) error {
 	return nil
 }
 
-// parts begins an upload in parts, as large shares have one, and ends it.
+// parts begins an upload in parts, as large shares have one, and ends it. Those that others have left are listed when the bucket is opened.
 func (p *probe) parts(ctx context.Context, _ []byte) error {
 	id, err := p.bucket.begin(ctx, p.key)
 	if err == nil {
 		err = p.bucket.abort(ctx, p.key, id)
 	}
+	if err == nil {
+		_, err = p.bucket.unfinished(ctx)
+	}
 	if err != nil {
-		return fmt.Errorf("begin and end an upload in parts: %w", err)
+		return fmt.Errorf("begin, end and list uploads in parts: %w", err)
 	}
 	return nil
 }
