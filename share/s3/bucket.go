@@ -40,6 +40,7 @@ type bucket struct {
 	stall   time.Duration
 	slowest int64
 	md5     *atomic.Bool // what is put is sent with its MD5 sum, because the server wants it
+	plain   *atomic.Bool // what is put is sent without conditions, because the server refuses them
 }
 
 // Requests are repeated this often, with waits that double from the first to the last of these.
@@ -93,7 +94,7 @@ func newBucket(c Config) (*bucket, error) {
 	timeout := cmp.Or(c.Timeout, defaultTimeout)
 	return &bucket{
 		core: core, name: c.Bucket, prefix: prefix, keys: keys, meter: m, timeout: timeout, stall: min(timeout, cmp.Or(c.stall, stallAfter)),
-		slowest: cmp.Or(c.slowest, slowest), md5: new(atomic.Bool),
+		slowest: cmp.Or(c.slowest, slowest), md5: new(atomic.Bool), plain: new(atomic.Bool),
 	}, nil
 }
 
@@ -229,8 +230,24 @@ type condition struct {
 }
 
 // put stores an object and returns its tag. It returns errTaken when the condition does not hold, which can be the doing of an
-// earlier attempt whose answer was lost.
+// earlier attempt whose answer was lost. A server that refuses conditions gets none.
 func (b *bucket) put(ctx context.Context, key string, data []byte, c condition) (tag string, err error) {
+	if b.plain.Load() {
+		c = condition{}
+	}
+	tag, err = b.putOn(ctx, key, data, c)
+	if e, ok := errors.AsType[*Error](err); !ok || e.Code != "NotImplemented" || c == (condition{}) {
+		return tag, err
+	}
+	tag, failed := b.putOn(ctx, key, data, condition{})
+	if failed != nil {
+		return "", err
+	}
+	b.plain.Store(true)
+	return tag, nil
+}
+
+func (b *bucket) putOn(ctx context.Context, key string, data []byte, c condition) (tag string, err error) {
 	sum := sha(data)
 	err = b.do(ctx, "put "+key, int64(len(data)), func(ctx context.Context) error {
 		var o minio.PutObjectOptions

@@ -284,19 +284,22 @@ func TestFullAndReadOnly(t *testing.T) {
 	}
 }
 
-// TestRefusedForGood has a server refuse what it does not know: it is asked once, and its words are told.
+// TestRefusedForGood has a server refuse what it does not know: it is asked once, or once with a condition and once without, and its words are told.
 func TestRefusedForGood(t *testing.T) {
 	p, c := behind(t)
-	for code, status := range map[string]int{"NotImplemented": http.StatusNotImplemented, "InvalidArgument": http.StatusBadRequest, "InvalidRequest": http.StatusBadRequest} {
+	for code, test := range map[string]struct {
+		status int
+		asked  int64
+	}{"NotImplemented": {http.StatusNotImplemented, 2}, "InvalidArgument": {http.StatusBadRequest, 1}, "InvalidRequest": {http.StatusBadRequest, 1}} {
 		var asked atomic.Int64
 		p.answer(func(w http.ResponseWriter, _ *http.Request) bool {
 			asked.Add(1)
-			return refuse(w, status, code)
+			return refuse(w, test.status, code)
 		})
 		_, err := s3.Probe(t.Context(), c)
 		wantError(t, code, err, share.ErrDenied, "the server does not take this request: no")
-		if n := asked.Load(); n != 1 {
-			t.Errorf("%s: asked %d times, want once", code, n)
+		if n := asked.Load(); n != test.asked {
+			t.Errorf("%s: asked %d times, want %d", code, n, test.asked)
 		}
 	}
 }

@@ -104,10 +104,8 @@ func TestLockDeletedAndTaken(t *testing.T) {
 	})
 }
 
-// TestNoConditions has a server that takes every condition for true: a takeover is noticed with the next refresh all the same, and a probe tells.
-func TestNoConditions(t *testing.T) {
-	x := newLockLoss(t)
-	x.store.Close()
+// ignoring has a server take every condition for true.
+func (x *lockLoss) ignoring(t *testing.T) {
 	x.proxy.answer(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Header.Get("If-Match") == "" && r.Header.Get("If-None-Match") == "" {
 			return false
@@ -121,23 +119,46 @@ func TestNoConditions(t *testing.T) {
 		w.Header().Set("Etag", `"`+put.ETag+`"`)
 		return true
 	})
-	x.store = open(t, x.config)
-	for range 2 {
-		if err := x.store.Refresh(t.Context()); err != nil {
-			t.Fatal(err)
+}
+
+// refusing has a server refuse every condition, as Amazon's did once.
+func (x *lockLoss) refusing(*testing.T) {
+	x.proxy.answer(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPut || r.Header.Get("If-Match") == "" && r.Header.Get("If-None-Match") == "" {
+			return false
 		}
-	}
-	found, err := s3.Probe(t.Context(), x.config)
-	if err != nil || found.Conditions || len(found.Notes()) != 1 || !strings.Contains(found.Notes()[0], "does not know conditional writes") {
-		t.Errorf("probe: %+v, %v", found, err)
-	}
-	other := x.other(t)
-	_, err = s3.Open(t.Context(), other)
-	wantError(t, "another node", err, share.ErrBusy, `"first"`)
-	other.TakeOver, other.Endpoint = true, x.proxy.URL
-	second := open(t, other)
-	x.wantLost(t, x.store.Refresh(t.Context()))
-	if err := second.Refresh(t.Context()); err != nil {
-		t.Errorf("refresh by the node that has taken over: %v", err)
+		return refuse(w, http.StatusNotImplemented, "NotImplemented")
+	})
+}
+
+// TestNoConditions has a server that does not know conditions: a takeover is noticed with the next refresh all the same, and a probe tells.
+func TestNoConditions(t *testing.T) {
+	for name, without := range map[string]func(*lockLoss, *testing.T){"ignored": (*lockLoss).ignoring, "refused": (*lockLoss).refusing} {
+		t.Run(name, func(t *testing.T) {
+			x := newLockLoss(t)
+			x.store.Close()
+			without(x, t)
+			x.store = open(t, x.config)
+			held := fill(t, x.store)
+			for range 2 {
+				if err := x.store.Refresh(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			found, err := s3.Probe(t.Context(), x.config)
+			if err != nil || found.Conditions || len(found.Notes()) != 1 || !strings.Contains(found.Notes()[0], "does not know conditional writes") {
+				t.Errorf("probe: %+v, %v", found, err)
+			}
+			other := x.other(t)
+			_, err = s3.Open(t.Context(), other)
+			wantError(t, "another node", err, share.ErrBusy, `"first"`)
+			other.TakeOver, other.Endpoint = true, x.proxy.URL
+			second := open(t, other)
+			held.want(t, second)
+			x.wantLost(t, x.store.Refresh(t.Context()))
+			if err := second.Refresh(t.Context()); err != nil {
+				t.Errorf("refresh by the node that has taken over: %v", err)
+			}
+		})
 	}
 }
