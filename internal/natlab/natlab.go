@@ -1,10 +1,10 @@
 //go:build linux
 
 // Package natlab builds small internets of network namespaces for tests: public machines, and machines behind routers that
-// translate addresses. Programs run inside them as on separate machines.
+// translate addresses, or machines that a long line joins. Programs run inside them as on separate machines.
 //
-// It needs root, the programs ip and nft, and a kernel with namespaces, veth and nftables. Where one is missing, New skips the
-// test and says which. The addresses look public to the programs and exist inside the namespaces only.
+// It needs root, the programs ip and nft, and a kernel with namespaces, veth and nftables; lines need TUN devices. Where one is missing,
+// New or Line skips the test and says which. The addresses look public to the programs and exist inside the namespaces only.
 package natlab
 
 import (

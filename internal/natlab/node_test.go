@@ -25,6 +25,7 @@ var program = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	builtIn = dir
 	path := filepath.Join(dir, "cairn")
 	out, err := exec.Command("go", "build", "-o", path, "cairn/cmd/cairn").CombinedOutput()
 	if err != nil {
@@ -33,14 +34,17 @@ var program = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
+// builtIn is the folder of the program once it has been asked for.
+var builtIn string
+
 type buildError struct{ output string }
 
 func (e *buildError) Error() string { return "build: " + e.output }
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := program(); err == nil && code == 0 {
-		os.RemoveAll(filepath.Dir(path))
+	if builtIn != "" && code == 0 {
+		os.RemoveAll(builtIn)
 	}
 	os.Exit(code)
 }
@@ -50,7 +54,7 @@ const patience = 60 * time.Second
 
 // A node is a cairn process on a machine.
 type node struct {
-	t       *testing.T
+	t       testing.TB
 	machine *natlab.Machine
 	path    string
 	dir     string
@@ -59,7 +63,7 @@ type node struct {
 }
 
 // makeNode makes a node that does not run yet. The arguments are of init.
-func makeNode(t *testing.T, m *natlab.Machine, name string, args ...string) *node {
+func makeNode(t testing.TB, m *natlab.Machine, name string, args ...string) *node {
 	t.Helper()
 	path, err := program()
 	if err != nil {
@@ -73,7 +77,13 @@ func makeNode(t *testing.T, m *natlab.Machine, name string, args ...string) *nod
 // run runs a command of the node to its end and returns what it printed.
 func (n *node) run(args ...string) []byte {
 	n.t.Helper()
-	out, err := n.try(args...)
+	return n.runWithin(patience, args...)
+}
+
+// runWithin runs a command that may take so long.
+func (n *node) runWithin(limit time.Duration, args ...string) []byte {
+	n.t.Helper()
+	out, err := n.tryWithin(limit, args...)
 	if err != nil {
 		n.t.Fatalf("%s %q: %v", filepath.Base(n.dir), args, err)
 	}
@@ -87,15 +97,17 @@ type runError struct {
 
 func (e runError) Error() string { return e.error.Error() + ": " + e.stderr }
 
-func (n *node) try(args ...string) ([]byte, error) {
+func (n *node) try(args ...string) ([]byte, error) { return n.tryWithin(patience, args...) }
+
+func (n *node) tryWithin(limit time.Duration, args ...string) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := n.command(args...)
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &stdout, &stderr, time.Second
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	limit := time.AfterFunc(60*time.Second, func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
-	defer limit.Stop()
+	late := time.AfterFunc(limit, func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+	defer late.Stop()
 	if err := cmd.Wait(); err != nil {
 		return stdout.Bytes(), runError{err, stderr.String()}
 	}
@@ -188,13 +200,13 @@ func (n *node) reaches(name, path string, limit time.Duration) time.Duration {
 }
 
 // eventually waits until the condition holds.
-func eventually(t *testing.T, limit time.Duration, what string, holds func() bool) {
+func eventually(t testing.TB, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
 	eventuallyEvery(t, 100*time.Millisecond, limit, what, holds)
 }
 
 // eventuallyEvery asks once in a while until the answer is yes.
-func eventuallyEvery(t *testing.T, pause, limit time.Duration, what string, holds func() bool) {
+func eventuallyEvery(t testing.TB, pause, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
@@ -210,7 +222,7 @@ func eventuallyEvery(t *testing.T, pause, limit time.Duration, what string, hold
 }
 
 // found makes a public node that only brings the others together, with a grid of one share for each file.
-func found(t *testing.T, m *natlab.Machine) (n *node, address string) {
+func found(t testing.TB, m *natlab.Machine) (n *node, address string) {
 	t.Helper()
 	n = makeNode(t, m, "pub", "--no-storage")
 	n.run("grid", "create", "lab", "--open", "--k", "1", "--happy", "1", "--n", "1")
@@ -231,7 +243,7 @@ func (n *node) address() string {
 }
 
 // join makes a node of the grid and starts it.
-func join(t *testing.T, m *natlab.Machine, name, address string, args ...string) *node {
+func join(t testing.TB, m *natlab.Machine, name, address string, args ...string) *node {
 	t.Helper()
 	n := makeNode(t, m, name, args...)
 	n.run("join", address)
