@@ -36,7 +36,11 @@ func (s localStore) Create(ctx context.Context, upload share.Upload) (share.Writ
 	if err != nil {
 		return nil, err
 	}
-	return localWriter{w, s.committed}, nil
+	local := localWriter{w, s.committed}
+	if bulk, ok := w.(share.BulkWriter); ok {
+		return localBulkWriter{local, bulk}, nil
+	}
+	return local, nil
 }
 
 // Put is that of the disk.
@@ -73,4 +77,10 @@ func (w localWriter) Commit(ctx context.Context, root []byte) error {
 	}
 	w.committed(share.IndexOf(root))
 	return nil
+}
+
+// A localBulkWriter is the writer of a disk that takes many blocks at a time.
+type localBulkWriter struct {
+	localWriter
+	share.BulkWriter
 }

@@ -168,6 +168,9 @@ func (l *lane) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if !l.u.small() {
+		w = inBulk(w, l.u.o.BlockSize)
+	}
 	defer w.Close()
 	for _, s := range l.kept {
 		if err := w.Append(ctx, s.Digests, s.Block(l.number)); err != nil {
