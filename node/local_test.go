@@ -23,7 +23,9 @@ type writerStore struct {
 	writer share.Writer
 }
 
-func (s writerStore) Create(context.Context, share.Upload) (share.Writer, error) { return s.writer, nil }
+func (s writerStore) Create(context.Context, share.Upload) (share.Writer, error) {
+	return s.writer, nil
+}
 
 // TestLocalWriter: uploads of this node can do with its disk what those of peers can, and what is committed is told.
 func TestLocalWriter(t *testing.T) {
