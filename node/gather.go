@@ -15,6 +15,8 @@ const (
 	gatherWithin = p2p.DefaultDialTimeout + p2p.DefaultAnswerWithin
 	// gatherEnough is the same where enough others answer for what is to be done.
 	gatherEnough = time.Second
+	// gatherAgain is how long it waits for a peer that was there a moment ago, where the others are too few: it may be starting again.
+	gatherAgain = 3 * time.Second
 	// gatherQuietly is how long nobody is told of it.
 	gatherQuietly = 300 * time.Millisecond
 )
@@ -52,20 +54,23 @@ func (a api) Gather(ctx context.Context, happy int, waiting func(control.Waiting
 
 // patience returns how long to wait for the peers that may answer soon, 0 or less for not at all. Enough says that others answer already.
 func patience(pending []p2p.Pending, enough bool, now time.Time) time.Duration {
-	var last time.Time
+	var longest time.Duration
 	for _, p := range pending {
-		if p.LastSeen.IsZero() || p.Storage || p.Serves { // others that were met take and give no shares
-			last = later(last, p.Since)
+		if !p.LastSeen.IsZero() && !p.Storage && !p.Serves {
+			continue // it takes and gives no shares
 		}
+		limit := gatherWithin
+		switch {
+		case p.Parted && enough:
+			continue
+		case p.Parted:
+			limit = gatherAgain
+		case enough:
+			limit = gatherEnough
+		}
+		longest = max(longest, p.Since.Add(limit).Sub(now))
 	}
-	if last.IsZero() {
-		return 0
-	}
-	limit := gatherWithin
-	if enough {
-		limit = gatherEnough
-	}
-	return last.Add(limit).Sub(now)
+	return longest
 }
 
 // enough reports whether as many servers answer as are to take shares.
@@ -104,11 +109,4 @@ func (n *Node) peersAnswering() (answer, known int) {
 		}
 	}
 	return answer, known
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

@@ -96,6 +96,7 @@ type member struct {
 	ended    time.Time // when the connection ended
 	nextDial time.Time
 	pending  time.Time // since when it may answer soon; zero once it has, or has failed to
+	parted   bool      // it was connected before
 
 	// version is that of the table when there was last something to tell about this member; toldAt is the one up to which the
 	// peer itself was told about the others.

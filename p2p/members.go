@@ -154,7 +154,7 @@ func (t *members) disconnect(id peer.ID, spared bool, now, next time.Time) (p Pe
 	if m == nil || !m.connected {
 		return Peer{}, false
 	}
-	wasUp = m.up
+	wasUp, m.parted = m.up, m.parted || m.up
 	answered := wasUp && m.responsive
 	lost := !spared && (m.kept || !m.responsive || !t.large)
 	m.leave()

@@ -15,6 +15,8 @@ const startedFor = 5 * time.Second
 type Pending struct {
 	Peer
 	Since time.Time
+	// Parted says that it was connected, and may have started again or not.
+	Parted bool
 }
 
 // Pending returns the peers that have neither answered nor failed to yet, and a channel that is closed when one of them does or
@@ -26,7 +28,7 @@ func (t *members) pending() (list []Pending, changed <-chan struct{}) {
 	defer t.mu.Unlock()
 	for _, m := range t.byID {
 		if !m.pending.IsZero() {
-			list = append(list, Pending{m.peer(), m.pending})
+			list = append(list, Pending{m.peer(), m.pending, m.parted})
 		}
 	}
 	if t.news == nil {

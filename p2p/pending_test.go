@@ -1,6 +1,7 @@
 package p2p_test
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,8 +27,9 @@ func TestPending(t *testing.T) {
 		n.stop(gone)
 		hung.stopped.Store(true)
 		n.start(one)
-		if count := pending(one); count != 3 {
-			t.Errorf("%d members are pending at the start, want 3", count)
+		list, _ := one.Pending()
+		if len(list) != 3 || slices.ContainsFunc(list, func(p p2p.Pending) bool { return p.Parted }) {
+			t.Errorf("%+v are pending at the start, want 3 that were not there yet", list)
 		}
 		took := settle(t, one)
 		if took > p2p.DefaultDialTimeout+time.Second {
@@ -55,6 +57,9 @@ func TestPendingAgain(t *testing.T) {
 			n.stop(other)
 			n.start(other)
 			within(t, time.Second, "it is pending", func() bool { return pending(one) == 1 || responsive(one.Host) == 1 })
+			if list, _ := one.Pending(); len(list) == 1 && !list[0].Parted {
+				t.Errorf("%+v was never there", list[0])
+			}
 			settle(t, one)
 			if count := responsive(one.Host); count != 1 {
 				t.Fatalf("%d members answer when none is pending, want 1", count)
