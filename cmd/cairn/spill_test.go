@@ -36,6 +36,7 @@ func TestSpillScripts(t *testing.T) {
 			"capture-json": scriptCaptureJSON, "phrasefile": scriptPhraseFile, "met": scriptMet, "kill9": scriptKill,
 			"s3-stub":    scriptStub,
 			"s3-put":     scriptPutObject,
+			"s3-rot":     scriptRot,
 			"s3-away":    func(ts *testscript.TestScript, _ bool, _ []string) { moveBucket(ts, s3test.Bucket, "away") },
 			"s3-back":    func(ts *testscript.TestScript, _ bool, _ []string) { moveBucket(ts, "away", s3test.Bucket) },
 			"s3-restart": func(ts *testscript.TestScript, _ bool, _ []string) { server(ts).Restart() },
