@@ -24,8 +24,9 @@ func newDuCommand(a *app) *cobra.Command {
 		Use:   "du [PATH]...",
 		Short: "add up the sizes of files",
 		Long: help(`Adds up the sizes of the files in each directory, in bytes, those below it included; without a PATH of your root
-directory home:. With -a each file has a line too. A file with several names counts once. It is the size of the contents; what the shares take on the
-members' disks is more, by how much "cairn grid show" tells (a grid that needs 3 of 10 shares stores 10/3).
+directory home:. With -a each file has a line too. A file with several names counts once. It is the size of the
+contents; what the shares take on the members' disks is more, by how much "cairn grid show" tells (a grid that needs 3
+of 10 shares stores 10/3).
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		ValidArgsFunction: a.completeTargets(false),

@@ -18,7 +18,8 @@ func newRmCommand(a *app) *cobra.Command {
 		Short: "take names out of directories",
 		Long: help(`Takes names out of their directories; with -r those of directories too, with whatever is in them. What a name led to
 stays for whoever has its capability, or another name of it: its shares are given up when nobody renews their leases
-any more. What nodes keep for themselves in home:.cairn, aliases and shares, is removed with --force only. The former versions of the directory still have the name ("cairn history").
+any more. What nodes keep for themselves in home:.cairn, aliases and shares, is removed with --force only. The former
+versions of the directory still have the name ("cairn history").
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example: "  cairn rm home:docs/old.txt\n  cairn rm -r home:photos/2019\n  cairn rm -f -- home:-x",

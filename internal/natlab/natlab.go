@@ -61,7 +61,7 @@ type Machine struct {
 func New(t testing.TB) *Lab {
 	t.Helper()
 	if what := missing(); what != "" {
-		t.Skipf("NO TEST OF NATS WAS RUN: %s", what)
+		t.Skipf("NO TEST IN NETWORK NAMESPACES WAS RUN: %s", what)
 	}
 	sweep()
 	l := &Lab{t: t, name: fmt.Sprintf("%s-%d-%d", namePrefix, os.Getpid(), labs.Add(1))}
