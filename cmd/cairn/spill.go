@@ -142,7 +142,8 @@ func newSpillTestCommand(a *app) *cobra.Command {
 		Use:   "test",
 		Short: "try the bucket out",
 		Long: help(`Looks whether another node has the prefix, or one above or below it. Then it writes a small object, reads it, compares
-it and deletes it, and says what is wrong when one of these fails. The node does not have to run.`, statusRefused),
+it and deletes it, and says what is wrong when one of these fails. It also tells when the bucket keeps versions or locks
+objects, and when its server does not know conditional writes. The node does not have to run.`, statusRefused),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, where, err := a.setBucket()
