@@ -57,8 +57,18 @@ func (g *Grid) openMutable(ctx context.Context, c capability.Capability) (Reader
 	if err != nil {
 		return nil, err
 	}
-	return v.Open(ctx)
+	r, err := v.Open(ctx)
+	if err != nil || !v.Head.Ended {
+		return r, err
+	}
+	return lastReader{r}, nil
 }
+
+// A lastReader reads the last version under a name.
+type lastReader struct{ Reader }
+
+// Ended says that the file goes on under other keys.
+func (lastReader) Ended() bool { return true }
 
 type fileReader struct{ *file.Reader }
 

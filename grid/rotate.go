@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"cairn/grid/dir"
+	"cairn/grid/mutable"
 	"cairn/grid/tree"
 	"cairn/share"
 	"cairn/share/capability"
@@ -22,6 +23,8 @@ const rotateTries = 3
 type Rotation struct {
 	// Moved holds the write capability of each copy, by the tree.ID of what it is a copy of.
 	Moved map[string]capability.Capability
+	// Former are the write capabilities of what was copied.
+	Former []capability.Capability
 	Copied
 }
 
@@ -62,10 +65,32 @@ func (g *Grid) Rotate(ctx context.Context, c capability.Capability, keep func(id
 			return nil, err
 		}
 		if !changed {
+			r.Former = r.found
 			return &r.Rotation, nil
 		}
 	}
 	return nil, ErrBusy
+}
+
+// End makes the newest version of a directory or a mutable file the last one: who still knows its keys is told so, and writes nothing more
+// into what nobody looks at. It takes the write capability.
+func (g *Grid) End(ctx context.Context, c capability.Capability) error {
+	if c.Kind() == capability.KindDir {
+		_, err := g.dirs.Update(ctx, c, func(e *dir.Editor) error {
+			e.End()
+			return nil
+		})
+		if errors.Is(err, mutable.ErrEnded) {
+			return nil
+		}
+		return err
+	}
+	if err := c.Want(capability.KindMutable); err != nil {
+		return err
+	}
+	key, _ := c.WriteKey()
+	_, err := g.files.End(ctx, key)
+	return err
 }
 
 type rotator struct {

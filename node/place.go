@@ -96,6 +96,8 @@ func (p place) explain(n *Node, err error) error {
 func hintFor(path string, err error) string {
 	collision, _ := errors.AsType[*mutable.CollisionError](err)
 	switch {
+	case errors.Is(err, mutable.ErrEnded):
+		return "ask its owner to share it with you anew; \"cairn cp -r\" copies what is in it to a place of your own"
 	case collision != nil && !collision.Kept.IsZero():
 		return fmt.Sprintf("what you wrote is kept on this node until %s: \"cairn restore %s %s\" makes it the newest version; \"cairn history %s\" shows both",
 			collision.Kept.Local().Format(time.DateOnly), path, control.VersionText(collision.Ours.Sequence, tagOf(collision.Ours.Digest)), path)

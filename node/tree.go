@@ -27,10 +27,28 @@ func (a api) Lookup(ctx context.Context, request control.LookupRequest) (control
 	if err != nil {
 		return control.Entry{}, p.explain(a.n, err)
 	}
-	return a.shown(ctx, p, n, request.Capabilities, request.Links), nil
+	e := a.shown(ctx, p, n, request.Capabilities, request.Links)
+	if request.Links {
+		e.Ended = a.ended(ctx, n.Entry.Capability)
+	}
+	return e, nil
+}
+
+// ended reports whether something has other keys by now. What cannot be found out is no: who reads it is told.
+func (a api) ended(ctx context.Context, c capability.Capability) bool {
+	if _, changes := c.Name(); !changes {
+		return false
+	}
+	if tree.IsDirectory(c) {
+		x, err := a.n.grid.Dirs().Open(ctx, c)
+		return err == nil && x.Version().Ended
+	}
+	v, err := a.n.grid.Files().Read(ctx, c)
+	return err == nil && v.Head.Ended
 }
 
 func (a api) List(ctx context.Context, request control.ListRequest, each func(control.Entry) error) error {
+	ctx = dir.Once(ctx)
 	p, n, err := a.resolve(ctx, request.Target)
 	if err != nil {
 		return p.explain(a.n, err)
@@ -54,7 +72,9 @@ func (a api) List(ctx context.Context, request control.ListRequest, each func(co
 
 func (a api) list(ctx context.Context, p place, n tree.Node, request control.ListRequest, each func(control.Entry) error) error {
 	if request.Self || !n.Directory() {
-		if err := each(a.shown(ctx, p, n, request.Capabilities, request.Links)); err != nil || !n.Directory() {
+		e := a.shown(ctx, p, n, request.Capabilities, request.Links)
+		e.Ended = n.Directory() && a.ended(ctx, n.Entry.Capability)
+		if err := each(e); err != nil || !n.Directory() {
 			return err
 		}
 	}
@@ -78,6 +98,7 @@ func (a api) walk(ctx context.Context, p place, request control.ListRequest, eac
 		}
 		e := a.shown(ctx, p, v.Node, request.Capabilities, request.Links)
 		e.Again = v.Again
+		e.Ended = v.Opened != nil && v.Opened.Version().Ended
 		if v.Err != nil {
 			err := v.Err
 			if at, ok := errors.AsType[*tree.PathError](err); ok {

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"cairn/grid"
 	"cairn/grid/dir"
@@ -59,6 +62,7 @@ type unsharing struct {
 	others   []record // everything else that is given
 	rotation *grid.Rotation
 	renewed  []record
+	goesOn   int      // how many of the former copies do not say that they have ended
 	former   []string // what had new keys made for it that never came into use, by tree.ID
 }
 
@@ -184,7 +188,29 @@ func (u *unsharing) rotate(ctx context.Context) error {
 	if err := u.deliver(ctx, u.renewed); err != nil {
 		return err
 	}
+	u.end(ctx)
 	return u.finished(ctx)
+}
+
+// endAtOnce is how many copies are ended at a time.
+const endAtOnce = 8
+
+// end makes the versions under the former keys the last ones, as far as servers take that now.
+func (u *unsharing) end(ctx context.Context) {
+	var work errgroup.Group
+	work.SetLimit(endAtOnce)
+	var left atomic.Int64
+	for _, c := range u.rotation.Former {
+		work.Go(func() error {
+			if err := u.a.n.grid.End(ctx, c); err != nil {
+				left.Add(1)
+				u.a.n.log.Warn("the last version under former keys could not be written", "what", c.String(), "error", err)
+			}
+			return nil
+		})
+	}
+	_ = work.Wait() // it has no errors
+	u.goesOn = int(left.Load())
 }
 
 // journal writes down which copies take the place of what, before anything leads to them. What an earlier attempt wrote down and did
@@ -331,9 +357,12 @@ func (u *unsharing) remains() []string {
 	var list []string
 	for _, r := range u.renewed {
 		if !r.account.IsZero() && rightOf(r.capability) == control.RightWrite {
-			list = append(list, "what another member writes before their node has fetched the new keys, which it does every two minutes, goes to the old copy")
+			list = append(list, "another member's writes are refused until their node has fetched the new keys, which it does every two minutes; what they wrote in the last moments may be in the old copy alone")
 			break
 		}
+	}
+	if u.goesOn > 0 {
+		list = append(list, fmt.Sprintf("%d old copies could not be marked as such, so who could write there still can, and is not told that nobody looks at it", u.goesOn))
 	}
 	switch {
 	case u.rotation != nil:

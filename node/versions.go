@@ -48,7 +48,7 @@ func (a api) history(ctx context.Context, n tree.Node) ([]control.Version, error
 	list := make([]control.Version, len(found))
 	for i, v := range found {
 		list[i] = control.Version{
-			Version: v.Head.Sequence, Written: v.Head.Written, Size: v.Size, Current: i == 0, Refused: v.Refused, Record: tagOf(v.Head.Digest),
+			Version: v.Head.Sequence, Written: v.Head.Written, Size: v.Size, Current: i == 0, Refused: v.Refused, Record: tagOf(v.Head.Digest), Ended: v.Head.Ended,
 			KeptUntil: kept[i].Until, KeptNewer: kept[i].Newer,
 		}
 	}

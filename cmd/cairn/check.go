@@ -30,7 +30,8 @@ checked; bad ones are named with the peer that holds them. With --repair missing
 verify capability is enough for all of it. The status is 0 as long as the file can be recovered.
 
 With -r everything below a directory is checked, each thing once however often it is linked, the directories
-themselves included; what is not healthy is listed. That takes a read capability of the directory.
+themselves included; what is not healthy is listed. That takes a read capability of the directory. Without -r only the
+first page of a directory is checked, and that is all that its verify capability is good for; the output says so.
 
 `+pathHelp, statusNotFound, statusNotEnough),
 		Example:           "  cairn check --verify cairn:file-verify:bafy...\n  cairn check -r home:\n  cairn check -r --repair home:docs",
@@ -98,7 +99,15 @@ func runCheck(ctx context.Context, a *app, o *checkOptions, text string) error {
 	if err != nil {
 		return about(err, "check %s", c)
 	}
-	if err := a.result(report, func(w io.Writer) { printReport(w, report, nicknames(ctx, client)) }); err != nil {
+	document := struct {
+		control.Report
+		Covers string `json:"covers,omitempty"`
+	}{report, covers(c)}
+	err = a.result(document, func(w io.Writer) {
+		printReport(w, report, nicknames(ctx, client))
+		printCovers(w, c)
+	})
+	if err != nil {
 		return err
 	}
 	return a.verdict(c, text, report)
@@ -138,14 +147,42 @@ func runRepair(ctx context.Context, a *app, o *checkOptions, text string) error 
 	if err != nil {
 		return about(err, "repair %s", c)
 	}
-	return a.result(result, func(w io.Writer) {
+	document := struct {
+		control.RepairReport
+		Covers string `json:"covers,omitempty"`
+	}{result, covers(c)}
+	return a.result(document, func(w io.Writer) {
 		names := nicknames(ctx, client)
 		fmt.Fprintf(w, "%d shares made\n", len(result.Made))
 		for _, made := range result.Made {
 			fmt.Fprintf(w, "  share %d on %s\n", made.Number, names.of(made.Peer))
 		}
 		printReport(w, result.After, names)
+		printCovers(w, c)
 	})
+}
+
+// rootPage says in a document that only the first page of a directory was looked at.
+const rootPage = "root page"
+
+// covers says how much of a thing a check without -r looks at, nothing where that is all of it.
+func covers(c capability.Capability) string {
+	switch c.Kind() {
+	case capability.KindDir, capability.KindDirRead, capability.KindDirVerify, capability.KindIDir, capability.KindIDirVerify:
+		return rootPage
+	}
+	return ""
+}
+
+func printCovers(w io.Writer, c capability.Capability) {
+	if covers(c) == "" {
+		return
+	}
+	with := "-r looks at everything in it"
+	if _, reads := c.ReadKey(); !reads {
+		with = "-r with its read capability looks at everything in it; a verify capability does not tell what that is"
+	}
+	fmt.Fprintf(w, "only the first page of the directory was looked at: %s\n", with)
 }
 
 // printLiteralHealth says how healthy a literal is: it is stored nowhere.

@@ -174,6 +174,7 @@ func (a *app) getPath(ctx context.Context, o *getOptions, path string, offset, l
 				return nil, err
 			}
 			entry = d.Entry
+			a.noteEnded(shownTarget(path), d.Ended)
 			return download{d, nil}, nil
 		})
 		if err != nil || output == "-" {
@@ -270,6 +271,7 @@ func (a *app) open(ctx context.Context, c capability.Capability, offset, length 
 		client.Close()
 		return nil, err
 	}
+	a.noteEnded(c.String(), d.Ended)
 	return download{d, client}, nil
 }
 

@@ -127,6 +127,7 @@ func (a *app) list(ctx context.Context, client *control.Client, o *lsOptions, ta
 	}
 	err := each(ctx, client, request, func(l *listing, e control.Entry) error {
 		rest := l.relative(e)
+		a.noteEnded(shownTarget(e.Path), e.Ended && (rest == "" || o.recursive))
 		e.Path, e.Name = l.show(e), cmp.Or(e.Name, nameOf(target))
 		if rest == "" {
 			if e.Directory() && !o.directory {

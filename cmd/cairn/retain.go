@@ -67,6 +67,8 @@ func keptText(v control.Version) string {
 		newer = fmt.Sprintf("until %d more are written", v.KeptNewer)
 	}
 	switch {
+	case v.Current && v.Ended:
+		return "the last one: new keys were given"
 	case v.Current:
 		return "current"
 	case v.Refused:

@@ -103,6 +103,7 @@ func (a *app) statPath(ctx context.Context, path string) (shown stat, err error)
 		if err != nil {
 			return err
 		}
+		a.noteEnded(shownTarget(e.Path), e.Ended)
 		c, err := capability.Parse(e.Capability)
 		if err != nil {
 			return err

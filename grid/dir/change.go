@@ -23,6 +23,9 @@ type change struct {
 	c     capability.Capability
 	edit  func(*Editor) error
 	tried []trial
+	// retention and ended are what the edit wanted the last time.
+	retention share.Retention
+	ended     bool
 }
 
 // A trial is a version that lost a collision.
@@ -58,7 +61,7 @@ func (u *change) write(ctx context.Context, x *Directory, edit func(*Editor) err
 	refusal := false
 	tried, err := u.d.attempt(ctx, x, func(e *Editor) error {
 		err := edit(e)
-		refusal = e.refusal
+		refusal, u.retention, u.ended = e.refusal, e.retention, e.ended
 		return err
 	}, follows)
 	var collision *mutable.CollisionError
@@ -85,12 +88,13 @@ func (u *change) again(ctx context.Context, x *Directory) (*Directory, error) {
 	after, err := u.write(ctx, x, func(e *Editor) error {
 		e.changes = maps.Clone(undo)
 		if done {
+			u.ofHead(e)
 			return nil
 		}
 		if refused = u.edit(e); refused != nil {
 			e.changes, e.refusal = maps.Clone(undo), true
 		}
-		e.insist = left
+		e.insist = e.insist || left
 		return nil
 	})
 	switch {
@@ -100,6 +104,16 @@ func (u *change) again(ctx context.Context, x *Directory) (*Directory, error) {
 		return nil, fmt.Errorf("take back a change that collided with another one: %w", err)
 	}
 	return nil, refused
+}
+
+// ofHead makes the version say what the change says beside the entries, which nobody brings in who brings these together.
+func (u *change) ofHead(e *Editor) {
+	if u.retention != (share.Retention{}) {
+		e.Retain(u.retention)
+	}
+	if u.ended {
+		e.End()
+	}
 }
 
 // outcome finds out what has become of the trials in x. The change is done where x was made from one of them. Where one was brought

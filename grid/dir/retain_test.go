@@ -38,6 +38,24 @@ func TestRetainDirectory(t *testing.T) {
 	}
 }
 
+// TestChangesOfTheHeadCollide: what changes nothing but what is kept, or that it has ended, is written all the same after a collision.
+func TestChangesOfTheHeadCollide(t *testing.T) {
+	s := newServers(5)
+	early := s.dirs(t)
+	c := create(t, early, entry("a", 1))
+	want := share.Retention{Versions: 100, Age: 90 * 24 * time.Hour}
+	for i, change := range []func(*dir.Editor){func(e *dir.Editor) { e.Retain(want) }, (*dir.Editor).End} {
+		update(t, s.dirs(t), c, func(e *dir.Editor) error { return e.Set(entry("b", i+2)) })
+		x := update(t, early, c, func(e *dir.Editor) error {
+			change(e)
+			return nil
+		})
+		if x.Retention() != want || x.Version().Ended != (i > 0) || x.Version().Sequence != uint64(2*i+3) {
+			t.Errorf("version %d keeps %+v, ended: %v", x.Version().Sequence, x.Retention(), x.Version().Ended)
+		}
+	}
+}
+
 // TestEndDirectory: a directory that has ended is read and not changed.
 func TestEndDirectory(t *testing.T) {
 	s := newServers(5)

@@ -17,6 +17,8 @@ type Download struct {
 	Size, Length int64
 	// Entry is what is known of a file that was named by a target.
 	Entry Entry
+	// Ended says that the file has other keys by now, and that this is its last version under these.
+	Ended bool
 
 	client   *Client
 	ctx      context.Context
@@ -51,6 +53,7 @@ func (c *Client) get(ctx context.Context, h http.Header, offset, length int64) (
 		response.Body.Close()
 		return nil, fmt.Errorf("local API: the answer does not say how long it is")
 	}
+	d.Ended = response.Header.Get(headerEnded) != ""
 	if text, err := unescaped(response.Header, headerEntry); err == nil && text != "" {
 		_ = json.Unmarshal([]byte(text), &d.Entry) // what cannot be read stays unknown
 	}

@@ -149,6 +149,9 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set(headerSize, strconv.FormatInt(file.Size(), 10))
 	w.Header().Set(headerLength, strconv.FormatInt(n, 10))
+	if last, ok := file.(interface{ Ended() bool }); ok && last.Ended() {
+		w.Header().Set(headerEnded, "1")
+	}
 	w.WriteHeader(http.StatusOK)
 	if _, err := file.WriteTo(r.Context(), w, off, n); err != nil {
 		s.log.Debug("download ended early", "error", err)

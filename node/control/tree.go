@@ -52,6 +52,8 @@ type Entry struct {
 	Capability string `json:"capability,omitempty"`
 	// Problem says why a directory could not be listed.
 	Problem string `json:"problem,omitempty"`
+	// Ended says that the thing has other keys by now, and that this is its last version under these. It is told of what is opened.
+	Ended bool `json:"ended,omitempty"`
 	// Again says that the directory was listed before in the same listing, and is not listed again.
 	Again bool `json:"again,omitempty"`
 }
@@ -164,6 +166,8 @@ type Version struct {
 	Refused bool      `json:"refused,omitempty"` // it lost a collision and is kept on this node only
 	// Record tells two versions apart that were written with the same number.
 	Record string `json:"record"`
+	// Ended says that no version follows: the thing has other keys by now.
+	Ended bool `json:"ended,omitempty"`
 	// Retention is, of the current version, which past ones are kept.
 	Retention *Retention `json:"retention,omitempty"`
 	// KeptUntil is when a past version was replaced so long ago that it may go, and KeptNewer after how many newer versions; it stays

@@ -11,6 +11,7 @@ const (
 	headerTarget   = "Cairn-Target"
 	headerName     = "Cairn-Name"
 	headerMutable  = "Cairn-Mutable"
+	headerEnded    = "Cairn-Ended"
 	headerPatch    = "Cairn-Patch"
 	headerRetain   = "Cairn-Retain" // versions/seconds
 	headerKeep     = "Cairn-Keep"
