@@ -95,6 +95,7 @@ func (p place) explain(n *Node, err error) error {
 // hintFor returns the next step after an error about a path, or nothing.
 func hintFor(path string, err error) string {
 	collision, _ := errors.AsType[*mutable.CollisionError](err)
+	rolled, _ := errors.AsType[*share.RollbackError](err)
 	switch {
 	case errors.Is(err, mutable.ErrEnded):
 		return "ask its owner to share it with you anew; \"cairn cp -r\" copies what is in it to a place of your own"
@@ -107,6 +108,8 @@ func hintFor(path string, err error) string {
 		return "patterns are not expanded on the grid; \"cairn find\" lists what one matches"
 	case errors.Is(err, errLink):
 		return "\"cairn ls -l\" shows where it points; \"cairn cp\" copies the link"
+	case rolled != nil && rolled.Found == 0:
+		return "wait until the members that have it are up; \"cairn peers\" shows who is there"
 	case errors.Is(err, share.ErrRollback):
 		return "wait until the members that have the newer version are up; " + formerVersions(path)
 	case errors.Is(err, share.ErrConflict):

@@ -1,0 +1,18 @@
+package node
+
+import (
+	"strings"
+	"testing"
+
+	"cairn/share"
+)
+
+// TestHintOfRollback: an older version is offered where there is one.
+func TestHintOfRollback(t *testing.T) {
+	if hint := hintFor("home:", &share.RollbackError{Found: 3, Seen: 4}); !strings.Contains(hint, "cairn restore home: VERSION") {
+		t.Errorf("with an older version: %s", hint)
+	}
+	if hint := hintFor("home:", &share.RollbackError{Seen: 4}); strings.Contains(hint, "restore") || !strings.Contains(hint, "cairn peers") {
+		t.Errorf("with none: %s", hint)
+	}
+}
