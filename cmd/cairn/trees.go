@@ -128,8 +128,8 @@ func itemOf(e control.Entry) (transfer.Item, error) {
 	case control.TypeLink:
 		it.Kind = localtree.Link
 	}
-	if _, changes := c.Name(); changes && it.Kind == localtree.File {
-		it.Size = transfer.SmallFile + 1 // it is no part of a batch, and its size may be another by now
+	if it.Kind == localtree.File {
+		_, it.Changes = c.Name()
 	}
 	return it, err
 }

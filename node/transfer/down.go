@@ -270,7 +270,7 @@ func (d *down) one(at string, item Item, above []string) error {
 		return d.inner(w, above)
 	case d.same(w):
 		d.file(item.Size, false)
-	case item.Size > SmallFile:
+	case item.Changes || item.Size > SmallFile:
 		return send(d.ctx, d.large, w)
 	default:
 		d.batch = append(d.batch, w)
@@ -335,6 +335,9 @@ func (d *down) same(w wanted) bool {
 	if w.item.Kind == localtree.Link {
 		return w.item.Link != "" && d.pointsTo(w.path, w.item.Link)
 	}
+	if w.item.Changes { // the item's time may be older than the contents
+		return false
+	}
 	return info.Mode().IsRegular() && info.Size() == w.item.Size && !w.item.Modified.IsZero() && sameTime(info.ModTime(), w.item.Modified) &&
 		(info.Mode()&0o100 != 0) == w.item.Executable
 }
@@ -386,8 +389,21 @@ func (d *down) fetchBatches() {
 
 func (d *down) fetchLarge() {
 	for w := range d.large {
-		d.wrote(w, d.write(w, func(f io.Writer) error { return d.Source.Get(d.ctx, w.item.Capability, f) }, nil))
+		var size counter
+		err := d.write(w, func(f io.Writer) error { return d.Source.Get(d.ctx, w.item.Capability, io.MultiWriter(f, &size)) }, nil)
+		if w.item.Changes {
+			w.item.Size = int64(size)
+		}
+		d.wrote(w, err)
 	}
+}
+
+// A counter counts the bytes that are written.
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
 }
 
 func (d *down) wrote(w wanted, err error) {

@@ -36,6 +36,8 @@ type Item struct {
 	Size       int64
 	Modified   time.Time
 	Executable bool
+	// Changes says that the contents can change, so that their size is known only when they were read.
+	Changes bool
 }
 
 // Counts say how far a transfer is. Bytes are those of files.
