@@ -261,6 +261,9 @@ func (c *conn) wait() error {
 		if !errors.As(err, &timeout) || !timeout.Timeout() || time.Since(since) >= c.server.options.Idle {
 			return err
 		}
+		if !c.read.passed() { // a peer that is gone is a timeout too over QUIC, and every read says so at once
+			return err
+		}
 	}
 }
 

@@ -73,3 +73,6 @@ func (d *deadline) extend() {
 		d.armed = now
 	}
 }
+
+// passed reports whether the deadline has passed.
+func (d *deadline) passed() bool { return !d.armed.IsZero() && time.Since(d.armed) >= d.timeout }
