@@ -208,6 +208,9 @@ func (b bucketAdvice) explain(err error) error {
 	if _, nested := errors.AsType[*s3.NestedError](err); nested {
 		return withHint(err, "choose a prefix that is neither above nor below another one%s", b.another)
 	}
+	if errors.Is(err, s3.ErrNobody) {
+		return withHint(err, "check the names of the bucket and of the prefix, and the endpoint; a prefix that is to be new needs no taking over")
+	}
 	if _, answered := errors.AsType[*s3.Error](err); answered {
 		return withHint(&bucketError{url: b.url, err: err}, "%s", b.correct)
 	}

@@ -38,7 +38,7 @@ the machine. What is not named keeps its value. It holds from the node's next st
 
 A bucket that can never be this node's is refused: one whose prefix another node has, or holds something else, or is
 above or below the prefix of another node. With --take-over it becomes this node's with all that is in it, when the
-other node is gone for good. A server that is away, or keys that it does not take, are no obstacle, but told.`, statusRefused),
+other node is gone for good. A server that is away, or keys that it does not take, are no obstacle, but told.`, statusNotFound, statusRefused),
 		Example: `  cairn spill set s3://my-bucket/cairn --region eu-central-1 --access-key AKIA... --secret-file -
   cairn spill set s3://shares/node1 --endpoint http://127.0.0.1:9000 --path-style`,
 		Args: cobra.ExactArgs(1),
@@ -174,7 +174,7 @@ directory are lost. What that node left there this one serves from its next star
 after all, stops writing when it notices, within a minute or so. What it acknowledges until then is lost: a node that
 was heard of in the last three minutes keeps the prefix, unless --force says that it is gone.
 
-For a bucket that is not set yet the same is "cairn spill set s3://BUCKET/PREFIX --take-over". The node must not run.`, statusRefused),
+For a bucket that is not set yet the same is "cairn spill set s3://BUCKET/PREFIX --take-over". The node must not run.`, statusNotFound, statusRefused),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runSpillTakeOver(cmd.Context(), a, claim) },
 	}

@@ -146,7 +146,7 @@ func newStorageTakeOverCommand(a *app) *cobra.Command {
 directory are lost. What that node stored this one serves from its next start on. Two nodes that both believed to have
 one prefix would delete what the other one needs; the one from which it is taken stops writing when it notices, within
 a minute or so. What it acknowledges until then is lost: a node that was heard of in the last three minutes keeps the
-prefix, unless --force says that it is gone.`, statusRefused),
+prefix, unless --force says that it is gone.`, statusNotFound, statusRefused),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runStorageTakeOver(cmd.Context(), a, claim) },
 	}

@@ -295,8 +295,11 @@ func (s *Store) yields(held lockText, owner string) error {
 	return fmt.Errorf("bucket %s: %w", s.config.URL(), refusal)
 }
 
+// ErrNobody says that a prefix cannot be taken over, because no node has stored anything there.
+var ErrNobody = fmt.Errorf("%w: no node has stored anything there, so that there is nothing to take over", share.ErrNotFound)
+
 // Look finds out whether a store of this owner can be at the prefix, and changes nothing there: it fails where Open would, but for a bucket
-// that may only be read.
+// that may only be read, and with ErrNobody where there is nothing to take over.
 func Look(ctx context.Context, c Config) error {
 	s, err := unopened(ctx, c)
 	if err != nil {
@@ -306,13 +309,21 @@ func Look(ctx context.Context, c Config) error {
 	held, err := s.holder(ctx)
 	switch {
 	case errors.Is(err, errNoMarker):
-		return s.free(ctx)
+		return s.vacant(ctx)
 	case errors.Is(err, errNoKey):
 		return nil
 	case err != nil:
 		return err
 	}
 	return s.yields(held, c.Owner)
+}
+
+// vacant returns an error when the prefix, which has no marker, cannot become that of a store, or was to be taken over from one.
+func (s *Store) vacant(ctx context.Context) error {
+	if err := s.free(ctx); err != nil || !s.config.TakeOver {
+		return err
+	}
+	return fmt.Errorf("bucket %s: %w", s.config.URL(), ErrNobody)
 }
 
 // Has reports whether this owner has the prefix: whether a store is there whose lock names it.
@@ -348,14 +359,19 @@ func (s *Store) holder(ctx context.Context) (lockText, error) {
 	return held, err
 }
 
-// Claim makes the prefix this owner's, without opening the store: it fails where Open would, and for a bucket that takes nothing. Open needs
-// no TakeOver afterwards.
+// Claim makes the prefix this owner's, without opening the store: it fails where Open would, for a bucket that takes nothing, and with
+// ErrNobody where there is nothing to take over. Open needs no TakeOver afterwards.
 func Claim(ctx context.Context, c Config) error {
 	s, err := unopened(ctx, c)
 	if err != nil {
 		return err
 	}
 	defer s.stop()
+	if c.TakeOver {
+		if _, err := s.holder(ctx); errors.Is(err, errNoMarker) {
+			return s.vacant(ctx)
+		}
+	}
 	if _, err := s.checkMarker(ctx); err != nil {
 		return err
 	}

@@ -188,3 +188,26 @@ func TestTakeOverAlive(t *testing.T) {
 	other.TakeOver = false
 	held.want(t, open(t, other))
 }
+
+// TestTakeOverNobody is told to take a prefix over that nobody has, as one that is misspelt, and leaves nothing there.
+func TestTakeOverNobody(t *testing.T) {
+	k := newKit(t, nil)
+	c := k.config(t)
+	c.Owner, c.TakeOver = "second", true
+	for what, try := range map[string]func(context.Context, s3.Config) error{"look": s3.Look, "claim": s3.Claim} {
+		if err := try(t.Context(), c); !errors.Is(err, s3.ErrNobody) || !errors.Is(err, share.ErrNotFound) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if keys := k.server.Objects(); len(keys) > 0 {
+		t.Errorf("there is %v now", keys)
+	}
+	c.TakeOver = false
+	if err := s3.Claim(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	c.TakeOver = true
+	if err := s3.Claim(t.Context(), c); err != nil {
+		t.Errorf("one that it has already: %v", err)
+	}
+}
