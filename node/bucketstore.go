@@ -111,6 +111,7 @@ func (n *Node) tryBucket(ctx context.Context) error {
 	if err == nil {
 		x.bucket, x.failed = opened, nil
 		x.late.Set(opened)
+		n.gauge.expire() // what was measured before is that nothing is free
 		return nil
 	}
 	first := x.failed == nil && !s3.Temporary(err) // the start ends with it

@@ -19,6 +19,7 @@ import (
 	"cairn/node/control"
 	"cairn/share"
 	"cairn/share/s3"
+	"cairn/share/spill"
 )
 
 // countingBucket fails its second collection and finds nothing in the third.
@@ -116,6 +117,26 @@ func TestBucketGivesSpaceBack(t *testing.T) {
 	}
 	if _, err := n.grid.Open(t.Context(), result.Capability); err == nil {
 		t.Error("the file can still be opened")
+	}
+}
+
+// TestBucketOpensLate asks for room in a bucket before it is open and right after that.
+func TestBucketOpensLate(t *testing.T) {
+	server := s3test.Start(t)
+	x := &bucketStore{late: &spill.Late{}, where: s3.Config{
+		Endpoint: server.Endpoint, Bucket: s3test.Bucket, Prefix: "ann", AccessKey: s3test.Access, SecretKey: s3test.Secret, Index: t.TempDir(), Offer: 1e9,
+	}}
+	n := &Node{log: slog.New(slog.DiscardHandler), config: config.Default(), dir: &Dir{}, own: x, store: x.late}
+	n.config.Storage.Enabled = true
+	if own := n.local(t.Context())[0]; own.Free != 0 || !errors.Is(own.Trouble, errOpening) {
+		t.Errorf("before it is open %d bytes are free, in trouble: %v", own.Free, own.Trouble)
+	}
+	if err := n.tryBucket(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer x.bucket.Close()
+	if own := n.local(t.Context())[0]; own.Free != 1e9 || own.Trouble != nil {
+		t.Errorf("once it is open %d bytes are free, in trouble: %v", own.Free, own.Trouble)
 	}
 }
 

@@ -97,7 +97,11 @@ func (n *Node) local(ctx context.Context) []share.Server {
 	if n.spill != nil {
 		return n.spill.places(ctx, n)
 	}
-	return []share.Server{n.self(n.store, n.space(ctx).Free)}
+	own := n.self(n.store, n.space(ctx).Free)
+	if n.own != nil {
+		own.Trouble = n.own.problem()
+	}
+	return []share.Server{own}
 }
 
 // localHeads returns the node's own store as a server for heads. They are kept in the bucket behind the disk only where the disk does not take

@@ -125,6 +125,7 @@ func (n *Node) openBucket(ctx context.Context) bool {
 	}
 	x.bucket, x.problem = opened, nil
 	x.late.Set(opened)
+	n.gauge.expire() // what was measured before is that the bucket has no room
 	return true
 }
 
