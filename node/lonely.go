@@ -7,6 +7,7 @@ import (
 
 	"cairn/node/control"
 	"cairn/share"
+	"cairn/share/capability"
 )
 
 // A company is who would take shares of this node now.
@@ -69,10 +70,15 @@ func (n *Node) mayStore(c company) error {
 
 // told completes what a person is told of a file that was stored, or was not.
 func (n *Node) told(ctx context.Context, c company, result control.PutResult, err error) (control.PutResult, error) {
-	if err == nil && result.Happiness == 1 && result.Warning == "" { // 0 for what needs no server
+	if err == nil && result.Warning == "" && (result.Happiness == 1 || isMutable(result.Capability)) { // 0 for what needs no server
 		result.Warning = n.warning(c)
 	}
 	return result, n.explainBucket(n.explainQuota(ctx, err))
+}
+
+func isMutable(text string) bool {
+	c, err := capability.Parse(text)
+	return err == nil && c.Kind() == capability.KindMutable
 }
 
 // ownStore says where the node keeps shares.

@@ -153,6 +153,7 @@ func (a *app) backup(ctx context.Context, client *control.Client, tree *localtre
 		return err
 	}
 	r.Target = shownTarget(r.Target)
+	a.noteAlone(ctx, client)
 	failed := a.told("backup", &r, result.Problems, resumption{a, sameCommand}.hint()+"; what is never to be kept is left out with --exclude")
 	err = a.result(r, func(w io.Writer) {
 		fmt.Fprintf(w, "%s: %s\n", below(below(r.Target, backup.Archives), r.Snapshot), r.summary())

@@ -68,6 +68,9 @@ func (a *app) copyTreeUp(ctx context.Context, o *cpOptions, source, target strin
 	if err != nil {
 		return next.after(ctx, err)
 	}
+	if result.Counts.Moved > 0 {
+		a.noteAlone(ctx, client)
+	}
 	return a.copied("cp", treeResult{Source: source, Target: shownTarget(target), Counts: result.Counts}, result.Problems, next.hint())
 }
 

@@ -161,7 +161,7 @@ func (a *app) copyUp(ctx context.Context, o *cpOptions, source, target string) e
 			return err
 		}
 	}
-	put := &putOptions{keep: o.keep, verb: "cp"}
+	put := &putOptions{keep: o.keep, verb: "cp", warn: a.note}
 	quiet := *a
 	quiet.out = io.Discard
 	if a.json {

@@ -37,7 +37,8 @@ type putOptions struct {
 	keep      bool
 	offset    string
 	mediaType string
-	verb      string // for messages, if it is not put
+	verb      string                           // for messages, if it is not put
+	warn      func(format string, args ...any) // if not as all else that is noted
 }
 
 func newPutCommand(a *app) *cobra.Command {
@@ -187,6 +188,13 @@ func runPut(ctx context.Context, a *app, o *putOptions, name, target string) err
 		return about(err, "%s %s", verb, label)
 	}
 	a.noteStored(label, result)
+	if result.Warning != "" {
+		warn := a.note
+		if o.warn != nil {
+			warn = o.warn
+		}
+		warn("warning: %s", result.Warning)
+	}
 	err = a.result(result, func(w io.Writer) { fmt.Fprintln(w, result.Capability) })
 	if changed {
 		err = errors.Join(about(control.ErrChanged, "%s %s: what was read is stored, but", verb, label), err)
@@ -205,9 +213,6 @@ func (a *app) noteStored(label string, result control.PutResult) {
 			where += fmt.Sprintf(", version %d", result.Version)
 		}
 		a.note("%s is %s", label, where)
-	}
-	if result.Warning != "" {
-		a.note("warning: %s", result.Warning)
 	}
 	if result.Resumed > 0 {
 		a.note("%s of it were there already", sizeText(result.Resumed))

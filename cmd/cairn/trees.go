@@ -171,6 +171,13 @@ func (r treeResult) summary() string {
 		r.Moved, sizeText(r.MovedSize), r.Same)
 }
 
+// noteAlone warns where what was stored is with this node only.
+func (a *app) noteAlone(ctx context.Context, client *control.Client) {
+	if s, err := client.Status(ctx); err == nil && s.Alone != "" {
+		a.note("warning: what was stored is with this node only: %s", s.Alone)
+	}
+}
+
 // counted returns a number with a noun whose plural takes an s.
 func counted(n int64, noun string) string {
 	if n == 1 {
