@@ -140,6 +140,15 @@ func TestBucketOpensLate(t *testing.T) {
 	}
 }
 
+// TestBucketIsExplainedOnce has two of those through whose hands an error goes explain it.
+func TestBucketIsExplainedOnce(t *testing.T) {
+	n := &Node{own: &bucketStore{where: s3.Config{Bucket: "shares"}}}
+	err := n.explainBucket(n.explainBucket(&control.Error{Code: control.CodeNotEnough, Hint: "start more nodes"}))
+	if got, want := control.ErrorOf(err).Hint, "start more nodes; the bucket s3://shares takes nothing now: "+errOpening.Error(); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // bucketBytes returns how much of shares and heads a bucket has.
 func bucketBytes(server *s3test.Server) (total int64) {
 	for key, size := range server.Objects() {

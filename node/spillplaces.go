@@ -75,7 +75,7 @@ func (n *Node) copies(ctx context.Context) (context.Context, error) {
 	return grid.KeepCopy(ctx), nil
 }
 
-// explainBucket says, where too few servers took something, that the bucket which could have taken the rest is in trouble.
+// explainBucket says once, where too few servers took something, that the bucket which could have taken the rest is in trouble.
 func (n *Node) explainBucket(err error) error {
 	if err == nil {
 		return nil
@@ -90,10 +90,11 @@ func (n *Node) explainBucket(err error) error {
 		n.spill.mu.Unlock()
 	}
 	told := *control.ErrorOf(err)
-	if trouble == nil || told.Code != control.CodeNotEnough {
+	says := fmt.Sprintf("the bucket %s takes nothing now: ", url)
+	if trouble == nil || told.Code != control.CodeNotEnough || strings.Contains(told.Hint, says) {
 		return err
 	}
-	told.Hint = strings.TrimPrefix(fmt.Sprintf("%s; the bucket %s takes nothing now: %s", told.Hint, url, s3.Explain(trouble)), "; ")
+	told.Hint = strings.TrimPrefix(told.Hint+"; "+says+s3.Explain(trouble), "; ")
 	return &told
 }
 

@@ -114,6 +114,22 @@ func TestParams(t *testing.T) {
 	}
 }
 
+// TestFittingParams completes parameters with those of a small grid: a file of which fewer servers are to have shares is not stored ten times.
+func TestFittingParams(t *testing.T) {
+	for flags, want := range map[paramsFlags]share.Params{
+		{}:                     {},
+		{happy: 2}:             {Needed: 2, Happy: 2, Total: 3},
+		{needed: 1, happy: 1}:  {Needed: 1, Happy: 1, Total: 3},
+		{total: 5}:             {Needed: 2, Happy: 3, Total: 5},
+		{happy: 3, total: 100}: {Needed: 2, Happy: 3, Total: 100},
+	} {
+		got, err := flags.fitting(t.Context(), func(context.Context) (control.Grid, error) { return control.Grid{Params: share.DefaultParams(3)}, nil })
+		if err != nil || got != want {
+			t.Errorf("%+v: %v, %v; want %v", flags, got, err, want)
+		}
+	}
+}
+
 // fakeNode answers uploads and downloads as it is told.
 type fakeNode struct {
 	control.Node

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -57,6 +58,18 @@ func (p *paramsFlags) params(base share.Params) (share.Params, error) {
 		return got, &usageError{err: err}
 	}
 	return got, nil
+}
+
+// fitting completes the parameters with those that the grid has now. It returns zero when none was given.
+func (p *paramsFlags) fitting(ctx context.Context, current func(context.Context) (control.Grid, error)) (share.Params, error) {
+	if *p == (paramsFlags{}) {
+		return share.Params{}, nil
+	}
+	grid, err := current(ctx)
+	if err != nil {
+		return share.Params{}, err
+	}
+	return p.params(grid.Params)
 }
 
 func newGridCreateCommand(a *app) *cobra.Command {

@@ -154,7 +154,7 @@ func runPut(ctx context.Context, a *app, o *putOptions, name, target string) err
 	if err != nil {
 		return err
 	}
-	if request.Params, err = o.params(share.DefaultParams(10)); err != nil {
+	if _, err = o.params(share.DefaultParams(10)); err != nil { // told before a node is asked
 		return err
 	}
 	if request.BlockSize, err = blockSize(o.blockSize); err != nil {
@@ -172,6 +172,9 @@ func runPut(ctx context.Context, a *app, o *putOptions, name, target string) err
 		return about(err, "%s %s", verb, label)
 	}
 	defer client.Close()
+	if request.Params, err = o.fitting(ctx, client.Grid); err != nil {
+		return about(err, "%s %s", verb, label)
+	}
 	bar := a.progress()
 	defer bar.done()
 	before, _ := source.Stat() // announce fails where this does
