@@ -42,6 +42,9 @@ The invitation can also be read from standard input: "cairn join -".`, statusRef
 		Example: "  cairn join cairn-invite:ujaxq...",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !o.detach && !o.noStart {
+				relax(cmd.Context())
+			}
 			return runJoin(cmd, a, o, args[0])
 		},
 	}

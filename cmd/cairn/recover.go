@@ -44,7 +44,12 @@ machine: the member gets a signature.
 
 Run again after a failure it goes on with the node that it made.`, statusNotFound, statusRefused),
 		Example: "  cairn recover /ip4/203.0.113.7/tcp/4001/p2p/12D3KooW...\n  cairn recover --sheet sheet.txt",
-		RunE:    func(cmd *cobra.Command, args []string) error { return runRecover(cmd.Context(), a, o, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.start && !o.detach {
+				relax(cmd.Context())
+			}
+			return runRecover(cmd.Context(), a, o, args)
+		},
 	}
 	o.addFlags(cmd.Flags())
 	o.from.addFlags(cmd.Flags())

@@ -14,7 +14,8 @@ import (
 const timerSlack = 1e6
 
 // relax begins the process anew with a timer slack that all of its threads inherit: those that the runtime has started by now keep the
-// one they have. Where that is not possible, it returns and the process goes on as it is.
+// one they have. Where that is not possible, it returns and the process goes on as it is. A command calls it before it does anything else,
+// because it does all of that once more.
 func relax(ctx context.Context) {
 	if os.Getenv(slackVariable) != "" {
 		_ = os.Unsetenv(slackVariable) // cannot fail on a name like this

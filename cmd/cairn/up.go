@@ -42,6 +42,9 @@ nothing that was acknowledged.`, statusRefused),
 		Example: "  cairn up\n  cairn up --detach\n  cairn up --set log.level=debug",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !o.detach {
+				relax(cmd.Context())
+			}
 			return runUp(cmd.Context(), a, o)
 		},
 	}
@@ -66,7 +69,6 @@ func runUp(ctx context.Context, a *app, o *upOptions) error {
 	if o.detach {
 		return runDetached(ctx, a, o, c)
 	}
-	relax(ctx)
 	ctx, cancel := leashed(ctx)
 	defer cancel()
 	return service.Run(ctx, func(ctx context.Context) error { return a.runNode(ctx, c) })
