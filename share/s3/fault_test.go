@@ -303,3 +303,43 @@ func TestRefusedForGood(t *testing.T) {
 		}
 	}
 }
+
+// TestGoodSharesBehindABadProxy has a proxy change all that is longer than what the bucket is known by. What is good in the bucket stays held.
+func TestGoodSharesBehindABadProxy(t *testing.T) {
+	p, c := behind(t)
+	store := open(t, c.WithPack(100<<10))
+	small, large := storetest.NewFile(t, 1, 1, 2, 4<<10, 5000), storetest.NewFile(t, 2, 1, 2, 64<<10, 500<<10)
+	for _, f := range []*storetest.File{small, large} {
+		if err := f.Put(t.Context(), store, 0, "alice"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.change(func(r *http.Response) error {
+		if r.Request.Method != http.MethodGet || r.ContentLength < 500 {
+			return nil
+		}
+		data, err := io.ReadAll(r.Body)
+		data[len(data)/3] ^= 1
+		r.Body = io.NopCloser(bytes.NewReader(data))
+		return err
+	})
+	for name, f := range map[string]*storetest.File{"small": small, "large": large} {
+		if err := f.Check(t.Context(), store, 0); err == nil {
+			t.Errorf("%s: wrong bytes are not noticed", name)
+		}
+		for _, segment := range []int64{share.NoSegment, 0} {
+			if _, err := store.Recheck(t.Context(), f.Index, 0, segment); !errors.Is(err, share.ErrUnavailable) || errors.Is(err, share.ErrCorrupt) {
+				t.Errorf("%s: segment %d is looked at: %v", name, segment, err)
+			}
+		}
+	}
+	if report, err := store.Scrub(t.Context(), everything); err == nil || report.Bad != 0 {
+		t.Errorf("scrubbed: %+v, %v", report, err)
+	}
+	p.change(func(*http.Response) error { return nil })
+	for name, f := range map[string]*storetest.File{"small": small, "large": large} {
+		if err := f.Check(t.Context(), store, 0); err != nil {
+			t.Errorf("%s: behind a proxy that changes nothing: %v", name, err)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package s3
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -49,6 +50,9 @@ func (s *Store) recheck(ctx context.Context, index share.StorageIndex, n share.N
 			if err := s.same(ctx); err != nil {
 				return false, err
 			}
+			if err := s.unchanged(ctx, bad, now.Size); err != nil {
+				return false, err
+			}
 			removed, err := s.condemn(holding{index, now, files[0].Root}, bad)
 			if err != nil || removed {
 				return false, err
@@ -57,6 +61,30 @@ func (s *Store) recheck(ctx context.Context, index share.StorageIndex, n share.N
 		before = now
 	}
 	return false, fmt.Errorf("%w: it is being moved again and again", share.ErrBusy)
+}
+
+// sampleMax is the largest sample in bytes that tells whether what is read from a bucket is what is in it.
+const sampleMax = 256 << 10
+
+// unchanged returns an error when something between this node and the bucket changes what is read, by reading a sample that was just written:
+// then a share that does not verify may be good.
+func (s *Store) unchanged(ctx context.Context, bad error, size int64) (err error) {
+	if errors.Is(bad, errNoKey) {
+		return nil
+	}
+	p := &probe{bucket: s.bucket, key: probePrefix + randomText(8)}
+	sample := make([]byte, min(size, sampleMax))
+	rand.Read(sample)
+	if _, err := p.bucket.put(ctx, p.key, sample, condition{}); err != nil {
+		return fmt.Errorf("write a sample: %w", err)
+	}
+	defer func() { err = errors.Join(err, p.bucket.remove(ctx, p.key)) }()
+	if err := p.read(ctx, sample); isBad(err) {
+		return fmt.Errorf("%w: a sample that was just written is read as something else: what the bucket sends is changed on its way, so that nothing is said of what is in it", share.ErrUnavailable)
+	} else if err != nil {
+		return err
+	}
+	return nil
 }
 
 // examine reads from the bucket what verifies one segment of a share.

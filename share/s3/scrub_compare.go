@@ -34,7 +34,7 @@ func (p *scrub) compare(ctx context.Context) error {
 			return err
 		}
 		for _, h := range lost {
-			if err := p.condemned(h, fmt.Errorf("%w: its object is gone from the bucket", share.ErrNotFound)); err != nil {
+			if err := p.condemned(ctx, h, fmt.Errorf("%w: its object is gone from the bucket", share.ErrNotFound)); err != nil {
 				return err
 			}
 		}
@@ -42,7 +42,12 @@ func (p *scrub) compare(ctx context.Context) error {
 	return p.compareNames(ctx)
 }
 
-func (p *scrub) condemned(h holding, why error) error {
+func (p *scrub) condemned(ctx context.Context, h holding, why error) error {
+	if errors.Is(why, share.ErrCorrupt) {
+		if err := p.unchanged(ctx, why, h.held.Size); err != nil {
+			return err
+		}
+	}
 	removed, err := p.condemn(h, why)
 	if removed {
 		p.report.Bad++

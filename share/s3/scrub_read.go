@@ -85,7 +85,7 @@ func (p *scrub) object(ctx context.Context, key string, size int64) error {
 	for _, h := range doubtful {
 		err := p.verify(ctx, chunks, h)
 		if isBad(err) {
-			err = p.condemned(h, err)
+			err = p.condemned(ctx, h, err)
 		}
 		if err != nil {
 			return err
@@ -128,7 +128,7 @@ func (p *scrub) inObject(ctx context.Context, key string, size int64) ([]holding
 	}
 	if size > 2*packBytes {
 		for _, h := range held {
-			if err := p.condemned(h, damage); err != nil {
+			if err := p.condemned(ctx, h, damage); err != nil {
 				return nil, err
 			}
 		}
