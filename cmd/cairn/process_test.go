@@ -151,6 +151,20 @@ func TestKilledNodeStartsAgain(t *testing.T) {
 	grid.must(t, "status", "--dir", dir)
 }
 
+// TestRecoverRunsTheNode is what somebody does whose machine burned.
+func TestRecoverRunsTheNode(t *testing.T) {
+	grid := startGrid(t, 1)
+	dir, words := filepath.Join(t.TempDir(), "new"), filepath.Join(t.TempDir(), "words")
+	if err := os.WriteFile(words, []byte(strings.Repeat("abandon ", 23)+"art\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := grid.Start(t.Context(), "msg=ready", "recover", grid.address, "--phrase-file", words, "--start", "--dir", dir, "--listen", "/ip4/127.0.0.1/tcp/0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	grid.await(t, dir, 1)
+}
+
 // TestJoinRunsTheNode is what a friend does who has an address and nothing else.
 func TestJoinRunsTheNode(t *testing.T) {
 	grid := startGrid(t, 1)
