@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"cairn/grid/dir"
 	"cairn/internal/dirtest"
@@ -33,6 +34,10 @@ func (o *outOfReach) ReadVersion(ctx context.Context, c capability.Capability, v
 
 // TestForkOutOfReach: readers see the newest version meanwhile, and a change waits until it can be brought together with the fork.
 func TestForkOutOfReach(t *testing.T) {
+	synctest.Test(t, forkOutOfReach)
+}
+
+func forkOutOfReach(t *testing.T) {
 	m := dirtest.New()
 	c := create(t, m.Dirs(), entry("1", 1))
 	a, b := cut(t, m, c), cut(t, m, c)
