@@ -15,7 +15,6 @@ import (
 	"go.uber.org/goleak"
 
 	"cairn/internal/hosttest"
-	"cairn/internal/waittest"
 	"cairn/p2p"
 	"cairn/p2p/wire"
 	"cairn/share"
@@ -59,13 +58,10 @@ func nickname(name string) func() wire.Hello {
 
 func newKey(t testing.TB) crypto.PrivKey { return hosttest.Key(t) }
 
-// open starts a host on loopback that the test closes. It is as patient as the tests.
+// open starts a host on loopback that the test closes.
 func open(t testing.TB, change func(*p2p.Config)) *p2p.Host {
 	t.Helper()
-	cfg := p2p.Config{
-		Key: newKey(t), Grid: "test", Listen: p2p.LoopbackAddresses(0), Self: nickname("node"),
-		DialTimeout: waittest.Patience, AnswerWithin: waittest.Patience, StrangerFor: waittest.Patience,
-	}
+	cfg := p2p.Config{Key: newKey(t), Grid: "test", Listen: p2p.LoopbackAddresses(0), Self: nickname("node")}
 	if change != nil {
 		change(&cfg)
 	}
@@ -81,9 +77,9 @@ func open(t testing.TB, change func(*p2p.Config)) *p2p.Host {
 	return h
 }
 
-func eventually(t testing.TB, what string, holds func() bool) time.Duration {
+func eventually(t testing.TB, limit time.Duration, what string, holds func() bool) time.Duration {
 	t.Helper()
-	return waittest.Eventually(t, what, holds)
+	return hosttest.Eventually(t, limit, what, holds)
 }
 
 func responsive(h *p2p.Host) int { return hosttest.Responsive(h) }

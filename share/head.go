@@ -87,8 +87,9 @@ type HeadStore interface {
 	// the version before it is within Retention, and loses the owner's lease afterwards, unless a later version has added it
 	// again. The Retention of the newest version holds for all of them.
 	SetHead(ctx context.Context, update HeadUpdate) error
-	// History returns the records that are held of a name, newest first.
-	History(ctx context.Context, name Name) ([][]byte, error)
+	// History returns the records that are held of a name and whose sequence is since or higher, newest first. A Store behind an older
+	// protocol may give those below as well.
+	History(ctx context.Context, name Name, since uint64) ([][]byte, error)
 }
 
 // ErrConflict says that something was changed by somebody else meanwhile.

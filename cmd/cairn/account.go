@@ -98,9 +98,6 @@ your paper and nowhere else.`, statusNotFound, statusRefused),
 	}
 }
 
-// errNoPhrase is a missingError.
-var errNoPhrase error = missingError("recovery phrase: it was shown once already, and is kept nowhere")
-
 func runAccountPhrase(a *app) error {
 	dir, err := a.openDir()
 	if err != nil {
@@ -108,7 +105,7 @@ func runAccountPhrase(a *app) error {
 	}
 	phrase, err := dir.Phrase()
 	if errors.Is(err, fs.ErrNotExist) {
-		return withHint(errNoPhrase,
+		return withHint(fmt.Errorf("recovery phrase: it was shown when the node was made, and is kept nowhere: %w", fs.ErrNotExist),
 			"check the one that you wrote down with \"%s\"", a.command("account check"))
 	}
 	if err != nil {

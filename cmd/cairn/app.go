@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cairn/node"
 	"cairn/node/control"
 )
 
@@ -76,7 +75,7 @@ func execute(ctx context.Context, args []string, s streams) int {
 	if _, told := errors.AsType[*interruptedError](err); ctx.Err() != nil && !told {
 		err = ctx.Err()
 	} else if !a.started {
-		err = misunderstood(cmd, err)
+		err = &usageError{err: err, command: cmd}
 	}
 	a.report(err)
 	return statusOf(err)
@@ -109,7 +108,6 @@ into shares of which some are enough to give them back, and spread over the memb
 	flags.StringVar(&a.passphraseFile, "passphrase-file", "", "`FILE` with the passphrase of locked keys, - for standard input (or CAIRN_PASSPHRASE_FILE)")
 	root.MarkPersistentFlagDirname("dir")
 	root.SetHelpCommand(newHelpCommand())
-	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(verbs(a)...)
 	noteStart(root, a)
 	return root
@@ -147,9 +145,6 @@ func newHelpCommand() *cobra.Command {
 
 // noteStart makes every command note that its command line has been understood: what fails before is wrong usage.
 func noteStart(cmd *cobra.Command, a *app) {
-	if cmd.HasParent() {
-		explainArguments(cmd)
-	}
 	if run := cmd.RunE; run != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			a.started, a.verb, a.args = true, cmd, args
@@ -180,9 +175,6 @@ func defaultDir() string {
 // client returns a client for the running node.
 func (a *app) client() (*control.Client, error) {
 	c, err := control.Dial(a.dir)
-	if errors.Is(err, control.ErrNotRunning) && !node.Exists(a.dir) {
-		err = about(node.ErrNoNode, "%s", a.dir)
-	}
 	if err == nil {
 		c.KeepCopies(a.copies)
 		var once sync.Once

@@ -122,10 +122,19 @@ func (u *change) outcome(ctx context.Context, x *Directory) (done bool, undo map
 	if !slices.ContainsFunc(u.tried, func(t trial) bool { return t.left }) {
 		return false, map[string]*page.Entry{}, nil // nobody can have found one, and who looks into the history of a busy directory is late again
 	}
-	history, err := u.d.Files.History(ctx, u.c)
-	if err != nil {
-		return false, nil, fmt.Errorf("directory %v: %w", u.c, err)
+	since := x.version.Sequence
+	for _, t := range u.tried {
+		since = min(since, t.base.oldest())
 	}
+	err = u.d.inHistory(ctx, u.c, since, func(history []Version, _ uint64) (err error) {
+		done, undo, err = u.found(ctx, x, history)
+		return err
+	})
+	return done, undo, err
+}
+
+// found is outcome in a history that goes back to what the trials were made from.
+func (u *change) found(ctx context.Context, x *Directory, history []Version) (done bool, undo map[string]*page.Entry, err error) {
 	newest := []Version{x.version}
 	if x.merge != nil {
 		newest = append(newest, x.merge.forks...)

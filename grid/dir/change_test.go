@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"cairn/grid/dir"
@@ -158,6 +159,58 @@ func TestRepeatedChangeCountsOnce(t *testing.T) {
 	}
 }
 
+// A curious Memory notes what was asked of histories: from which sequences on.
+type curious struct {
+	loser
+	since []uint64
+}
+
+func (c *curious) History(ctx context.Context, of capability.Capability, since uint64) ([]dir.Version, error) {
+	c.since = append(c.since, since)
+	return c.loser.History(ctx, of, since)
+}
+
+// TestRetryAsksForLittle: who makes a change once more after a collision asks for the versions since the one from which it was made first, however
+// many there are.
+func TestRetryAsksForLittle(t *testing.T) {
+	m := dirtest.New()
+	c := create(t, m.Dirs(), entry("n", 0))
+	for range 100 {
+		update(t, m.Dirs(), c, count("n"))
+	}
+	files := &curious{loser: loser{Memory: m, losses: 3}}
+	files.lost = func() { update(t, m.Dirs(), c, set("other", files.losses)) }
+	update(t, dir.New(dir.Config{Files: files, Pages: m}), c, count("n"))
+	if got := lookup(t, open(t, m.Dirs(), c), "n").Size; got != 101 {
+		t.Errorf("counted 101 times, it is %d", got)
+	}
+	if len(files.since) == 0 || slices.Min(files.since) < 101-8 {
+		t.Errorf("of 101 versions and some more asked for those since %v", files.since)
+	}
+}
+
+// TestForkOfLongAgo: forks whose common ancestor is many versions old are brought together like others.
+func TestForkOfLongAgo(t *testing.T) {
+	m := dirtest.New()
+	c := create(t, m.Dirs(), entry("gone", 1), entry("left", 1), entry("right", 1))
+	for i := range 30 {
+		update(t, m.Dirs(), c, set("n", i))
+	}
+	a, b := cut(t, m, c), cut(t, m, c)
+	for i := range 20 {
+		update(t, a, c, set("left", i+2))
+		update(t, b, c, set("right", i+2))
+	}
+	update(t, a, c, remove("gone"))
+	files := &curious{loser: loser{Memory: m}}
+	if got := listed(t, open(t, dir.New(dir.Config{Files: files, Pages: m}), c)); got != "left=21 n=29 right=21" {
+		t.Errorf("brought together: %s", got)
+	}
+	if len(files.since) != 2 || files.since[0] < 20 || files.since[1] != 0 {
+		t.Errorf("asked for the versions since %v, want those of late and then all", files.since)
+	}
+}
+
 // TestAncestorOutOfReach: where the version before a fork should be kept and is not found, the directory does not change, since it
 // could bring back what was removed.
 func TestAncestorOutOfReach(t *testing.T) {
@@ -182,8 +235,8 @@ type secretive struct {
 	hides int
 }
 
-func (s *secretive) History(ctx context.Context, c capability.Capability) ([]dir.Version, error) {
-	all, err := s.Memory.History(ctx, c)
+func (s *secretive) History(ctx context.Context, c capability.Capability, since uint64) ([]dir.Version, error) {
+	all, err := s.Memory.History(ctx, c, since)
 	if s.hides--; s.hides < 0 {
 		return all, err
 	}

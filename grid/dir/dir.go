@@ -63,7 +63,7 @@ type Version struct {
 	// Keep and Ended are those of the head.
 	Keep  share.Retention
 	Ended bool
-	// Cut says that the version which it replaced should be kept still and was not found.
+	// Cut says that the version which it replaced should be kept still and was not found, or was not asked for.
 	Cut bool
 	// Unsure says that the version may not be on enough servers to stay, because its writer did not get that far.
 	Unsure bool
@@ -119,8 +119,9 @@ type Files interface {
 	// Write stores the next version. The error wraps share.ErrConflict when the file has another version than the first
 	// of the Bases meanwhile.
 	Write(ctx context.Context, key keys.WriteKey, w Write) (Version, error)
-	// History returns the versions that can be found, newest first, forks among them.
-	History(ctx context.Context, c capability.Capability) ([]Version, error)
+	// History returns the versions with a sequence of since or higher that can be found, newest first, forks among them. It may
+	// return others too. A version that replaced one of a lower sequence, which is not returned, is Cut.
+	History(ctx context.Context, c capability.Capability, since uint64) ([]Version, error)
 }
 
 // Pages are small immutable files.

@@ -17,7 +17,7 @@ func (d *Dirs) Versions(ctx context.Context, c capability.Capability) ([]Version
 		index, _ := c.StorageIndex()
 		return []Version{{Root: index}}, nil
 	}
-	versions, err := d.Files.History(ctx, c)
+	versions, err := d.Files.History(ctx, c, 0)
 	if err != nil {
 		return nil, fmt.Errorf("directory %v: %w", c, err)
 	}

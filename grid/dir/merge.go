@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"cairn/grid/dir/page"
 	"cairn/share"
+	"cairn/share/capability"
 )
 
 // A merge is what a directory in memory has beyond its newest version, where it brings forks together.
@@ -27,11 +29,54 @@ type merge struct {
 // merged brings the newest version of a directory and forks of it together: what either side changed since their common
 // ancestor is changed. Nothing is written until the next Update. The outcome depends on the versions alone.
 func (d *Dirs) merged(ctx context.Context, x *Directory, forks []Version, own func(Version) *trial) (*Directory, error) {
-	history, err := d.Files.History(ctx, x.c)
-	if err != nil {
-		return nil, fmt.Errorf("directory %v: bring forks together: %w", x.c, err)
+	oldest := x.version.Sequence
+	for _, fork := range forks {
+		oldest = min(oldest, fork.Sequence)
+		if t := own(fork); t != nil {
+			oldest = min(oldest, t.base.oldest())
+		}
 	}
-	l := newLineage(append(history, forks...), x.version)
+	var merged *Directory
+	err := d.inHistory(ctx, x.c, oldest-min(oldest, around), func(history []Version, since uint64) error {
+		l := newLineage(append(history, forks...), x.version)
+		l.since = since
+		var err error
+		merged, err = x.bringAll(ctx, l, forks, own)
+		return err
+	})
+	return merged, err
+}
+
+// around is how far below forks their common ancestor is looked for at first.
+const around = 8
+
+// inHistory calls decide with the versions of a directory from a sequence on, and with all of them where these do not tell.
+func (d *Dirs) inHistory(ctx context.Context, c capability.Capability, since uint64, decide func([]Version, uint64) error) error {
+	for {
+		history, err := d.Files.History(ctx, c, since)
+		if err != nil {
+			return fmt.Errorf("directory %v: history: %w", c, err)
+		}
+		if err = decide(history, since); since == 0 || !errors.Is(err, errUnclear) {
+			return err
+		}
+		since = 0
+	}
+}
+
+// oldest returns the lowest sequence of the versions that a directory is made of.
+func (x *Directory) oldest() uint64 {
+	oldest := x.version.Sequence
+	if x.merge != nil {
+		for _, fork := range x.merge.forks {
+			oldest = min(oldest, fork.Sequence)
+		}
+	}
+	return oldest
+}
+
+// bringAll brings forks in, the newest first.
+func (x *Directory) bringAll(ctx context.Context, l *lineage, forks []Version, own func(Version) *trial) (*Directory, error) {
 	forks = slices.Clone(forks)
 	slices.SortFunc(forks, func(a, b Version) int { return compareVersions(b, a) })
 	for _, fork := range forks {
@@ -71,6 +116,7 @@ func compareVersions(a, b Version) int {
 // A lineage knows which version follows which.
 type lineage struct {
 	versions map[share.Digest]Version
+	since    uint64                // the sequence below which nothing was asked for
 	cut      uint64                // the newest version of ours before which one is missing
 	ours     map[share.Digest]bool // what is part of the merged version: its ancestors and itself
 }
@@ -140,7 +186,7 @@ func (l *lineage) ancestor(other Version) (*Version, error) {
 		}
 		return nil
 	})
-	if cut > 0 && (newest == nil || newest.Sequence < cut) {
+	if newest == nil && l.since > 0 || cut > 0 && (newest == nil || newest.Sequence < cut) {
 		return nil, errUnclear
 	}
 	return newest, nil

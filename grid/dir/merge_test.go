@@ -151,7 +151,7 @@ func (f forking) Write(_ context.Context, key keys.WriteKey, w dir.Write) (dir.V
 func (f forking) Read(ctx context.Context, c capability.Capability) (dir.Content, error) {
 	content, err := f.Memory.Read(ctx, c)
 	for err == nil && len(content.Parents) > 1 { // step back behind what was merged
-		history, _ := f.History(ctx, c)
+		history, _ := f.History(ctx, c, 0)
 		var forks []dir.Version
 		for _, v := range history {
 			if slices.Contains(content.Parents, v.Digest) {

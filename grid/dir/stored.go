@@ -94,8 +94,8 @@ func HeadOf(name share.Name, v Version) head.Head {
 }
 
 // History implements Files.
-func (s *Store) History(ctx context.Context, c capability.Capability) ([]Version, error) {
-	versions, err := s.files.History(ctx, c)
+func (s *Store) History(ctx context.Context, c capability.Capability, since uint64) ([]Version, error) {
+	versions, err := s.files.HistorySince(ctx, c, since)
 	out := make([]Version, len(versions))
 	for i, v := range versions {
 		out[i] = VersionOf(v.Head)

@@ -170,9 +170,9 @@ func (s *troubled) SetHead(ctx context.Context, u share.HeadUpdate) error {
 	return err
 }
 
-func (s *troubled) History(ctx context.Context, name share.Name) ([][]byte, error) {
+func (s *troubled) History(ctx context.Context, name share.Name, since uint64) ([][]byte, error) {
 	return ask(ctx, s, func(ctx context.Context, l lie) ([][]byte, error) {
-		records, err := s.inner.History(ctx, name)
+		records, err := s.inner.History(ctx, name, since)
 		switch {
 		case l == repeats && len(records) > 0:
 			return [][]byte{s.first(name, records[0])}, err

@@ -103,7 +103,7 @@ func threeLie(t *testing.T, lie func(s *store, old []byte), named bool) {
 	var log bytes.Buffer
 	m := mutable.New(mutable.Env{Servers: g.servers, Owner: "alice", Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	v := write(t, m, key, nil, "one")
-	history, err := g.stores[9].Store.History(t.Context(), v.Head.Name)
+	history, err := g.stores[9].Store.History(t.Context(), v.Head.Name, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestHeadOfAnotherFile(t *testing.T) {
 		if _, got := read(t, m, capability.Mutable(other)); got != "another one" {
 			t.Fatalf("read %q", got)
 		}
-		held, err := g.stores[0].Store.History(t.Context(), record.Head.Name)
+		held, err := g.stores[0].Store.History(t.Context(), record.Head.Name, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -254,7 +254,7 @@ func hammer(t *testing.T, seed uint64, writers, changes int) {
 	g := newGrid(10)
 	key := keys.NewWriteKey()
 	v := write(t, newFiles(t, g), key, nil, "start\n")
-	record, err := g.stores[9].Store.History(t.Context(), v.Head.Name)
+	record, err := g.stores[9].Store.History(t.Context(), v.Head.Name, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,11 +25,35 @@ import (
 // replaced should be kept and was not found. How far back it goes follows from the
 // Retention of the writes. It returns ErrNotFound when no server knows any.
 func (m *Files) History(ctx context.Context, c capability.Capability) ([]Version, error) {
+	versions, err := m.HistorySince(ctx, c, 0)
+	if err != nil {
+		return nil, err
+	}
+	name, _ := c.Name()
+	heads := make([]head.Head, len(versions))
+	for i, v := range versions {
+		heads[i] = v.Head
+	}
+	sizes := m.sizes(ctx, name, heads)
+	for i := range versions {
+		if size, ok := sizes[heads[i].Root]; ok {
+			versions[i].Size = size
+		}
+	}
+	return versions, nil
+}
+
+// HistorySince is History without the sizes, which are -1, and without versions whose sequence is lower, where there are others. Unclear
+// is set of those too that may have replaced one of a lower sequence.
+func (m *Files) HistorySince(ctx context.Context, c capability.Capability, sequence uint64) ([]Version, error) {
 	name, key, err := subject(c)
 	if err != nil {
 		return nil, err
 	}
-	known := m.lineage(ctx, name)
+	known := m.lineage(ctx, name, sequence)
+	if len(known.heads) == 0 && sequence > 0 {
+		known = m.lineage(ctx, name, 0)
+	}
 	if len(known.heads) == 0 {
 		if len(known.answered) == 0 {
 			return nil, fmt.Errorf("history of %s: %w: no server answered", name, share.ErrUnavailable)
@@ -47,14 +71,10 @@ func (m *Files) History(ctx context.Context, c capability.Capability) ([]Version
 	heads := slices.SortedFunc(maps.Values(known.heads), func(a, b head.Head) int { return known.compare(b, a) })
 	at := slices.IndexFunc(heads, func(h head.Head) bool { return h.Digest == newest.Digest })
 	heads = slices.Insert(slices.Delete(heads, at, at+1), 0, newest)
-	sizes := m.sizes(ctx, name, heads)
 	versions := make([]Version, len(heads))
 	for i, h := range heads {
 		versions[i] = Version{Head: h, Size: -1, Refused: refused[h.Digest], m: m, key: key, top: heads[0].Sequence}
-		if size, ok := sizes[h.Root]; ok {
-			versions[i].Size = size
-		}
-		if !refused[h.Digest] && known.lacks(newest, h) {
+		if (sequence > 0 || !refused[h.Digest]) && known.lacks(newest, h) {
 			versions[i].Unclear = errUnclear
 		}
 	}
@@ -195,7 +215,7 @@ func (m *Files) Restore(ctx context.Context, key keys.WriteKey, sequence uint64)
 	if err != nil {
 		return nil, err
 	}
-	known := m.lineage(ctx, name)
+	known := m.lineage(ctx, name, 0)
 	known.know(base.Head)
 	var found []head.Head
 	for _, h := range known.heads {

@@ -17,16 +17,27 @@ type lineage struct {
 	heads    map[share.Digest]head.Head
 	holders  map[share.Digest]map[share.ServerID]bool
 	answered map[share.ServerID]bool
-	current  map[share.Digest]int // on how many servers a head is the newest
+	// since is the sequence below which nobody was asked for heads. short is set where something was found out that may be
+	// otherwise for who knows those too.
+	since   uint64
+	short   bool
+	current map[share.Digest]int // on how many servers a head is the newest
 }
 
-// lineage asks the head servers that are up for all heads they have kept.
-func (m *Files) lineage(ctx context.Context, name share.Name) *lineage {
+// around is how far below what it is about servers are asked for heads at first: writers that collide have a version in common that is not old,
+// and a name of which versions are written one after the other has hundreds.
+const around = 8
+
+// since returns from which sequence on heads are of interest to who wants to know how one of this sequence stands to others.
+func since(sequence uint64) uint64 { return sequence - min(sequence, around) }
+
+// lineage asks the head servers that are up for the heads they have kept, from a sequence on.
+func (m *Files) lineage(ctx context.Context, name share.Name, since uint64) *lineage {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	l := &lineage{
 		heads: map[share.Digest]head.Head{}, holders: map[share.Digest]map[share.ServerID]bool{}, answered: map[share.ServerID]bool{},
-		current: map[share.Digest]int{},
+		since: since, current: map[share.Digest]int{},
 	}
 	var mu sync.Mutex
 	var asking sync.WaitGroup
@@ -35,7 +46,7 @@ func (m *Files) lineage(ctx context.Context, name share.Name) *lineage {
 			continue
 		}
 		asking.Go(func() {
-			records, err := server.heads.History(ctx, name)
+			records, err := server.heads.History(ctx, name, since)
 			if err != nil {
 				m.env.Logger.Debug("a server gave no history", "server", server.String(), "name", name.String(), "error", inTime(ctx, err))
 				return
@@ -110,6 +121,11 @@ const (
 	unclear
 )
 
+// tells reports whether a server has told whether it holds a head.
+func (l *lineage) tells(server share.ServerID, h head.Head) bool {
+	return l.answered[server] && h.Sequence >= l.since
+}
+
 // relation returns how a head stands to an older one.
 func (l *lineage) relation(h, ancestor head.Head) relation {
 	result := apart
@@ -128,6 +144,8 @@ func (l *lineage) relation(h, ancestor head.Head) relation {
 			case known && parent.Sequence > ancestor.Sequence:
 				next = append(next[:len(next):len(next)], parent)
 			case known, i > 0: // who takes a fork in has its content
+			case l.since > 0:
+				result, l.short = unclear, true
 			case !l.isForgotten(h, next[0]):
 				result = unclear
 			case result == apart:
@@ -159,9 +177,9 @@ func (l *lineage) age(newest, h head.Head) time.Duration {
 	return age
 }
 
-// lacks reports whether the version that one replaced was not found although servers keep it.
+// lacks reports whether the version that one replaced was not found although servers keep it, or was not asked for.
 func (l *lineage) lacks(newest, h head.Head) bool {
-	if len(h.Parents) == 0 || l.isForgotten(newest, h) {
+	if len(h.Parents) == 0 || l.since == 0 && l.isForgotten(newest, h) {
 		return false
 	}
 	_, known := l.heads[h.Parents[0]]
@@ -172,30 +190,44 @@ func (l *lineage) lacks(newest, h head.Head) bool {
 // whether it did.
 func (l *lineage) line(h, other head.Head, visit func(head.Head) bool) bool {
 	theirs := map[share.Digest]bool{other.Digest: true}
-	l.walk(other, func(a head.Head) bool {
+	l.descend(other, func(a head.Head) bool {
 		theirs[a.Digest] = true
-		return false
+		return true
 	})
-	return !theirs[h.Digest] && (visit(h) || l.walk(h, func(a head.Head) bool { return !theirs[a.Digest] && visit(a) }))
+	if theirs[h.Digest] {
+		return false
+	}
+	found := visit(h)
+	whole := l.descend(h, func(a head.Head) bool {
+		if found || theirs[a.Digest] {
+			return false
+		}
+		found = visit(a)
+		return !found
+	})
+	l.short = l.short || !found && !whole && l.since > 0
+	return found
 }
 
-// walk calls visit for all known ancestors of a head, until that returns true, and returns whether it did.
-func (l *lineage) walk(h head.Head, visit func(head.Head) bool) bool {
+// descend calls visit for the known ancestors of a head, and goes on behind those for which that returns true. It returns whether it knows
+// all that these follow.
+func (l *lineage) descend(h head.Head, visit func(head.Head) bool) (whole bool) {
+	whole = true
 	seen := map[share.Digest]bool{}
 	for next := []head.Head{h}; len(next) > 0; next = next[1:] {
 		for _, digest := range next[0].Parents {
 			parent, known := l.heads[digest]
+			whole = whole && known
 			if !known || seen[digest] {
 				continue
 			}
 			seen[digest] = true
 			if visit(parent) {
-				return true
+				next = append(next[:len(next):len(next)], parent)
 			}
-			next = append(next[:len(next):len(next)], parent)
 		}
 	}
-	return false
+	return whole
 }
 
 // A choice is a version that is about to be given as the newest, and what it was chosen from.
@@ -208,10 +240,10 @@ type choice struct {
 	gone       map[share.Digest]int
 }
 
-// past asks for the lineage once.
-func (c *choice) past(ctx context.Context) *lineage {
-	if c.known == nil {
-		c.known = c.m.lineage(ctx, c.name)
+// past returns what is known of the heads from a sequence on, which it asks for once.
+func (c *choice) past(ctx context.Context, sequence uint64) *lineage {
+	if c.known == nil || c.known.since > sequence {
+		c.known = c.m.lineage(ctx, c.name, since(sequence))
 		for _, other := range c.candidates {
 			c.known.know(other.head)
 		}
@@ -221,12 +253,12 @@ func (c *choice) past(ctx context.Context) *lineage {
 
 // may returns how many servers may have taken a head, for all that is known, now or before they took what follows it.
 func (c *choice) may(ctx context.Context, h head.Head) int {
-	known := c.past(ctx)
+	known := c.past(ctx, h.Sequence)
 	n := c.missing
 	for _, server := range c.servers {
 		a, ok := c.got[server.ID]
 		ok = ok && a.err == nil
-		switch told := known.answered[server.ID]; {
+		switch told := known.tells(server.ID, h); {
 		case ok && a.head.Digest == h.Digest, known.holders[h.Digest][server.ID],
 			!told && (!ok || a.head.Sequence > h.Sequence):
 			n++
@@ -271,20 +303,32 @@ func (c *choice) forks(ctx context.Context, chosen candidate) ([]head.Head, erro
 	return forks, nil
 }
 
-// fork returns the head that has to be brought together with the chosen one because of another candidate.
-func (c *choice) fork(ctx context.Context, chosen, other candidate) (fork head.Head, is bool, err error) {
-	known := c.past(ctx)
-	relation := known.relation(chosen.head, other.head)
-	if relation == follows || relation == forgotten {
-		return fork, false, nil
+// apart returns how the chosen version stands to another candidate, and of the other one and what it follows what the chosen one does not and
+// may have been acknowledged.
+func (c *choice) apart(ctx context.Context, known *lineage, chosen, other candidate) (relation relation, fork head.Head, is bool) {
+	relation = known.relation(chosen.head, other.head)
+	if known.short || relation == follows || relation == forgotten {
+		return relation, fork, false
 	}
 	enough := c.happy - slack(len(c.servers), c.happy)
-	acknowledged := false // the fork itself, not only what it follows
 	is = known.line(other.head, chosen.head, func(h head.Head) bool {
-		fork, acknowledged = h, h.Digest == other.head.Digest
+		fork = h
 		return c.may(ctx, h) >= enough
 	})
+	return relation, fork, is
+}
+
+// fork returns the head that has to be brought together with the chosen one because of another candidate.
+func (c *choice) fork(ctx context.Context, chosen, other candidate) (fork head.Head, is bool, err error) {
+	known := c.past(ctx, min(chosen.head.Sequence, other.head.Sequence))
+	relation, fork, is := c.apart(ctx, known, chosen, other)
+	if known.short {
+		relation, fork, is = c.apart(ctx, c.past(ctx, 0), chosen, other)
+	}
+	acknowledged := fork.Digest == other.head.Digest // the fork itself, not only what it follows
 	switch {
+	case relation == follows || relation == forgotten:
+		return fork, false, nil
 	case !is && other.count <= chosen.count && !c.m.isSuspect(other.head):
 		return fork, false, nil
 	case relation == unclear && is:

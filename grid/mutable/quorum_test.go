@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -368,6 +369,127 @@ func TestFork(t *testing.T) {
 			t.Errorf("server %d holds version %d, %v", i, h.Sequence, err)
 		}
 	}
+}
+
+// asked returns what servers were asked of histories since it was called last: from which sequences on, each once.
+func (g *grid) asked() []uint64 {
+	var all []uint64
+	for _, s := range g.stores {
+		s.mu.Lock()
+		all, s.since = append(all, s.since...), nil
+		s.mu.Unlock()
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// TestForkOfManyVersions: who looks how forks stand to each other asks for the versions around them.
+func TestForkOfManyVersions(t *testing.T) {
+	for apart, want := range map[int][]uint64{1: {53}, 2: {54}, 20: {72}} {
+		g := newGrid(20)
+		key := keys.NewWriteKey()
+		m := newFiles(t, g)
+		v := write(t, m, key, nil, "1")
+		for i := range 59 {
+			v = write(t, m, key, v, strconv.Itoa(i+2))
+		}
+		ours, theirs := v, v
+		left, right := newFiles(t, g.part(0, 10)), newFiles(t, g.part(10, 20))
+		for range apart {
+			ours, theirs = write(t, left, key, ours, "left"), write(t, right, key, theirs, "right")
+		}
+		theirs = write(t, right, key, theirs, "right again")
+		g.asked()
+		v, got := read(t, newFiles(t, g), capability.Mutable(key))
+		if got != "right again" || len(v.Forks) != 1 || v.Forks[0].Digest != ours.Head.Digest {
+			t.Errorf("%d versions apart: read %q, forks %v", apart, got, v.Forks)
+		}
+		if asked := g.asked(); !slices.Equal(asked, want) {
+			t.Errorf("%d versions apart: asked for the versions since %v, want %v", apart, asked, want)
+		}
+		after := write(t, m, key, v, "both")
+		if v, got = read(t, m, capability.Mutable(key)); got != "both" || len(v.Forks) != 0 || !slices.Contains(after.Head.Parents, theirs.Head.Digest) {
+			t.Errorf("%d versions apart, brought together: read %q, forks %v", apart, got, v.Forks)
+		}
+	}
+}
+
+// TestForkBelow: what was acknowledged on one side of a fork is found below many versions that were not.
+func TestForkBelow(t *testing.T) {
+	g := newGrid(20)
+	key := keys.NewWriteKey()
+	v := write(t, newFiles(t, g), key, nil, "base")
+	theirs := write(t, newFiles(t, g.part(10, 20)), key, v, "right").Head
+	left := newFiles(t, g.part(0, 10))
+	for range 30 {
+		v = write(t, left, key, v, "left")
+	}
+	lonely := theirs
+	for range 15 {
+		record, err := head.Sign(key.Signer(), head.Head{
+			Name: v.Head.Name, Sequence: lonely.Sequence + 1, Root: share.StorageIndex{1}, Parents: []share.Digest{lonely.Digest},
+			Written: time.Now(), Keep: theirs.Keep,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		u := share.HeadUpdate{
+			Name: v.Head.Name, Record: record, Replaces: lonely.Digest, Retention: share.Retention{Versions: 50},
+			Lease: share.Lease{Owner: "alice", Expires: time.Now().Add(time.Hour)},
+		}
+		if err := g.stores[10].Store.SetHead(t.Context(), u); err != nil {
+			t.Fatal(err)
+		}
+		if lonely, err = head.Parse(v.Head.Name, record); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.asked()
+	v, got := read(t, newFiles(t, g), capability.Mutable(key))
+	if got != "left" || !slices.ContainsFunc(v.Forks, func(h head.Head) bool { return h.Digest == theirs.Digest }) {
+		t.Errorf("read %q, forks %v", got, v.Forks)
+	}
+	if asked := g.asked(); !slices.Equal(asked, []uint64{0, lonely.Sequence - 8}) {
+		t.Errorf("asked for the versions since %v", asked)
+	}
+}
+
+// TestFarBehind: servers that missed many versions are no fork, however little is asked of histories at first.
+func TestFarBehind(t *testing.T) {
+	g := newGrid(10)
+	key := keys.NewWriteKey()
+	m := newFiles(t, g)
+	v := write(t, m, key, nil, "1")
+	for i := range 40 {
+		if i == 10 {
+			g.setDown(0, 1, 2)
+		}
+		v = write(t, m, key, v, strconv.Itoa(i+2))
+	}
+	g.setDown()
+	fresh := newFiles(t, g)
+	v, got := read(t, fresh, capability.Mutable(key))
+	if got != "41" || len(v.Forks) != 0 {
+		t.Errorf("read %q, forks %v", got, v.Forks)
+	}
+	if v = write(t, fresh, key, v, "42"); v.Head.Sequence != 42 {
+		t.Errorf("version %d", v.Head.Sequence)
+	}
+	for i, s := range g.stores {
+		if held, err := s.Store.Heads(t.Context(), []share.Name{v.Head.Name}, false); err != nil || !bytes.Equal(held[0].Record, headOf(t, g, v.Head.Name)) {
+			t.Errorf("server %d was left behind: %v", i, err)
+		}
+	}
+}
+
+// headOf returns the record that the last server holds of a name.
+func headOf(t *testing.T, g *grid, name share.Name) []byte {
+	t.Helper()
+	held, err := g.stores[len(g.stores)-1].Store.Heads(t.Context(), []share.Name{name}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return held[0].Record
 }
 
 // TestForkIsNotOverwritten writes without knowing of a fork: what was acknowledged on the other side stays the newest there,

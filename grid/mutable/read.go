@@ -167,7 +167,10 @@ func (m *Files) choose(ctx context.Context, s *survey, key keys.ReadKey) (*Versi
 // before adds what a head follows to the candidates, where no server has it as the newest any more. Of two with the same sequence the
 // one comes first that more servers had.
 func (c *choice) before(ctx context.Context, passed candidate) {
-	known := c.past(ctx)
+	known := c.past(ctx, passed.head.Sequence)
+	if slices.ContainsFunc(passed.head.Parents, func(parent share.Digest) bool { return known.heads[parent].Sequence == 0 }) {
+		known = c.past(ctx, 0)
+	}
 	for _, parent := range passed.head.Parents {
 		h, ok := known.heads[parent]
 		if ok && !slices.ContainsFunc(c.candidates, func(c candidate) bool { return c.head.Digest == parent }) {

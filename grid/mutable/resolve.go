@@ -101,38 +101,52 @@ const (
 func (c *commit) judge(ctx context.Context, r *rival) verdict {
 	followed := r.head.Sequence == 0 || r.head.Digest == c.base.Head.Digest || c.base.follows[r.head.Digest] || c.mine[r.head.Digest] ||
 		slices.Contains(c.head.Parents, r.head.Digest)
-	// One server may have said yes and forgotten it, and may say yes to this writer now.
-	enough := c.params.Happy - slack(len(c.targets), c.params.Happy)
 	switch {
 	case r.head.Sequence > c.head.Sequence:
 		return newer
 	case r.head.Sequence == c.head.Sequence:
-		if c.may(r.head) >= enough || cmp.Or(cmp.Compare(c.count(acknowledged), len(r.targets)), bytes.Compare(c.head.Digest[:], r.head.Digest[:])) < 0 {
+		if c.may(r.head) >= c.likely() || cmp.Or(cmp.Compare(c.count(acknowledged), len(r.targets)), bytes.Compare(c.head.Digest[:], r.head.Digest[:])) < 0 {
 			return newer
 		}
 		return equal
 	case followed || c.isGone(r):
 		return replaceable
 	}
-	relation := c.past(ctx).relation(c.head, r.head)
+	relation, maybe := c.apart(c.past(ctx, min(c.head.Sequence, r.head.Sequence)), r)
+	if c.known.short {
+		relation, maybe = c.apart(c.past(ctx, 0), r)
+	}
 	for _, t := range r.targets {
 		t.diverged = relation != follows
 	}
 	if relation == follows || relation == forgotten {
 		return replaceable
 	}
-	maybe := len(r.targets) > c.count(acknowledged) || // some of those who have acknowledged it may have forgotten
-		c.known.line(r.head, c.head, func(h head.Head) bool { return c.may(h) >= enough })
-	if maybe {
+	if maybe || len(r.targets) > c.count(acknowledged) { // some of those who have acknowledged it may have forgotten
 		return newer
 	}
 	return replaceable
 }
 
-// past asks for the lineage once.
-func (c *commit) past(ctx context.Context) *lineage {
-	if c.known == nil {
-		c.known = c.m.lineage(ctx, c.name)
+// apart returns how the version stands to a rival, and whether the rival or what it follows and the version does not may have been
+// acknowledged.
+func (c *commit) apart(known *lineage, r *rival) (relation relation, maybe bool) {
+	relation = known.relation(c.head, r.head)
+	if known.short || relation == follows || relation == forgotten {
+		return relation, false
+	}
+	enough := c.likely()
+	return relation, known.line(r.head, c.head, func(h head.Head) bool { return c.may(h) >= enough })
+}
+
+// likely is on how many servers a head is that may have been acknowledged. One server may have said yes and forgotten it, and may say yes to
+// this writer now.
+func (c *commit) likely() int { return c.params.Happy - slack(len(c.targets), c.params.Happy) }
+
+// past returns what is known of the heads from a sequence on, which it asks for once.
+func (c *commit) past(ctx context.Context, sequence uint64) *lineage {
+	if c.known == nil || c.known.since > sequence {
+		c.known = c.m.lineage(ctx, c.name, since(sequence))
 	}
 	c.known.know(c.head, c.base.Head)
 	c.known.know(c.base.Forks...)
@@ -154,7 +168,7 @@ func (c *commit) may(h head.Head) int {
 }
 
 func (c *commit) mayHold(t *target, h head.Head) bool {
-	told := c.known != nil && c.known.answered[t.server.ID]
+	told := c.known != nil && c.known.tells(t.server.ID, h)
 	switch {
 	case t.showed[h.Digest] || told && c.known.holders[h.Digest][t.server.ID]:
 		return true

@@ -60,7 +60,7 @@ func (m *Files) again(ctx context.Context, key keys.WriteKey, other func(*Versio
 // Past returns the heads before one that was read as the newest that servers know of and its retention keeps, newest first. A server
 // that does not answer is left out.
 func (m *Files) Past(ctx context.Context, newest head.Head) []head.Head {
-	known := m.lineage(ctx, newest.Name)
+	known := m.lineage(ctx, newest.Name, 0)
 	known.know(newest)
 	heads := slices.SortedFunc(maps.Values(known.heads), func(a, b head.Head) int { return known.compare(b, a) })
 	heads = slices.DeleteFunc(heads, func(h head.Head) bool { return h.Sequence >= newest.Sequence })

@@ -24,6 +24,7 @@ type store struct {
 	keeps   func() bool
 	updates []share.HeadUpdate
 	calls   map[string]int
+	since   []uint64 // what History was asked for
 }
 
 func newStore(name string) *store {
@@ -95,11 +96,14 @@ func (s *store) SetHead(ctx context.Context, u share.HeadUpdate) error {
 	return s.end("sethead", nil, s.Store.SetHead(ctx, u))
 }
 
-func (s *store) History(ctx context.Context, name share.Name) ([][]byte, error) {
+func (s *store) History(ctx context.Context, name share.Name, since uint64) ([][]byte, error) {
 	if err := s.begin(ctx, "history"); err != nil {
 		return nil, err
 	}
-	return s.Store.History(ctx, name)
+	s.mu.Lock()
+	s.since = append(s.since, since)
+	s.mu.Unlock()
+	return s.Store.History(ctx, name, since)
 }
 
 func (s *store) Put(ctx context.Context, shares []share.WholeShare, lease share.Lease) ([]error, error) {

@@ -126,13 +126,19 @@ func (m *Memory) ReadVersion(_ context.Context, c capability.Capability, v dir.V
 }
 
 // History implements dir.Files.
-func (m *Memory) History(_ context.Context, c capability.Capability) ([]dir.Version, error) {
+func (m *Memory) History(_ context.Context, c capability.Capability, since uint64) ([]dir.Version, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	name, _ := c.Name()
 	var out []dir.Version
 	for _, content := range m.files[name] {
-		out = append(out, content.Version)
+		if content.Sequence >= since {
+			out = append(out, content.Version)
+		}
+	}
+	for i := range out {
+		has := func(v dir.Version) bool { return v.Digest == out[i].Parents[0] }
+		out[i].Cut = since > 0 && len(out[i].Parents) > 0 && !slices.ContainsFunc(out, has)
 	}
 	slices.SortFunc(out, func(a, b dir.Version) int {
 		if newer(a, b) {

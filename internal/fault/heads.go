@@ -56,11 +56,11 @@ func (s *headStore) SetHead(ctx context.Context, u share.HeadUpdate) error {
 	return s.heads.SetHead(ctx, u)
 }
 
-func (s *headStore) History(ctx context.Context, name share.Name) ([][]byte, error) {
+func (s *headStore) History(ctx context.Context, name share.Name, since uint64) ([][]byte, error) {
 	if err := s.in.Step(ctx, OpHistory); err != nil {
 		return nil, err
 	}
-	return s.heads.History(ctx, name)
+	return s.heads.History(ctx, name, since)
 }
 
 // Put, when corrupted, hands on shares with a wrong bit; when truncated, only the first half of them, and says so of the rest.

@@ -99,12 +99,12 @@ func (s *store) SetHead(ctx context.Context, u share.HeadUpdate) error {
 }
 
 // History implements share.HeadStore.
-func (s *store) History(ctx context.Context, name share.Name) ([][]byte, error) {
+func (s *store) History(ctx context.Context, name share.Name, since uint64) ([][]byte, error) {
 	inner, err := s.headStore()
 	if err != nil {
 		return nil, err
 	}
-	records, err := inner.History(ctx, name)
+	records, err := inner.History(ctx, name, since)
 	if err != nil || len(records) == 0 {
 		return records, err
 	}

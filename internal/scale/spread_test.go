@@ -8,7 +8,6 @@ import (
 	"go.uber.org/goleak"
 
 	"cairn/internal/hosttest"
-	"cairn/internal/waittest"
 	"cairn/introducer"
 	"cairn/introducer/exchange"
 	"cairn/p2p"
@@ -52,7 +51,7 @@ func (c *club) settle(t testing.TB, keep int) []*resident {
 		t.Cleanup(func() { r.close(t) })
 		all = append(all, r)
 	}
-	waittest.Within(t, 3*time.Minute, "all are connected", func() bool {
+	hosttest.Eventually(t, 3*time.Minute, "all are connected", func() bool {
 		return !slices.ContainsFunc(all, func(r *resident) bool { return hosttest.Responsive(r.host) < min(keep/2, len(all)-1) })
 	})
 	return all
@@ -83,9 +82,9 @@ func (c *club) spreadNews(t testing.TB, all []*resident) (half, last time.Durati
 		}
 		return n
 	}
-	waittest.Within(t, time.Minute, "half know", func() bool { return know() >= len(all)/2 })
+	hosttest.Eventually(t, time.Minute, "half know", func() bool { return know() >= len(all)/2 })
 	half = time.Since(begin)
-	waittest.Within(t, time.Minute, "all know", func() bool { return know() == len(all) })
+	hosttest.Eventually(t, time.Minute, "all know", func() bool { return know() == len(all) })
 	return half, time.Since(begin)
 }
 

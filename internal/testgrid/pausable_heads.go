@@ -26,12 +26,12 @@ func (p *pausable) SetHead(ctx context.Context, u share.HeadUpdate) error {
 }
 
 // History implements share.HeadStore.
-func (p *pausable) History(ctx context.Context, name share.Name) ([][]byte, error) {
+func (p *pausable) History(ctx context.Context, name share.Name, since uint64) ([][]byte, error) {
 	inner, err := p.headStore(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return inner.History(ctx, name)
+	return inner.History(ctx, name, since)
 }
 
 // Put implements share.Batcher.

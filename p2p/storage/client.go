@@ -80,6 +80,8 @@ type Client struct {
 	write writePool
 
 	refused atomic.Int64 // when the peer last refused a share, in nanoseconds since 1970 began; 0 since it took one
+	// unbounded is until when whole histories are asked for, in nanoseconds since 1970 began.
+	unbounded atomic.Int64
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -70,10 +71,28 @@ func conflictOf(name share.Name, m wire.Conflict) error {
 	return conflict
 }
 
-// History implements share.HeadStore.
-func (c *Client) History(ctx context.Context, name share.Name) ([][]byte, error) {
+// unboundedFor is how long a peer that does not know the question for a part of a history is asked for the whole of it.
+const unboundedFor = 10 * time.Minute
+
+// History implements share.HeadStore. A peer of an older version gives everything that it holds.
+func (c *Client) History(ctx context.Context, name share.Name, since uint64) ([][]byte, error) {
+	if since == 0 || time.Now().UnixNano() < c.unbounded.Load() {
+		return c.history(ctx, name, wire.History{Name: name})
+	}
+	records, err := c.history(ctx, name, wire.Since{Name: name, Sequence: since})
+	if !errors.Is(err, share.ErrVersion) {
+		return records, err
+	}
+	records, err = c.history(ctx, name, wire.History{Name: name})
+	if err == nil {
+		c.unbounded.Store(time.Now().Add(unboundedFor).UnixNano())
+	}
+	return records, err
+}
+
+func (c *Client) history(ctx context.Context, name share.Name, question wire.Message) ([][]byte, error) {
 	var records [][]byte
-	t := transfer{message: wire.History{Name: name}, patience: c.options.AskTimeout, takes: c.options.ReadTimeout}
+	t := transfer{message: question, patience: c.options.AskTimeout, takes: c.options.ReadTimeout}
 	err := c.transfer(ctx, &c.head, t, func(t *transfer) error {
 		m, err := wire.Answer[wire.Records](t.in)
 		if err != nil {

@@ -83,7 +83,7 @@ func TestOlderPeer(t *testing.T) {
 	p := connect(t, struct{ share.Store }{memory.New(memory.Options{})}, storage.ServerOptions{}, storage.ClientOptions{})
 	m := storetest.NewMutable(1)
 	_, heads := p.client.Heads(t.Context(), []share.Name{m.Name}, true)
-	_, history := p.client.History(t.Context(), m.Name)
+	_, history := p.client.History(t.Context(), m.Name, 0)
 	_, fetched := p.client.Fetch(t.Context(), []share.StorageIndex{{1}})
 	_, stored := p.client.Put(t.Context(), nil, share.Lease{})
 	for what, err := range map[string]error{
@@ -95,6 +95,51 @@ func TestOlderPeer(t *testing.T) {
 	}
 	if _, err := p.client.Numbers(t.Context(), []share.StorageIndex{{1}}); err != nil {
 		t.Errorf("what the peer does speak: %v", err)
+	}
+}
+
+// countingStreams counts the streams about heads that peers open.
+type countingStreams struct {
+	older
+	opened atomic.Int64
+}
+
+func (c *countingStreams) Handle(name string, handler func(network.Stream)) {
+	c.older.Handle(name, func(s network.Stream) {
+		if name == storage.Head {
+			c.opened.Add(1)
+		}
+		handler(s)
+	})
+}
+
+// TestHistorySinceUnknown: a peer of an older version, which does not know the question for a part of a history, gives all of it, and is not
+// asked for parts again at once.
+func TestHistorySinceUnknown(t *testing.T) {
+	far := hostAt(t, tcp)
+	near := hostAt(t, tcp, far.Addresses()...)
+	old := storage.NewServer(memory.New(memory.Options{}), storage.ServerOptions{})
+	streams := &countingStreams{older: older{far, wire.KindSince}}
+	old.Register(streams)
+	t.Cleanup(func() { old.Close() })
+	client := storage.NewClient(near, far.ID(), storage.ClientOptions{})
+	t.Cleanup(func() { client.Close() })
+	m := storetest.NewMutable(1)
+	m.Keep = share.Retention{Versions: 10, Age: time.Hour}
+	for i := range 3 {
+		u := m.Next(share.StorageIndex{byte(i + 1)}, "")
+		if err := client.SetHead(t.Context(), u); err != nil {
+			t.Fatal(err)
+		}
+		m.Advance(u)
+	}
+	for range 3 {
+		if records, err := client.History(t.Context(), m.Name, 3); err != nil || len(records) != 3 {
+			t.Errorf("history: %d records, %v; want all 3", len(records), err)
+		}
+	}
+	if n := streams.opened.Load(); n != 2 {
+		t.Errorf("%d streams, want one that the unknown question ends and one for the rest", n)
 	}
 }
 
@@ -112,7 +157,7 @@ func TestSignedRetention(t *testing.T) {
 		}
 		m.Advance(u)
 	}
-	if records, err := p.client.History(t.Context(), m.Name); err != nil || len(records) != 4 {
+	if records, err := p.client.History(t.Context(), m.Name, 0); err != nil || len(records) != 4 {
 		t.Errorf("%d versions are held, %v; none was replaced an hour ago", len(records), err)
 	}
 }

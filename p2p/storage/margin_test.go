@@ -75,7 +75,7 @@ func TestRemovalBeyondQuota(t *testing.T) {
 	if err := f.write(300); err != nil {
 		t.Errorf("a version that is smaller: %v", err)
 	}
-	if records, err := f.client.History(t.Context(), f.name.Name); err != nil || len(records) != 2 {
+	if records, err := f.client.History(t.Context(), f.name.Name, 0); err != nil || len(records) != 2 {
 		t.Errorf("%d versions are kept, %v", len(records), err)
 	}
 }

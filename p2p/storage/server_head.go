@@ -47,15 +47,21 @@ func (c *conn) headRequest(kind wire.Kind, n int) error {
 		if err != nil {
 			return err
 		}
-		return c.history(store, m)
+		return c.history(store, m.Name, 0)
+	case wire.KindSince:
+		m, err := wire.Receive[wire.Since](c.in, n)
+		if err != nil {
+			return err
+		}
+		return c.history(store, m.Name, m.Sequence)
 	}
 	return unexpectedKind(kind)
 }
 
-func (c *conn) history(store share.HeadStore, m wire.History) error {
+func (c *conn) history(store share.HeadStore, name share.Name, since uint64) error {
 	ctx, cancel := c.limited()
 	defer cancel()
-	records, err := store.History(ctx, m.Name)
+	records, err := store.History(ctx, name, since)
 	if err != nil {
 		return c.fail(err)
 	}

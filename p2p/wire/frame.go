@@ -47,6 +47,7 @@ const (
 	KindConflict  Kind = 0x43
 	KindHistory   Kind = 0x44
 	KindRecords   Kind = 0x45
+	KindSince     Kind = 0x46
 
 	KindPut      Kind = 0x50
 	KindStored   Kind = 0x51
@@ -70,7 +71,7 @@ func (k Kind) limit() int {
 		return maxRow
 	case KindError, KindDone, KindNumbers, KindHeld, KindUploads, KindProgress, KindRenew, KindSpace, KindOffer, KindUsage, KindStanding, KindRecheck, KindRechecked,
 		KindOpen, KindOpened, KindRead, KindCreate, KindHave, KindBlocks, KindAppended, KindCommit, KindRelease,
-		KindHeads, KindHeldHeads, KindSetHead, KindConflict, KindHistory, KindRecords,
+		KindHeads, KindHeldHeads, KindSetHead, KindConflict, KindHistory, KindRecords, KindSince,
 		KindPut, KindStored, KindFailures, KindFetch, KindFetched:
 		return MaxControl
 	}

@@ -140,7 +140,19 @@ func (History) Kind() Kind { return KindHistory }
 
 func (History) validate() error { return nil }
 
-// Records answers History, newest first. A body of AppendRecord follows it.
+// Since asks for the records of a name whose sequence is at least that. The answer is Records. An older peer does not know the
+// question.
+type Since struct {
+	Name     share.Name `cbor:"1,keyasint"`
+	Sequence uint64     `cbor:"2,keyasint"`
+}
+
+// Kind returns KindSince.
+func (Since) Kind() Kind { return KindSince }
+
+func (Since) validate() error { return nil }
+
+// Records answers History and Since, newest first. A body of AppendRecord follows it.
 type Records struct {
 	Count int `cbor:"1,keyasint"`
 	Body  int `cbor:"2,keyasint"`

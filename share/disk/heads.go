@@ -25,7 +25,7 @@ func (s *Store) Heads(ctx context.Context, names []share.Name, shares bool) ([]s
 	held := make([]share.HeldHead, len(names))
 	room := int64(share.MaxBatchBytes)
 	for i, name := range names {
-		records, root, err := s.versions(ctx, name, 1)
+		records, root, err := s.versions(ctx, name, 0, 1)
 		if err != nil {
 			return nil, fmt.Errorf("head of %s: %w", name, err)
 		}
@@ -44,19 +44,19 @@ func (s *Store) Heads(ctx context.Context, names []share.Name, shares bool) ([]s
 }
 
 // History implements share.HeadStore. A version that the disk has damaged is left out.
-func (s *Store) History(ctx context.Context, name share.Name) ([][]byte, error) {
+func (s *Store) History(ctx context.Context, name share.Name, since uint64) ([][]byte, error) {
 	if err := s.ready(ctx); err != nil {
 		return nil, err
 	}
-	records, _, err := s.versions(ctx, name, share.MaxHistory)
+	records, _, err := s.versions(ctx, name, since, share.MaxHistory)
 	if err != nil {
 		return nil, fmt.Errorf("history of %s: %w", name, err)
 	}
 	return records, nil
 }
 
-// versions returns the records of the newest versions that can be read, and the file of the first of them.
-func (s *Store) versions(ctx context.Context, name share.Name, most int) (records [][]byte, root share.StorageIndex, err error) {
+// versions returns the records of the newest versions that can be read, down to a sequence, and the file of the first of them.
+func (s *Store) versions(ctx context.Context, name share.Name, since uint64, most int) (records [][]byte, root share.StorageIndex, err error) {
 	err = s.whileMoving(func() error {
 		var n nameRecord
 		if _, err := s.index.get(nameKey(name), &n); err != nil {
@@ -64,7 +64,7 @@ func (s *Store) versions(ctx context.Context, name share.Name, most int) (record
 		}
 		records = nil
 		for _, v := range slices.Backward(n.Versions) {
-			if len(records) == most {
+			if len(records) == most || v.Sequence < since {
 				break
 			}
 			if err := s.ready(ctx); err != nil {

@@ -74,7 +74,7 @@ func setHeads(t *testing.T, store *Store, n testName, files []*storetest.File, r
 // wantHistory checks which versions are held, newest first.
 func wantHistory(t *testing.T, store *Store, n testName, files []*storetest.File, want ...int) {
 	t.Helper()
-	records, err := store.History(t.Context(), n.name)
+	records, err := store.History(t.Context(), n.name, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func TestWriteAfterDamage(t *testing.T) {
 	if err := store.SetHead(t.Context(), n.update(3, files[4], files[1], share.Retention{Versions: 5})); err != nil {
 		t.Errorf("over version 2: %v", err)
 	}
-	if records, err := store.History(t.Context(), n.name); err != nil || len(records) != 3 || !bytes.Equal(records[0], n.record(3, files[4].Index)) {
+	if records, err := store.History(t.Context(), n.name, 0); err != nil || len(records) != 3 || !bytes.Equal(records[0], n.record(3, files[4].Index)) {
 		t.Errorf("history: %d records, %v", len(records), err)
 	}
 	store, n, want := damagedVersion(t, 1, 2, 3)

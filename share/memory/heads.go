@@ -72,7 +72,7 @@ func (s *Store) Heads(ctx context.Context, names []share.Name, shares bool) ([]s
 }
 
 // History implements share.HeadStore.
-func (s *Store) History(ctx context.Context, of share.Name) ([][]byte, error) {
+func (s *Store) History(ctx context.Context, of share.Name, since uint64) ([][]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -81,6 +81,9 @@ func (s *Store) History(ctx context.Context, of share.Name) ([][]byte, error) {
 	var records [][]byte
 	if n := s.names[of]; n != nil {
 		for _, v := range n.versions {
+			if v.head.Sequence < since {
+				break
+			}
 			records = append(records, bytes.Clone(v.record))
 		}
 	}

@@ -201,7 +201,7 @@ func TestLostAnswers(t *testing.T) {
 		}
 		m.Advance(u)
 	}
-	if records, err := store.History(t.Context(), m.Name); err != nil || len(records) != 3 {
+	if records, err := store.History(t.Context(), m.Name, 0); err != nil || len(records) != 3 {
 		t.Errorf("history: %d records, %v", len(records), err)
 	}
 	lose.Store(1)

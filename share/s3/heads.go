@@ -89,7 +89,7 @@ func (s *Store) Heads(ctx context.Context, names []share.Name, shares bool) ([]s
 }
 
 // History implements share.HeadStore.
-func (s *Store) History(ctx context.Context, of share.Name) ([][]byte, error) {
+func (s *Store) History(ctx context.Context, of share.Name, since uint64) ([][]byte, error) {
 	if err := s.ready(ctx); err != nil {
 		return nil, err
 	}
@@ -99,6 +99,9 @@ func (s *Store) History(ctx context.Context, of share.Name) ([][]byte, error) {
 	}
 	var records [][]byte
 	for i := range n.Versions {
+		if n.Versions[i].Sequence < since {
+			break
+		}
 		records = append(records, n.Versions[i].Record)
 	}
 	return records, nil

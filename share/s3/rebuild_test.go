@@ -60,7 +60,7 @@ func (c content) want(t *testing.T, store *s3.Store) {
 			}
 		}
 	}
-	records, err := store.History(t.Context(), c.mutable.Name)
+	records, err := store.History(t.Context(), c.mutable.Name, 0)
 	if err != nil || len(records) != 2 || !bytes.Equal(records[0], c.mutable.Record) || !bytes.Equal(records[1], c.first) {
 		t.Errorf("history: %d records, %v", len(records), err)
 	}

@@ -126,9 +126,9 @@ func newer(name share.Name, record, than []byte) bool {
 	return err != nil || head.Newer(a, b)
 }
 
-// History returns the records that either store holds.
-func (s *Store) History(ctx context.Context, name share.Name) ([][]byte, error) {
-	records, err := s.near.History(ctx, name)
+// History implements share.HeadStore, with the records that either store holds.
+func (s *Store) History(ctx context.Context, name share.Name, since uint64) ([][]byte, error) {
+	records, err := s.near.History(ctx, name, since)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func (s *Store) History(ctx context.Context, name share.Name) ([][]byte, error) 
 	if err != nil || held[0].Record == nil {
 		return records, err
 	}
-	more, err := s.far.History(ctx, name)
+	more, err := s.far.History(ctx, name, since)
 	if err != nil {
 		return nil, err
 	}
@@ -285,7 +285,7 @@ func (s *Store) refuse(ctx context.Context, bare share.HeadUpdate, record []byte
 	if !full(err) {
 		return err
 	}
-	records, err := s.near.History(ctx, bare.Name)
+	records, err := s.near.History(ctx, bare.Name, 0)
 	if err != nil || contains(records, bare.Record) {
 		return err
 	}
@@ -294,11 +294,11 @@ func (s *Store) refuse(ctx context.Context, bare share.HeadUpdate, record []byte
 
 // moveName stores the versions of a name that the near store has in the far store.
 func (s *Store) moveName(ctx context.Context, u share.HeadUpdate) error {
-	records, err := s.near.History(ctx, u.Name)
+	records, err := s.near.History(ctx, u.Name, 0)
 	if err != nil {
 		return err
 	}
-	held, err := s.far.History(ctx, u.Name)
+	held, err := s.far.History(ctx, u.Name, 0)
 	if err != nil {
 		return err
 	}

@@ -158,8 +158,8 @@ func (l *Late) SetHead(ctx context.Context, u share.HeadUpdate) error {
 }
 
 // History implements share.HeadStore.
-func (l *Late) History(ctx context.Context, name share.Name) ([][]byte, error) {
-	return with(l, func(p Part) ([][]byte, error) { return p.History(ctx, name) })
+func (l *Late) History(ctx context.Context, name share.Name, since uint64) ([][]byte, error) {
+	return with(l, func(p Part) ([][]byte, error) { return p.History(ctx, name, since) })
 }
 
 // Uploads implements share.Resumer.

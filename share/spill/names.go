@@ -72,7 +72,7 @@ func (d *drain) name(ctx context.Context, from share.NameMover, name share.Name)
 	if !newest.Lease.Expires.After(time.Now()) {
 		return errPassed // nobody wants it, and the far store forgets it by itself
 	}
-	near, err := d.near.History(ctx, name)
+	near, err := d.near.History(ctx, name, 0)
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (d *drain) name(ctx context.Context, from share.NameMover, name share.Name)
 	if err := d.takeName(ctx, updates, near); err != nil {
 		return err
 	}
-	held, err := d.near.History(ctx, name)
+	held, err := d.near.History(ctx, name, 0)
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func wantNames(t *testing.T, s share.HeadStore, all []*storetest.Mutable) {
 		if err != nil || !bytes.Equal(held[0].Record, m.Record) || len(held[0].Shares) != 1 {
 			t.Errorf("name %d: %d shares, %v", i, len(held[0].Shares), err)
 		}
-		history, err := s.History(t.Context(), m.Name)
+		history, err := s.History(t.Context(), m.Name, 0)
 		if err != nil || len(history) != int(m.Head.Sequence) {
 			t.Errorf("name %d: %d versions, %v", i, len(history), err)
 		}

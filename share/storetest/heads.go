@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 	"testing"
@@ -44,7 +45,7 @@ func wantHead(t *testing.T, store share.HeadStore, name share.Name, want []byte)
 // wantHistory checks which records are held of a name, newest first.
 func wantHistory(t *testing.T, store share.HeadStore, name share.Name, want ...[]byte) {
 	t.Helper()
-	got, err := store.History(t.Context(), name)
+	got, err := store.History(t.Context(), name, 0)
 	if err != nil || !slices.EqualFunc(got, want, bytes.Equal) {
 		t.Errorf("history: %d records, %v; want %d", len(got), err, len(want))
 	}
@@ -105,6 +106,30 @@ func (s Suite) testHeads(t *testing.T) {
 	wantHistory(t, store, nobody.Name)
 	wantCheck(t, plain, f, 0)
 	wantCheck(t, plain, g, 0, 1)
+}
+
+// testHeadHistory asks for parts of a history whose sequences have gaps.
+func (s Suite) testHeadHistory(t *testing.T) {
+	store := heads(t, s.Open(t))
+	m := NewMutable(1)
+	sequences := []uint64{1, 2, 5, 6, 9}
+	var records [][]byte
+	for _, sequence := range sequences {
+		m.Head.Sequence = sequence - 1
+		u := m.Next(share.StorageIndex{byte(sequence)}, s.owner())
+		u.Retention = share.Retention{Versions: 10}
+		set(t, store, m, u)
+		records = append([][]byte{u.Record}, records...)
+	}
+	for since, want := range map[uint64]int{0: 5, 1: 5, 2: 4, 3: 3, 5: 3, 6: 2, 7: 1, 9: 1, 10: 0, math.MaxUint64: 0} {
+		got, err := store.History(t.Context(), m.Name, since)
+		if err != nil || !slices.EqualFunc(got, records[:want], bytes.Equal) {
+			t.Errorf("history since %d: %d records, %v; want %d", since, len(got), err, want)
+		}
+	}
+	if got, err := store.History(t.Context(), NewMutable(2).Name, 3); err != nil || len(got) != 0 {
+		t.Errorf("history of a name that nobody wrote: %d records, %v", len(got), err)
+	}
 }
 
 // testHeadConflicts tries every update that does not follow what is held.
@@ -281,7 +306,7 @@ func MaxHistory(t *testing.T, store share.HeadStore) {
 		u.Retention = share.Retention{Versions: 1 << 30, Age: 1 << 62}
 		set(t, store, m, u)
 	}
-	got, err := store.History(t.Context(), m.Name)
+	got, err := store.History(t.Context(), m.Name, 0)
 	if err != nil || len(got) != share.MaxHistory || !bytes.Equal(got[0], m.Record) {
 		t.Errorf("history: %d records, %v; want %d", len(got), err, share.MaxHistory)
 	}

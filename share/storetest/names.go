@@ -56,7 +56,7 @@ func (s Suite) testMoveName(t *testing.T) {
 
 func (s Suite) moveName(t *testing.T, from share.HeadStore, m share.NameMover, name share.Name) {
 	t.Helper()
-	want, err := from.History(t.Context(), name)
+	want, err := from.History(t.Context(), name, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func (s Suite) moveName(t *testing.T, from share.HeadStore, m share.NameMover, n
 			t.Fatalf("update %d elsewhere: %v", i+1, err)
 		}
 	}
-	got, err := to.History(t.Context(), name)
+	got, err := to.History(t.Context(), name, 0)
 	if err != nil || !slices.EqualFunc(got, want, bytes.Equal) {
 		t.Errorf("elsewhere are %d versions, %v; want %d", len(got), err, len(want))
 	}

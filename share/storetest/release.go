@@ -37,7 +37,7 @@ func (p *pages) write(r share.Retention) {
 // want checks that the owner uses what the last versions have, their records included.
 func (p *pages) want(what string, versions int) {
 	p.t.Helper()
-	records, err := p.store.History(p.t.Context(), p.Name)
+	records, err := p.store.History(p.t.Context(), p.Name, 0)
 	if err != nil || len(records) != versions {
 		p.t.Errorf("%s: %d versions, %v; want %d", what, len(records), err, versions)
 	}
@@ -80,7 +80,7 @@ func (s Suite) testReleaseByAge(t *testing.T) {
 	deadline := time.Now().Add(30 * time.Second)
 	for old := p.files[3]; ; { // until a version is older than a millisecond when the next one comes
 		p.write(share.Retention{Age: time.Millisecond})
-		records, err := p.store.History(t.Context(), p.Name)
+		records, err := p.store.History(t.Context(), p.Name, 0)
 		if err != nil || time.Now().After(deadline) {
 			t.Fatalf("%d versions, %v, although they are kept for a millisecond; the oldest is of %s", len(records), err, old.Index)
 		}

@@ -85,6 +85,7 @@ func (s Suite) Run(t *testing.T) {
 		{"BatchLeases", Suite.testBatchLeases},
 		{"BatchConcurrent", Suite.testBatchConcurrent},
 		{"Heads", Suite.testHeads},
+		{"HeadHistory", Suite.testHeadHistory},
 		{"HeadConflicts", Suite.testHeadConflicts},
 		{"HeadRefused", Suite.testHeadRefused},
 		{"HeadSetters", Suite.testHeadSetters},
