@@ -68,7 +68,7 @@ func (h *Host) Suspect(id share.ServerID) {
 
 // attend greets a connected peer again and again until the connection ends, or parts with it when it is not a member.
 func (h *Host) attend(ctx context.Context, id peer.ID, asked <-chan struct{}) {
-	strange := 0
+	strange, unanswered := 0, 0
 	for count := 0; ctx.Err() == nil; count++ {
 		err := h.acquaint(ctx, id, asked)
 		pause := h.pause(id, count)
@@ -76,16 +76,23 @@ func (h *Host) attend(ctx context.Context, id peer.ID, asked <-chan struct{}) {
 		case ctx.Err() != nil:
 			return
 		case err == nil:
-			strange = 0
+			strange, unanswered = 0, 0
 		case errors.Is(err, share.ErrVersion) && strange == 0:
 			// A peer that has just started may not serve its protocols yet.
 			strange, pause = strange+1, silentRetry/2
+		case errors.Is(err, errUnanswered) && (unanswered < showAgain || h.apart(id)):
+			h.log.Debug("no answer to credentials", "peer", serverID(id).Short(), "error", err)
+			if h.apart(id) {
+				h.parted(id, false)
+				return
+			}
+			unanswered, pause = unanswered+1, silentRetry
 		case errors.Is(err, share.ErrVersion) || errors.Is(err, share.ErrDenied):
 			h.part(ctx, id, err)
 			return
 		default:
 			h.log.Debug("no answer to hello", "peer", serverID(id).Short(), "error", err)
-			if h.host.Network().Connectedness(id) == network.NotConnected {
+			if h.apart(id) {
 				h.parted(id, false) // whoever noted it as connected was late
 				return
 			}
@@ -95,6 +102,8 @@ func (h *Host) attend(ctx context.Context, id peer.ID, asked <-chan struct{}) {
 		h.rest(ctx, id, pause, asked)
 	}
 }
+
+func (h *Host) apart(id peer.ID) bool { return h.host.Network().Connectedness(id) == network.NotConnected }
 
 // rest waits until the peer has not been heard of for a while, or somebody asks: when it greets us meanwhile, both know all
 // that our hello would tell.

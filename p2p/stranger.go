@@ -24,6 +24,8 @@ const PresentName = "present/1"
 const (
 	// presentWithin bounds showing credentials.
 	presentWithin = 5 * time.Second
+	// showAgain is how often credentials are shown again to a peer that has not answered.
+	showAgain = 3
 	// firstWord is how long a peer that was admitted while it was connected is left to greet first. One that only came to be
 	// admitted, and knew nothing of the grid before, leaves and comes back.
 	firstWord = 2 * time.Second
@@ -198,11 +200,18 @@ func (h *Host) acquaint(ctx context.Context, id peer.ID, asked <-chan struct{}) 
 	if h.cfg.Present == nil || !errors.Is(err, share.ErrDenied) {
 		return err
 	}
-	if unknown := h.present(ctx, id); unknown != nil {
+	switch unknown := h.present(ctx, id); {
+	case errors.Is(unknown, share.ErrUnavailable):
+		return fmt.Errorf("%w: %w: %w", ErrNotAdmitted, errUnanswered, unknown)
+	case unknown != nil:
 		return fmt.Errorf("%w: %s", ErrNotAdmitted, strings.TrimPrefix(unknown.Error(), share.ErrDenied.Error()+": "))
 	}
 	return h.greet(ctx, id)
 }
+
+// errUnanswered says that a peer did not say what it thinks of this node's credentials: the connection was lost, or one of both
+// machines stood still.
+var errUnanswered = errors.New("no answer to this node's credentials")
 
 // reconsider has the protocols of the library look at a connected peer again that they passed over while it was a stranger; the
 // DHT takes it into its routing table.

@@ -141,6 +141,75 @@ func TestUnknownMemberPresentsItself(t *testing.T) {
 	}
 }
 
+// TestUnansweredCredentialsAreShownAgain: who was not heard is not taken for refused, which would be for minutes.
+func TestUnansweredCredentialsAreShownAgain(t *testing.T) {
+	for name, fail := range map[string]func(c network.Conn, s p2p.Stream){
+		"a reset stream":    func(_ network.Conn, s p2p.Stream) { s.Reset() },
+		"a lost connection": func(c network.Conn, _ p2p.Stream) { c.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			mine, yours := &guests{}, &guests{}
+			a := openClub(t, mine, nil)
+			yours.add(a.ID())
+			var shown atomic.Int32
+			b := openClub(t, yours, func(c *p2p.Config) {
+				c.Present = func(ctx context.Context, s p2p.Stream) error {
+					if shown.Add(1) == 1 {
+						fail(s.Conn(), s)
+					}
+					return p2p.Reason(shows(ctx, s))
+				}
+			})
+			events, cancel := b.Subscribe()
+			defer cancel()
+			b.Learn(a.Addresses()...)
+			for e := range events {
+				if e.Change == p2p.Refused {
+					t.Fatalf("refused: %s", e.Reason)
+				}
+				if e.Change == p2p.Up {
+					break
+				}
+			}
+			if n := shown.Load(); n < 2 {
+				t.Errorf("credentials were shown %d times, want it again", n)
+			}
+		})
+	}
+}
+
+// TestNoAnswerToCredentials: a peer that never answers is left alone after a few times.
+func TestNoAnswerToCredentials(t *testing.T) {
+	a := openClub(t, &guests{}, nil)
+	yours := &guests{}
+	yours.add(a.ID())
+	var shown atomic.Int32
+	b := openClub(t, yours, func(c *p2p.Config) {
+		c.Present = func(_ context.Context, s p2p.Stream) error {
+			shown.Add(1)
+			s.Reset()
+			return p2p.Reason(network.ErrReset)
+		}
+	})
+	events, cancel := b.Subscribe()
+	defer cancel()
+	b.Learn(a.Addresses()...)
+	for e := range events {
+		if e.Change == p2p.Up {
+			t.Fatal("up without credentials")
+		}
+		if e.Change == p2p.Refused {
+			if !strings.Contains(e.Reason, "no answer") {
+				t.Errorf("refused because %q", e.Reason)
+			}
+			break
+		}
+	}
+	if n := shown.Load(); n < 4 {
+		t.Errorf("credentials were shown %d times, want at least four times", n)
+	}
+}
+
 // TestUnknownDiallerIsNotTold: a node shows nothing to peers that its own gate does not admit.
 func TestUnknownDiallerIsNotTold(t *testing.T) {
 	asked := make(chan struct{}, 8)
