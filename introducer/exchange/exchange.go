@@ -130,12 +130,10 @@ func (x *Exchange) run() {
 			return
 		case <-changed:
 			changed = x.roster.Changed()
-			x.host.Recheck()
+			x.recheck(expiry)
 			x.reach(x.undecided())
-			x.await(expiry)
 		case <-expiry.C:
-			x.host.Recheck()
-			x.await(expiry)
+			x.recheck(expiry)
 		case e, open := <-events:
 			if !open {
 				return // the host is closed
@@ -149,11 +147,13 @@ func (x *Exchange) run() {
 	}
 }
 
-// await sets the timer to when the next membership expires.
-func (x *Exchange) await(expiry *time.Timer) {
+// recheck has the host look at its peers again, and sets the timer to when the next membership expires: also to one that does so
+// while the host looks.
+func (x *Exchange) recheck(expiry *time.Timer) {
 	now := time.Now()
+	x.host.Recheck()
 	if next, ok := x.roster.NextChange(now); ok {
-		expiry.Reset(max(next.Sub(now), time.Second))
+		expiry.Reset(max(time.Until(next), time.Second))
 	} else {
 		expiry.Stop()
 	}
