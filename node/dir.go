@@ -92,6 +92,12 @@ func Exists(path string) bool {
 	return err == nil || sealedHere(path)
 }
 
+// HasGrid reports whether the node in the directory belongs to a grid.
+func HasGrid(path string) bool {
+	_, err := os.Lstat(filepath.Join(path, gridFile))
+	return err == nil
+}
+
 // OpenDir reads the identity and the secrets of the node in the directory. It returns ErrNoNode where there is none, ErrExposed
 // when others can read a secret, and ErrLocked when the secrets are locked.
 func OpenDir(path string) (*Dir, error) { return OpenDirWith(path, nil) }

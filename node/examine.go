@@ -112,7 +112,7 @@ func (e Examination) grid(dir *Dir) doctor.Check {
 	const name = "grid"
 	address, err := dir.Grid()
 	if err != nil {
-		fix := "join one with \"cairn join\" or found one with \"cairn grid create\""
+		fix := "join one with \"cairn join INVITATION\" or found one with \"cairn grid create NAME\""
 		if errors.Is(err, share.ErrCorrupt) {
 			fix = "join the grid again"
 		}

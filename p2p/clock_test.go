@@ -14,9 +14,13 @@ import (
 func TestClock(t *testing.T) {
 	one := open(t, nil)
 	other := open(t, func(c *p2p.Config) { c.Bootstrap = one.Addresses() })
-	eventually(t, 5*time.Second, "met", func() bool { return responsive(one) == 1 && responsive(other) == 1 })
-	offset, err := one.Clock(t.Context(), other.ID())
-	if err != nil || offset.Ahead.Abs() > offset.Error+time.Millisecond || offset.Error <= 0 || offset.Error > 5*time.Second {
+	eventually(t, "met", func() bool { return responsive(one) == 1 && responsive(other) == 1 })
+	// One answer is waited for as long as a person would; a machine that stands still meanwhile is asked again.
+	var offset p2p.ClockOffset
+	var err error
+	told := func() bool { offset, err = one.Clock(t.Context(), other.ID()); return err == nil }
+	eventually(t, "the time is told", told)
+	if offset.Ahead.Abs() > offset.Error+time.Millisecond || offset.Error <= 0 || offset.Error > time.Minute {
 		t.Errorf("two clocks of one machine: %+v, %v", offset, err)
 	}
 	// A peer whose clock is a day ahead.
@@ -29,7 +33,8 @@ func TestClock(t *testing.T) {
 		}
 		s.Write(told[:])
 	})
-	if offset, err = one.Clock(t.Context(), other.ID()); err != nil || (offset.Ahead-24*time.Hour).Abs() > offset.Error+time.Millisecond {
+	eventually(t, "another time is told", told)
+	if (offset.Ahead - 24*time.Hour).Abs() > offset.Error+time.Millisecond {
 		t.Errorf("a day ahead: %+v, %v", offset, err)
 	}
 	// One that tells less than a time, and one that runs older software.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"cairn/p2p"
 	"cairn/share"
@@ -32,7 +31,7 @@ func TestRefusalsAreSaidOnce(t *testing.T) {
 		t.Errorf("the reason reads %q", err)
 	}
 	b.Learn(a.Addresses()...)
-	eventually(t, 10*time.Second, "b sees that a does not admit it", func() bool {
+	eventually(t, "b sees that a does not admit it", func() bool {
 		p, _ := b.Peer(a.ID())
 		return p.Denies && strings.Count(p.Problem, "refused") == 1
 	})

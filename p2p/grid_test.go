@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"cairn/internal/waittest"
 	"cairn/p2p"
 	"cairn/share"
 )
@@ -38,10 +39,11 @@ func (g *refusing) refuse(id share.ServerID, reason error) {
 }
 
 // awaitEvent returns the next event with the change.
-func awaitEvent(t *testing.T, events <-chan p2p.Event, change p2p.Change, limit time.Duration) p2p.Event {
+func awaitEvent(t *testing.T, events <-chan p2p.Event, change p2p.Change) p2p.Event {
 	t.Helper()
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	waited := 0
 	for {
 		select {
 		case e, open := <-events:
@@ -51,8 +53,10 @@ func awaitEvent(t *testing.T, events <-chan p2p.Event, change p2p.Change, limit 
 			if e.Change == change {
 				return e
 			}
-		case <-timer.C:
-			t.Fatalf("no event %q within %v", change, limit)
+		case <-tick.C:
+			if waited++; waited > int(waittest.Patience/time.Second) {
+				t.Fatalf("no event %q within %v", change, waittest.Patience)
+			}
 		}
 	}
 }
@@ -70,13 +74,13 @@ func TestGateRefusesEveryProtocol(t *testing.T) {
 	defer cancel()
 	b.Learn(a.Addresses()...)
 
-	if e := awaitEvent(t, events, p2p.Refused, 5*time.Second); e.Peer.ID != a.ID() || !strings.Contains(e.Reason, "does not admit") {
+	if e := awaitEvent(t, events, p2p.Refused); e.Peer.ID != a.ID() || !strings.Contains(e.Reason, "does not admit") {
 		t.Errorf("what the refused node learns: %+v", e)
 	}
-	if e := awaitEvent(t, mine, p2p.Refused, 5*time.Second); e.Peer.ID != b.ID() || !strings.Contains(e.Reason, "membership ended") {
+	if e := awaitEvent(t, mine, p2p.Refused); e.Peer.ID != b.ID() || !strings.Contains(e.Reason, "membership ended") {
 		t.Errorf("what the refusing node reports: %+v", e)
 	}
-	eventually(t, 5*time.Second, "parted", func() bool { p, _ := b.Peer(a.ID()); return p.Path == "" })
+	eventually(t, "parted", func() bool { p, _ := b.Peer(a.ID()); return p.Path == "" })
 	for _, p := range append(a.Peers(), b.Peers()...) {
 		if p.Responsive || p.Problem == "" {
 			t.Errorf("a refused peer looks useful: %+v", p)
@@ -94,7 +98,7 @@ func TestRevokedWhileConnected(t *testing.T) {
 		a.Handle(name, echo)
 	}
 	b := open(t, func(c *p2p.Config) { c.Bootstrap = a.Addresses() })
-	eventually(t, 5*time.Second, "both up", func() bool { return responsive(a) == 1 && responsive(b) == 1 })
+	eventually(t, "both up", func() bool { return responsive(a) == 1 && responsive(b) == 1 })
 	gate.refuse(b.ID(), errors.New("revoked"))
 	for _, name := range []string{"ask/1", "read/1", "write/1", "hello/1"} {
 		s, err := b.Stream(t.Context(), a.ID(), name)
@@ -102,7 +106,7 @@ func TestRevokedWhileConnected(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		s.Write([]byte("x"))
-		s.SetReadDeadline(time.Now().Add(5 * time.Second))
+		s.SetReadDeadline(time.Now().Add(waittest.Patience))
 		_, err = s.Read(make([]byte, 1))
 		if reset, ok := errors.AsType[*network.StreamError](err); !ok || reset.ErrorCode != network.StreamGated {
 			t.Errorf("%s to a node that revoked us: %v, want a reset with StreamGated", name, err)
@@ -113,7 +117,7 @@ func TestRevokedWhileConnected(t *testing.T) {
 		s.Close()
 	}
 	a.Recheck()
-	eventually(t, 5*time.Second, "parted", func() bool { return responsive(a) == 0 && responsive(b) == 0 })
+	eventually(t, "parted", func() bool { return responsive(a) == 0 && responsive(b) == 0 })
 }
 
 // TestRevokedIsNotUsed: who is refused stays known as that, whether it was connected at the time or away.
@@ -122,15 +126,15 @@ func TestRevokedIsNotUsed(t *testing.T) {
 	a := open(t, func(c *p2p.Config) { c.Gate = gate })
 	here := open(t, func(c *p2p.Config) { c.Bootstrap = a.Addresses() })
 	away := open(t, func(c *p2p.Config) { c.Bootstrap = a.Addresses() })
-	eventually(t, 5*time.Second, "both up", func() bool { return responsive(a) == 2 })
+	eventually(t, "both up", func() bool { return responsive(a) == 2 })
 	away.Close()
-	eventually(t, 5*time.Second, "one away", func() bool { return responsive(a) == 1 })
+	eventually(t, "one away", func() bool { return responsive(a) == 1 })
 	revoked := errors.New("revoked")
 	gate.mu.Lock()
 	gate.out = map[share.ServerID]error{here.ID(): revoked, away.ID(): revoked}
 	gate.mu.Unlock()
 	a.Recheck()
-	eventually(t, 5*time.Second, "parted", func() bool { return responsive(a) == 0 })
+	eventually(t, "parted", func() bool { return responsive(a) == 0 })
 	a.Recheck() // as other news does
 	for _, id := range []share.ServerID{here.ID(), away.ID()} {
 		if p, known := a.Peer(id); !known || p.Problem == "" {
@@ -144,7 +148,7 @@ func TestOtherGrid(t *testing.T) {
 	b := open(t, func(c *p2p.Config) { c.Grid, c.Bootstrap = "brook", a.Addresses() })
 	events, cancel := b.Subscribe()
 	defer cancel()
-	e := awaitEvent(t, events, p2p.Refused, 5*time.Second)
+	e := awaitEvent(t, events, p2p.Refused)
 	if !strings.Contains(e.Reason, "another grid (river)") {
 		t.Errorf("reason %q, want that it is another grid", e.Reason)
 	}
@@ -166,7 +170,7 @@ func TestOtherVersion(t *testing.T) {
 	events, cancel := a.Subscribe()
 	defer cancel()
 	a.Learn(b.Addresses()...)
-	if e := awaitEvent(t, events, p2p.Refused, 5*time.Second); !strings.Contains(e.Reason, "speaks hello/2") {
+	if e := awaitEvent(t, events, p2p.Refused); !strings.Contains(e.Reason, "speaks hello/2") {
 		t.Errorf("reason %q, want that it speaks hello/2", e.Reason)
 	}
 }
@@ -198,7 +202,7 @@ func TestRestartFromBook(t *testing.T) {
 	a := open(t, func(c *p2p.Config) { c.Self = nickname("Ann") })
 	b := open(t, func(c *p2p.Config) { c.Bootstrap = a.Addresses() })
 	c := open(t, func(c *p2p.Config) { c.Key, c.Bootstrap, c.Book = key, b.Addresses(), book })
-	eventually(t, 5*time.Second, "all met", func() bool { return responsive(a) == 2 && responsive(b) == 2 && responsive(c) == 2 })
+	eventually(t, "all met", func() bool { return responsive(a) == 2 && responsive(b) == 2 && responsive(c) == 2 })
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +210,7 @@ func TestRestartFromBook(t *testing.T) {
 	if p, ok := again.Peer(a.ID()); !ok || p.Nickname != "Ann" || p.LastSeen.IsZero() {
 		t.Errorf("remembered: %+v", p)
 	}
-	took := eventually(t, 5*time.Second, "met again", func() bool { return responsive(again) == 2 })
+	took := eventually(t, "met again", func() bool { return responsive(again) == 2 })
 	t.Logf("met again %v after the restart", took)
 }
 
@@ -265,7 +269,7 @@ func TestUnreachableBootstrap(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := open(t, func(c *p2p.Config) { c.Bootstrap = append(addresses, "not an address") })
-	eventually(t, 5*time.Second, "the failure is reported", func() bool {
+	eventually(t, "the failure is reported", func() bool {
 		p, _ := h.Peer(gone.ID())
 		return strings.Contains(p.Failure, "connection refused")
 	})
@@ -300,7 +304,7 @@ func TestQUICAlone(t *testing.T) {
 	a := open(t, func(c *p2p.Config) { c.Listen = quic })
 	a.Handle("echo/1", echo)
 	b := open(t, func(c *p2p.Config) { c.Listen, c.Bootstrap = quic, a.Addresses() })
-	eventually(t, 5*time.Second, "met", func() bool { return responsive(b) == 1 })
+	eventually(t, "met", func() bool { return responsive(b) == 1 })
 	if p, _ := b.Peer(a.ID()); p.Transport != "quic-v1" || p.Path != p2p.Direct {
 		t.Errorf("transport %q, path %q", p.Transport, p.Path)
 	}
@@ -320,7 +324,7 @@ func TestManyStreamsOfOnePeer(t *testing.T) {
 	a := open(t, nil)
 	a.Handle("echo/1", echo)
 	b := open(t, func(c *p2p.Config) { c.Bootstrap = a.Addresses() })
-	eventually(t, 5*time.Second, "met", func() bool { return responsive(b) == 1 })
+	eventually(t, "met", func() bool { return responsive(b) == 1 })
 	var streams []network.Stream
 	for range 300 {
 		s, err := b.Stream(t.Context(), a.ID(), "echo/1")
@@ -328,7 +332,7 @@ func TestManyStreamsOfOnePeer(t *testing.T) {
 			t.Fatalf("stream %d: %v", len(streams), err)
 		}
 		defer s.Reset()
-		s.SetDeadline(time.Now().Add(10 * time.Second))
+		s.SetDeadline(time.Now().Add(waittest.Patience))
 		if _, err := s.Write([]byte("x")); err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"cairn/internal/hosttest"
+	"cairn/internal/waittest"
 	"cairn/p2p"
 	"cairn/p2p/wire"
 	"cairn/share"
@@ -58,10 +59,13 @@ func nickname(name string) func() wire.Hello {
 
 func newKey(t testing.TB) crypto.PrivKey { return hosttest.Key(t) }
 
-// open starts a host on loopback that the test closes.
+// open starts a host on loopback that the test closes. It is as patient as the tests.
 func open(t testing.TB, change func(*p2p.Config)) *p2p.Host {
 	t.Helper()
-	cfg := p2p.Config{Key: newKey(t), Grid: "test", Listen: p2p.LoopbackAddresses(0), Self: nickname("node")}
+	cfg := p2p.Config{
+		Key: newKey(t), Grid: "test", Listen: p2p.LoopbackAddresses(0), Self: nickname("node"),
+		DialTimeout: waittest.Patience, AnswerWithin: waittest.Patience, StrangerFor: waittest.Patience,
+	}
 	if change != nil {
 		change(&cfg)
 	}
@@ -77,9 +81,9 @@ func open(t testing.TB, change func(*p2p.Config)) *p2p.Host {
 	return h
 }
 
-func eventually(t testing.TB, limit time.Duration, what string, holds func() bool) time.Duration {
+func eventually(t testing.TB, what string, holds func() bool) time.Duration {
 	t.Helper()
-	return hosttest.Eventually(t, limit, what, holds)
+	return waittest.Eventually(t, what, holds)
 }
 
 func responsive(h *p2p.Host) int { return hosttest.Responsive(h) }

@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 
+	"cairn/internal/waittest"
 	"cairn/p2p"
 )
 
@@ -21,7 +22,7 @@ func TestThroughRelay(t *testing.T) {
 	hidden := open(t, func(c *p2p.Config) { c.Bootstrap = relay.Addresses() })
 	hidden.Handle("echo/1", echo)
 	caller := open(t, nil)
-	eventually(t, 5*time.Second, "met the relay", func() bool { return responsive(hidden) == 1 })
+	eventually(t, "met the relay", func() bool { return responsive(hidden) == 1 })
 	info, err := peer.AddrInfoFromString(relay.Addresses()[0])
 	if err != nil {
 		t.Fatal(err)
@@ -31,10 +32,10 @@ func TestThroughRelay(t *testing.T) {
 	}
 	// The relay passes on for members only, so the caller has to be one first.
 	caller.Learn(relay.Addresses()[0])
-	eventually(t, 5*time.Second, "the caller met the relay", func() bool { p, _ := caller.Peer(relay.ID()); return p.Responsive })
-	eventually(t, 5*time.Second, "the relay met the caller", func() bool { p, _ := relay.Peer(caller.ID()); return p.Responsive })
+	eventually(t, "the caller met the relay", func() bool { p, _ := caller.Peer(relay.ID()); return p.Responsive })
+	eventually(t, "the relay met the caller", func() bool { p, _ := relay.Peer(caller.ID()); return p.Responsive })
 	caller.Learn(relay.Addresses()[0] + "/p2p-circuit/p2p/" + string(hidden.ID()))
-	eventually(t, 10*time.Second, "met through the relay", func() bool { p, _ := caller.Peer(hidden.ID()); return p.Responsive })
+	eventually(t, "met through the relay", func() bool { p, _ := caller.Peer(hidden.ID()); return p.Responsive })
 	if p, _ := caller.Peer(hidden.ID()); p.Path != p2p.Relayed || p.Transport != "relay" {
 		t.Errorf("path %q, transport %q, want relayed", p.Path, p.Transport)
 	}
@@ -48,7 +49,7 @@ func TestThroughRelay(t *testing.T) {
 		s.Write(data)
 		s.CloseWrite()
 	}()
-	s.SetReadDeadline(time.Now().Add(20 * time.Second))
+	s.SetReadDeadline(time.Now().Add(waittest.Patience))
 	if back, err := io.ReadAll(s); err != nil || !bytes.Equal(back, data) {
 		t.Errorf("%d of %d bytes came back: %v", len(back), len(data), err)
 	}
@@ -65,14 +66,14 @@ func TestUpgrade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "met the relay", func() bool { return responsive(hidden) == 1 })
+	eventually(t, "met the relay", func() bool { return responsive(hidden) == 1 })
 	if _, err := client.Reserve(t.Context(), hidden.Libp2p(), *info); err != nil {
 		t.Fatal(err)
 	}
 	caller.Learn(relay.Addresses()[0])
-	eventually(t, 5*time.Second, "the relay met the caller", func() bool { p, _ := relay.Peer(caller.ID()); return p.Responsive })
+	eventually(t, "the relay met the caller", func() bool { p, _ := relay.Peer(caller.ID()); return p.Responsive })
 	caller.Learn(relay.Addresses()[0] + "/p2p-circuit/p2p/" + string(hidden.ID()))
-	eventually(t, 10*time.Second, "met through the relay", func() bool { p, _ := caller.Peer(hidden.ID()); return p.Responsive && p.Path == p2p.Relayed })
+	eventually(t, "met through the relay", func() bool { p, _ := caller.Peer(hidden.ID()); return p.Responsive && p.Path == p2p.Relayed })
 	events, cancel := caller.Subscribe()
 	defer cancel()
 	old, err := caller.Stream(t.Context(), hidden.ID(), "echo/1")
@@ -92,7 +93,7 @@ func TestUpgrade(t *testing.T) {
 	if err := caller.Libp2p().Connect(network.WithForceDirectDial(t.Context(), "test"), *direct); err != nil {
 		t.Fatal(err)
 	}
-	if e := awaitEvent(t, events, p2p.Moved, 5*time.Second); e.Peer.ID != hidden.ID() || e.Peer.Path != p2p.Direct || e.Peer.Transport != "tcp" {
+	if e := awaitEvent(t, events, p2p.Moved); e.Peer.ID != hidden.ID() || e.Peer.Path != p2p.Direct || e.Peer.Transport != "tcp" {
 		t.Errorf("event %+v, want that the way to the hidden node is direct now", e)
 	}
 	if !outdated(t, old) {
@@ -122,7 +123,7 @@ func outdated(t *testing.T, s network.Stream) bool {
 // ping has the other end echo a few bytes.
 func ping(t *testing.T, s network.Stream) {
 	t.Helper()
-	s.SetDeadline(time.Now().Add(5 * time.Second))
+	s.SetDeadline(time.Now().Add(waittest.Patience))
 	var back [5]byte
 	if _, err := s.Write([]byte("hello")); err != nil {
 		t.Fatal(err)
@@ -139,7 +140,7 @@ func TestRelayIsForMembers(t *testing.T) {
 	stranger := open(t, func(c *p2p.Config) { c.Grid = "another" })
 	revoked := open(t, func(c *p2p.Config) { c.Bootstrap = relay.Addresses() })
 	member := open(t, func(c *p2p.Config) { c.Bootstrap = relay.Addresses() })
-	eventually(t, 5*time.Second, "met", func() bool { return responsive(relay) == 2 })
+	eventually(t, "met", func() bool { return responsive(relay) == 2 })
 	gate.refuse(revoked.ID(), errors.New("revoked"))
 	info, err := peer.AddrInfoFromString(relay.Addresses()[0])
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
 
+	"cairn/internal/waittest"
 	"cairn/p2p"
 	"cairn/share"
 )
@@ -122,13 +123,15 @@ func TestUnknownMemberPresentsItself(t *testing.T) {
 	b := openClub(t, yours, nil)
 	var conns atomic.Int32
 	a.Libp2p().Network().Notify(&network.NotifyBundle{ConnectedF: func(network.Network, network.Conn) { conns.Add(1) }})
-	begin := time.Now()
-	b.Learn(a.Addresses()...)
-	e := awaitEvent(t, events, p2p.Up, 5*time.Second)
-	if took := time.Since(begin); e.Peer.ID != b.ID() || took > time.Second {
+	var e p2p.Event
+	took := waittest.Took(func() {
+		b.Learn(a.Addresses()...)
+		e = awaitEvent(t, events, p2p.Up)
+	})
+	if e.Peer.ID != b.ID() || took > time.Second {
 		t.Errorf("up: %s after %v, want the unknown member within a second", e.Peer.ID.Short(), took)
 	}
-	eventually(t, time.Second, "both up", func() bool { return responsive(a) == 1 && responsive(b) == 1 })
+	eventually(t, "both up", func() bool { return responsive(a) == 1 && responsive(b) == 1 })
 	if n := conns.Load(); n != 1 {
 		t.Errorf("it took %d connections, want one", n)
 	}
@@ -258,7 +261,7 @@ func TestStrangerGetsNothing(t *testing.T) {
 		}
 		s, err := raw.NewStream(t.Context(), a.Libp2p().ID(), name)
 		if err == nil {
-			s.SetDeadline(time.Now().Add(5 * time.Second))
+			s.SetDeadline(time.Now().Add(waittest.Patience))
 			io.WriteString(s, "x")
 			var n int
 			n, err = s.Read(make([]byte, 1))
@@ -288,10 +291,10 @@ func TestSilentStrangerIsSentAway(t *testing.T) {
 	if err := raw.Connect(t.Context(), addressInfo(t, a)); err != nil {
 		t.Fatal(err)
 	}
-	if e := awaitEvent(t, mine, p2p.Refused, 3*time.Second); !strings.Contains(e.Reason, "not on the list") {
+	if e := awaitEvent(t, mine, p2p.Refused); !strings.Contains(e.Reason, "not on the list") {
 		t.Errorf("refused because %q", e.Reason)
 	}
-	eventually(t, 3*time.Second, "the connection is closed", func() bool { return len(a.Libp2p().Network().Peers()) == 0 })
+	eventually(t, "the connection is closed", func() bool { return len(a.Libp2p().Network().Peers()) == 0 })
 }
 
 func TestTooManyStrangers(t *testing.T) {
@@ -304,7 +307,7 @@ func TestTooManyStrangers(t *testing.T) {
 			t.Log(err)
 		}
 	}
-	eventually(t, 3*time.Second, "all but sixteen are closed", func() bool { return len(a.Libp2p().Network().Peers()) <= 16 })
+	eventually(t, "all but sixteen are closed", func() bool { return len(a.Libp2p().Network().Peers()) <= 16 })
 	if n := len(a.Libp2p().Network().Peers()); n < 16 {
 		t.Errorf("%d strangers are let in, want 16", n)
 	}
@@ -314,7 +317,7 @@ func TestReach(t *testing.T) {
 	gate := &guests{}
 	a := openClub(t, gate, nil)
 	a.HandleStranger("join/1", echo)
-	b, err := p2p.OpenStranger(t.Context(), p2p.Config{Key: newKey(t)})
+	b, err := p2p.OpenStranger(t.Context(), p2p.Config{Key: newKey(t), DialTimeout: waittest.Patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -331,7 +334,7 @@ func TestReach(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	eventually(t, 4*time.Second, "the connection ends with the stream", func() bool {
+	eventually(t, "the connection ends with the stream", func() bool {
 		return len(a.Libp2p().Network().Peers()) == 0 && len(b.Libp2p().Network().Peers()) == 0
 	})
 
@@ -341,7 +344,7 @@ func TestReach(t *testing.T) {
 	// Another node listens where the address says.
 	other := openClub(t, &guests{}, nil)
 	at, _, _ := strings.Cut(other.Addresses()[0], "/p2p/")
-	c, err := p2p.OpenStranger(t.Context(), p2p.Config{Key: newKey(t)})
+	c, err := p2p.OpenStranger(t.Context(), p2p.Config{Key: newKey(t), DialTimeout: waittest.Patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -365,11 +368,11 @@ func TestReachThroughRelay(t *testing.T) {
 	gate.add(relay.ID(), hidden.ID())
 	hidden.Learn(relay.Addresses()...)
 	hidden.HandleStranger("join/1", echo)
-	eventually(t, 5*time.Second, "met the relay", func() bool { return responsive(hidden) == 1 && responsive(relay) == 1 })
+	eventually(t, "met the relay", func() bool { return responsive(hidden) == 1 && responsive(relay) == 1 })
 	if _, err := client.Reserve(t.Context(), hidden.Libp2p(), addressInfo(t, relay)); err != nil {
 		t.Fatal(err)
 	}
-	b, err := p2p.OpenStranger(t.Context(), p2p.Config{Key: newKey(t)})
+	b, err := p2p.OpenStranger(t.Context(), p2p.Config{Key: newKey(t), DialTimeout: waittest.Patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -404,7 +407,7 @@ func TestRevokedDuringTransfer(t *testing.T) {
 	})
 	gate.add(b.ID())
 	b.Learn(a.Addresses()...)
-	eventually(t, 5*time.Second, "both up", func() bool { return responsive(a) == 1 && responsive(b) == 1 })
+	eventually(t, "both up", func() bool { return responsive(a) == 1 && responsive(b) == 1 })
 	s, err := b.Stream(t.Context(), a.ID(), "flood/1")
 	if err != nil {
 		t.Fatal(err)
@@ -414,15 +417,17 @@ func TestRevokedDuringTransfer(t *testing.T) {
 		t.Fatal(err)
 	}
 	gate.remove(b.ID())
-	begin := time.Now()
-	a.Recheck()
-	s.SetReadDeadline(time.Now().Add(5 * time.Second))
-	if _, err := io.Copy(io.Discard, s); err == nil || time.Since(begin) > time.Second {
-		t.Errorf("the transfer ended after %v with %v", time.Since(begin), err)
+	took := waittest.Took(func() {
+		a.Recheck()
+		s.SetReadDeadline(time.Now().Add(waittest.Patience))
+		_, err = io.Copy(io.Discard, s)
+	})
+	if err == nil || took > time.Second {
+		t.Errorf("the transfer ended after %v with %v", took, err)
 	}
-	eventually(t, time.Second, "it is out", func() bool { return responsive(a) == 0 })
+	eventually(t, "it is out", func() bool { return responsive(a) == 0 })
 	if s, err := b.Stream(t.Context(), a.ID(), "flood/1"); err == nil {
-		s.SetReadDeadline(time.Now().Add(2 * time.Second))
+		s.SetReadDeadline(time.Now().Add(waittest.Patience))
 		if _, err = s.Read(make([]byte, 1)); err == nil {
 			t.Error("a revoked member is served")
 		}

@@ -98,6 +98,9 @@ your paper and nowhere else.`, statusNotFound, statusRefused),
 	}
 }
 
+// errNoPhrase is a missingError.
+var errNoPhrase error = missingError("recovery phrase: it was shown once already, and is kept nowhere")
+
 func runAccountPhrase(a *app) error {
 	dir, err := a.openDir()
 	if err != nil {
@@ -105,7 +108,7 @@ func runAccountPhrase(a *app) error {
 	}
 	phrase, err := dir.Phrase()
 	if errors.Is(err, fs.ErrNotExist) {
-		return withHint(fmt.Errorf("recovery phrase: it was shown when the node was made, and is kept nowhere: %w", fs.ErrNotExist),
+		return withHint(errNoPhrase,
 			"check the one that you wrote down with \"%s\"", a.command("account check"))
 	}
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cairn/node"
 	"cairn/node/control"
 )
 
@@ -75,7 +76,7 @@ func execute(ctx context.Context, args []string, s streams) int {
 	if _, told := errors.AsType[*interruptedError](err); ctx.Err() != nil && !told {
 		err = ctx.Err()
 	} else if !a.started {
-		err = &usageError{err: err, command: cmd}
+		err = misunderstood(cmd, err)
 	}
 	a.report(err)
 	return statusOf(err)
@@ -108,6 +109,7 @@ into shares of which some are enough to give them back, and spread over the memb
 	flags.StringVar(&a.passphraseFile, "passphrase-file", "", "`FILE` with the passphrase of locked keys, - for standard input (or CAIRN_PASSPHRASE_FILE)")
 	root.MarkPersistentFlagDirname("dir")
 	root.SetHelpCommand(newHelpCommand())
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(verbs(a)...)
 	noteStart(root, a)
 	return root
@@ -145,6 +147,9 @@ func newHelpCommand() *cobra.Command {
 
 // noteStart makes every command note that its command line has been understood: what fails before is wrong usage.
 func noteStart(cmd *cobra.Command, a *app) {
+	if cmd.HasParent() {
+		explainArguments(cmd)
+	}
 	if run := cmd.RunE; run != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			a.started, a.verb, a.args = true, cmd, args
@@ -175,6 +180,9 @@ func defaultDir() string {
 // client returns a client for the running node.
 func (a *app) client() (*control.Client, error) {
 	c, err := control.Dial(a.dir)
+	if errors.Is(err, control.ErrNotRunning) && !node.Exists(a.dir) {
+		err = about(node.ErrNoNode, "%s", a.dir)
+	}
 	if err == nil {
 		c.KeepCopies(a.copies)
 		var once sync.Once

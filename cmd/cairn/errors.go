@@ -64,6 +64,14 @@ func (e *usageError) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error { return &usageError{err: fmt.Errorf(format, args...)} }
 
+// A missingError says that something is not there, in its own words.
+type missingError string
+
+func (e missingError) Error() string { return string(e) }
+
+// Is makes it fs.ErrNotExist.
+func (e missingError) Is(target error) bool { return target == fs.ErrNotExist } //nolint:errorlint // compares what is looked for
+
 // A hinted is an error with the next step.
 type hinted struct {
 	err  error
@@ -148,12 +156,14 @@ func (a *app) hintOf(err error) string {
 	switch {
 	case errors.Is(err, control.ErrChanged):
 		return "store it again when nothing writes to it"
+	case errors.Is(err, control.ErrNotRunning) && !node.HasGrid(a.dir):
+		return fmt.Sprintf("it belongs to no grid: found one with \"%s\" or join one with \"%s\"", a.command("grid create NAME"), a.command("join INVITATION"))
 	case errors.Is(err, control.ErrNotRunning):
 		return fmt.Sprintf("start it with \"%s\"", a.command("up"))
 	case errors.Is(err, control.ErrStopped):
 		return fmt.Sprintf("start it with \"%s\" and run the same command again; the end of its log says why it stopped", a.command("up"))
 	case errors.Is(err, node.ErrNoNode):
-		return fmt.Sprintf("make a node with \"%s\", or name another directory with --dir", a.command("init"))
+		return fmt.Sprintf("make a node with \"%s\" or \"%s\", or name another directory with --dir", a.command("init"), a.command("join INVITATION"))
 	case errors.Is(err, node.ErrNoGrid):
 		return fmt.Sprintf("found one with \"%s\" or join one with \"%s\"", a.command("grid create NAME"), a.command("join INVITATION"))
 	case errors.Is(err, node.ErrHasGrid):

@@ -65,12 +65,12 @@ func TestUnshareKilled(t *testing.T) {
 		return strings.Count(string(grid.must(t, "ls", "-R", "--dir", dir, target)), "file")
 	}
 	kills := 0
-	for ; ; kills++ {
+	for after := 60 * time.Millisecond; ; kills, after = kills+1, after*4/3 {
 		unshare, stderr := command(t, "unshare", "--dir", anna, "home:work", "--to", "bert")
 		if err := unshare.Start(); err != nil {
 			t.Fatal(err)
 		}
-		killer := time.AfterFunc(time.Duration(kills+1)*60*time.Millisecond, grid.nodes[0].Kill)
+		killer := time.AfterFunc(after, grid.nodes[0].Kill)
 		err := unshare.Wait()
 		if killer.Stop() && err == nil {
 			break

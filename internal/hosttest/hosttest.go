@@ -1,10 +1,9 @@
-// Package hosttest holds what tests with p2p hosts begin and wait with.
+// Package hosttest holds what tests with p2p hosts begin with.
 package hosttest
 
 import (
 	"crypto/rand"
 	"testing"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 
@@ -19,21 +18,6 @@ func Key(t testing.TB) crypto.PrivKey {
 		t.Fatal(err)
 	}
 	return key
-}
-
-// Eventually waits until the condition holds, and returns how long that took. The test ends when the limit is over.
-func Eventually(t testing.TB, limit time.Duration, what string, holds func() bool) time.Duration {
-	t.Helper()
-	begin := time.Now()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		if time.Since(begin) > limit {
-			t.Fatalf("not within %v: %s", limit, what)
-		}
-		<-tick.C
-	}
-	return time.Since(begin)
 }
 
 // Responsive counts the peers that are connected and answer.

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/goleak"
 
 	"cairn/internal/hosttest"
+	"cairn/internal/waittest"
 	"cairn/introducer"
 	"cairn/introducer/exchange"
 	"cairn/p2p"
@@ -51,7 +52,7 @@ func (c *club) settle(t testing.TB, keep int) []*resident {
 		t.Cleanup(func() { r.close(t) })
 		all = append(all, r)
 	}
-	hosttest.Eventually(t, 3*time.Minute, "all are connected", func() bool {
+	waittest.Within(t, 3*time.Minute, "all are connected", func() bool {
 		return !slices.ContainsFunc(all, func(r *resident) bool { return hosttest.Responsive(r.host) < min(keep/2, len(all)-1) })
 	})
 	return all
@@ -82,9 +83,9 @@ func (c *club) spreadNews(t testing.TB, all []*resident) (half, last time.Durati
 		}
 		return n
 	}
-	hosttest.Eventually(t, time.Minute, "half know", func() bool { return know() >= len(all)/2 })
+	waittest.Within(t, time.Minute, "half know", func() bool { return know() >= len(all)/2 })
 	half = time.Since(begin)
-	hosttest.Eventually(t, time.Minute, "all know", func() bool { return know() == len(all) })
+	waittest.Within(t, time.Minute, "all know", func() bool { return know() == len(all) })
 	return half, time.Since(begin)
 }
 

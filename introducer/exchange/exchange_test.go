@@ -32,7 +32,7 @@ func TestAdmittedWithoutIntroducer(t *testing.T) {
 		t.Fatal("the test starts from the wrong rosters")
 	}
 	fresh.host.Learn(old.host.Addresses()...)
-	took := eventually(t, 5*time.Second, "met", func() bool { return old.sees(fresh) && fresh.sees(old) })
+	took := eventually(t, "met", func() bool { return old.sees(fresh) && fresh.sees(old) })
 	if took > time.Second {
 		t.Errorf("it took %v, want less than a second", took)
 	}
@@ -40,7 +40,7 @@ func TestAdmittedWithoutIntroducer(t *testing.T) {
 	if !ok || m.Nickname != "fresh" || m.GrantedBy != x.account.Key() {
 		t.Errorf("what the old member knows: %+v, %v", m, ok)
 	}
-	eventually(t, 2*time.Second, "the rosters agree", func() bool { return old.digest() == fresh.digest() })
+	eventually(t, "the rosters agree", func() bool { return old.digest() == fresh.digest() })
 	if _, err := old.host.Stream(t.Context(), fresh.id, "hello/1"); err != nil {
 		t.Errorf("the other way: %v", err)
 	}
@@ -56,12 +56,12 @@ func TestChangeReachesEverybody(t *testing.T) {
 			nodes[i].host.Learn(nodes[i-1].host.Addresses()...)
 		}
 	}
-	eventually(t, 10*time.Second, "all agree", func() bool { return agree(nodes) })
+	eventually(t, "all agree", func() bool { return agree(nodes) })
 	late := g.member("late")
 	if _, err := nodes[2].roster.Add(late.roster.Statements()...); err != nil {
 		t.Fatal(err)
 	}
-	took := eventually(t, 3*time.Second, "all know the newcomer", func() bool {
+	took := eventually(t, "all know the newcomer", func() bool {
 		for _, n := range nodes {
 			if n.roster.Admit(late.id) != nil {
 				return false
@@ -98,7 +98,7 @@ func TestPartitionHeals(t *testing.T) {
 	}
 	a.host.Learn(b.host.Addresses()...)
 	x.host.Learn(bad.host.Addresses()...)
-	eventually(t, 5*time.Second, "both halves met", func() bool { return a.sees(b) && x.sees(bad) && bad.sees(x) })
+	eventually(t, "both halves met", func() bool { return a.sees(b) && x.sees(bad) && bad.sees(x) })
 
 	if _, err := a.roster.Revoke(g.founder, bad.account.Key(), "a test", time.Now()); err != nil {
 		t.Fatal(err)
@@ -107,7 +107,7 @@ func TestPartitionHeals(t *testing.T) {
 	g.join(carl, x.account.Signer(g.desc), x.roster, carl.grant())
 	carl.up()
 	carl.host.Learn(x.host.Addresses()...)
-	eventually(t, 5*time.Second, "each half has its news", func() bool {
+	eventually(t, "each half has its news", func() bool {
 		return b.roster.Admit(bad.id) != nil && bad.roster.Admit(carl.id) == nil && x.roster.Admit(bad.id) == nil
 	})
 	if b.roster.Admit(carl.id) == nil || carl.roster.Admit(bad.id) != nil {
@@ -116,7 +116,7 @@ func TestPartitionHeals(t *testing.T) {
 
 	x.host.Learn(a.host.Addresses()...)
 	good := []*node{a, b, x, carl}
-	eventually(t, 5*time.Second, "the rosters agree", func() bool { return agree(good) })
+	eventually(t, "the rosters agree", func() bool { return agree(good) })
 	for _, n := range good {
 		if err := n.roster.Admit(bad.id); !errors.Is(err, share.ErrDenied) || !strings.Contains(err.Error(), "a test") {
 			t.Errorf("%s on the revoked member: %v", n.name, err)
@@ -125,7 +125,7 @@ func TestPartitionHeals(t *testing.T) {
 			t.Errorf("%s on the new member: %v", n.name, err)
 		}
 	}
-	eventually(t, 2*time.Second, "the revoked member is out", func() bool { return !x.sees(bad) && !carl.sees(bad) })
+	eventually(t, "the revoked member is out", func() bool { return !x.sees(bad) && !carl.sees(bad) })
 }
 
 // TestRevokedDuringTransfer: the revocation reaches a node that is just serving the member.
@@ -146,8 +146,8 @@ func TestRevokedDuringTransfer(t *testing.T) {
 	// Each knows the founder's word on those before; the later ones show their credentials to the earlier ones.
 	b.host.Learn(a.host.Addresses()...)
 	bad.host.Learn(a.host.Addresses()...)
-	eventually(t, 5*time.Second, "met", func() bool { return a.sees(b) && a.sees(bad) && bad.sees(a) && b.sees(a) })
-	eventually(t, 5*time.Second, "agreed", func() bool { return agree([]*node{a, b, bad}) })
+	eventually(t, "met", func() bool { return a.sees(b) && a.sees(bad) && bad.sees(a) && b.sees(a) })
+	eventually(t, "agreed", func() bool { return agree([]*node{a, b, bad}) })
 	s, err := bad.host.Stream(t.Context(), a.id, "flood/1")
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +165,7 @@ func TestRevokedDuringTransfer(t *testing.T) {
 	if n, err := io.Copy(io.Discard, s); time.Since(begin) > 2*time.Second {
 		t.Errorf("the transfer ended after %v and %d bytes with %v", time.Since(begin), n, err)
 	}
-	eventually(t, 2*time.Second, "it is out", func() bool { return !a.sees(bad) && !b.sees(bad) })
+	eventually(t, "it is out", func() bool { return !a.sees(bad) && !b.sees(bad) })
 	if !a.sees(b) {
 		t.Error("the members lost each other")
 	}
@@ -180,8 +180,8 @@ func TestExpiredMemberIsDropped(t *testing.T) {
 	a.up()
 	b.up()
 	b.host.Learn(a.host.Addresses()...)
-	eventually(t, 2*time.Second, "met", func() bool { return a.sees(b) })
-	eventually(t, 6*time.Second, "dropped after the membership ended", func() bool { return !a.sees(b) })
+	eventually(t, "met", func() bool { return a.sees(b) })
+	eventually(t, "dropped after the membership ended", func() bool { return !a.sees(b) })
 	if err := a.roster.Admit(b.id); !errors.Is(err, share.ErrDenied) {
 		t.Errorf("an expired member: %v", err)
 	}
@@ -211,7 +211,7 @@ func TestRevokedLearnsWhy(t *testing.T) {
 				if !strings.Contains(e.Reason, "left the river") {
 					t.Errorf("the revoked member is told %q", e.Reason)
 				}
-				eventually(t, 5*time.Second, "its own roster has the revocation", func() bool {
+				eventually(t, "its own roster has the revocation", func() bool {
 					err := bad.roster.Admit(bad.id)
 					return err != nil && strings.Contains(err.Error(), "left the river")
 				})
@@ -261,7 +261,7 @@ func TestWhoIsOutLearnsIt(t *testing.T) {
 		}
 		n.up()
 		n.host.Learn(ann.host.Addresses()...)
-		eventually(t, 10*time.Second, n.name+" knows that it is out", func() bool { return n.roster.Admit(n.id) != nil })
+		eventually(t, n.name+" knows that it is out", func() bool { return n.roster.Admit(n.id) != nil })
 	}
 }
 
@@ -289,7 +289,7 @@ func TestManyStatements(t *testing.T) {
 	b.up()
 	begin := time.Now()
 	b.host.Learn(a.host.Addresses()...)
-	eventually(t, 10*time.Second, "the rosters agree", func() bool { return a.digest() == b.digest() })
+	eventually(t, "the rosters agree", func() bool { return a.digest() == b.digest() })
 	t.Logf("600 statements agreed after %v", time.Since(begin))
 	if n := len(a.roster.Members(time.Now())); n != 602 {
 		t.Errorf("%d members, want 602", n)

@@ -43,7 +43,7 @@ func TestForgedStatements(t *testing.T) {
 	if _, err := victim.roster.Add(liar.roster.Statements()...); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "met", func() bool { p, _ := host.Peer(victim.id); return p.Responsive })
+	eventually(t, "met", func() bool { p, _ := host.Peer(victim.id); return p.Responsive })
 	before := victim.digest()
 
 	all := bytes.Repeat([]byte{0xff}, 32)
@@ -101,5 +101,5 @@ func TestForgedStatements(t *testing.T) {
 	late := g.member("late")
 	late.up()
 	late.host.Learn(victim.host.Addresses()...)
-	eventually(t, 5*time.Second, "an honest member is heard", func() bool { return victim.roster.Admit(late.id) == nil && victim.sees(late) })
+	eventually(t, "an honest member is heard", func() bool { return victim.roster.Admit(late.id) == nil && victim.sees(late) })
 }

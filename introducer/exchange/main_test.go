@@ -7,8 +7,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"go.uber.org/goleak"
 
-	"cairn/internal/hosttest"
 	"cairn/internal/membertest"
+	"cairn/internal/waittest"
 	"cairn/introducer"
 	"cairn/introducer/exchange"
 	"cairn/p2p"
@@ -108,9 +108,9 @@ func (n *node) sees(other *node) bool {
 
 func (n *node) digest() [32]byte { return n.roster.Digest() }
 
-func eventually(t *testing.T, limit time.Duration, what string, holds func() bool) time.Duration {
+func eventually(t *testing.T, what string, holds func() bool) time.Duration {
 	t.Helper()
-	return hosttest.Eventually(t, limit, what, holds)
+	return waittest.Eventually(t, what, holds)
 }
 
 func newExchange(h *p2p.Host, r *introducer.Roster) (*exchange.Exchange, error) {

@@ -223,7 +223,7 @@ func TestRevocationThroughTheDHT(t *testing.T) {
 	if _, err := ann.roster.Revoke(g.founder, bad.account.Key(), "a test", time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "the other node hears of it", func() bool { return bob.roster.Admit(bad.id) != nil })
+	eventually(t, "the other node hears of it", func() bool { return bob.roster.Admit(bad.id) != nil })
 	if ann.sees(bob) {
 		t.Error("the nodes met; the test shows nothing")
 	}

@@ -198,10 +198,15 @@ func TestDurationText(t *testing.T) {
 
 func TestDurations(t *testing.T) {
 	for text, want := range map[string]time.Duration{
-		"30d": 720 * time.Hour, "1d12h": 36 * time.Hour, "36h": 36 * time.Hour, "90s": 90 * time.Second,
+		"30d": 720 * time.Hour, "1d12h": 36 * time.Hour, "36h": 36 * time.Hour, "90s": 90 * time.Second, "65535d": 65535 * 24 * time.Hour,
 	} {
 		if got, err := config.ParseDuration(text); err != nil || got != want {
 			t.Errorf("ParseDuration(%q) = %v, %v; want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"65536d", "10000000d", "99999999999999999999d", "65535d1s", "9999999h", "99999999999999999999h"} {
+		if got, err := config.ParseDuration(text); err == nil || !strings.Contains(err.Error(), "too long") {
+			t.Errorf("ParseDuration(%q) = %v, %v; want that it is too long", text, got, err)
 		}
 	}
 	for _, text := range []string{"", "d", "-1h", "1.5d", "1w", "1d-2h"} {

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -84,14 +86,25 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return err
 }
 
+// maxDays bounds durations.
+const maxDays = 1<<16 - 1
+
+// hours is what time.ParseDuration takes without a sign, of any length.
+var hours = regexp.MustCompile(`^(([0-9]+\.?[0-9]*|\.[0-9]+)(h|m|s|ms|us|µs|ns))+$`)
+
 // ParseDuration reads a duration as Go writes it, with days allowed in front: 36h, 30d, 1d12h.
 func ParseDuration(text string) (time.Duration, error) {
 	rest := strings.TrimSpace(text)
+	wrong := fmt.Errorf("%q is not a duration: want such as 36h, 30d or 1d12h", text)
+	long := fmt.Errorf("%q is too long: want %dd at most", text, maxDays)
 	var total time.Duration
 	if days, after, ok := strings.Cut(rest, "d"); ok {
-		n, err := strconv.ParseUint(days, 10, 16)
+		n, err := strconv.ParseUint(days, 10, 64)
+		if errors.Is(err, strconv.ErrRange) || err == nil && n > maxDays {
+			return 0, long
+		}
 		if err != nil {
-			return 0, fmt.Errorf("%q is not a duration: want such as 36h, 30d or 1d12h", text)
+			return 0, wrong
 		}
 		total, rest = time.Duration(n)*24*time.Hour, after
 		if rest == "" {
@@ -99,8 +112,11 @@ func ParseDuration(text string) (time.Duration, error) {
 		}
 	}
 	d, err := time.ParseDuration(rest)
-	if err != nil || d < 0 {
-		return 0, fmt.Errorf("%q is not a duration: want such as 36h, 30d or 1d12h", text)
+	switch {
+	case err == nil && d > maxDays*24*time.Hour-total, err != nil && hours.MatchString(rest):
+		return 0, long
+	case err != nil || d < 0:
+		return 0, wrong
 	}
 	return total + d, nil
 }

@@ -42,10 +42,10 @@ func TestAnnouncedAgain(t *testing.T) {
 			return true
 		}
 	}
-	eventually(t, 10*time.Second, "the files are found", found(first))
+	eventually(t, "the files are found", found(first))
 	first.close(t)
 	second := start(t, both(joining(holder), announcing))
-	eventually(t, 10*time.Second, "the files are found by a node that came later", found(second))
+	eventually(t, "the files are found by a node that came later", found(second))
 	if err := holder.Withdraw(t.Context(), files[:15]...); err != nil {
 		t.Fatal(err)
 	}
@@ -67,9 +67,9 @@ func TestAnnouncedOnceMore(t *testing.T) {
 	if err := holder.Announce(t.Context(), files...); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "the first node keeps the record", func() bool { return first.Stats().Records == 1 })
+	eventually(t, "the first node keeps the record", func() bool { return first.Stats().Records == 1 })
 	second := start(t, both(joining(holder), announcing))
-	eventually(t, 10*time.Second, "so does one that came later", func() bool { return second.Stats().Records == 1 })
+	eventually(t, "so does one that came later", func() bool { return second.Stats().Records == 1 })
 }
 
 // TestRevokedHolderIsNotNamed has a member refused after it announced a file.
@@ -81,7 +81,7 @@ func TestRevokedHolderIsNotNamed(t *testing.T) {
 	if err := b.Announce(t.Context(), files...); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "the file is found", func() bool {
+	eventually(t, "the file is found", func() bool {
 		ids, err := a.Providers(t.Context(), files[0])
 		return err == nil && len(ids) == 1
 	})
@@ -96,7 +96,7 @@ func TestRecordsOfStrangersAreRefused(t *testing.T) {
 	gate := &refusing{}
 	a := start(t, both(announcing, func(c *p2p.Config, _ *discovery.Config) { c.Gate = gate }))
 	b := start(t, both(joining(a), announcing))
-	eventually(t, 5*time.Second, "both met", func() bool { return connected(a) == 1 && connected(b) == 1 })
+	eventually(t, "both met", func() bool { return connected(a) == 1 && connected(b) == 1 })
 	id := b.ID()
 	gate.out.Store(&id)
 	s, err := b.Stream(t.Context(), a.ID(), "provide/1")
@@ -114,7 +114,7 @@ func TestRecordsOfStrangersAreRefused(t *testing.T) {
 func TestNonsenseInsteadOfRecords(t *testing.T) {
 	a := start(t, announcing)
 	b := start(t, both(joining(a), announcing))
-	eventually(t, 5*time.Second, "both met", func() bool { return connected(b) == 1 })
+	eventually(t, "both met", func() bool { return connected(b) == 1 })
 	for _, message := range []string{"", "X", "A123", "G\x00\xff\xff\xff\xff", "G\x09", "G\x01\x03abc"} {
 		s, err := b.Stream(t.Context(), a.ID(), "provide/1")
 		if err != nil {

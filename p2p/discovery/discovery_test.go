@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"cairn/internal/hosttest"
+	"cairn/internal/waittest"
 	"cairn/p2p"
 	"cairn/p2p/discovery"
 	"cairn/p2p/wire"
@@ -58,9 +59,9 @@ func start(t testing.TB, change func(*p2p.Config, *discovery.Config)) node {
 	return n
 }
 
-func eventually(t testing.TB, limit time.Duration, what string, holds func() bool) time.Duration {
+func eventually(t testing.TB, what string, holds func() bool) time.Duration {
 	t.Helper()
-	return hosttest.Eventually(t, limit, what, holds)
+	return waittest.Eventually(t, what, holds)
 }
 
 func connected(n node) int { return hosttest.Responsive(n.Host) }
@@ -72,7 +73,7 @@ func joining(a node) func(*p2p.Config, *discovery.Config) {
 func TestMeetThroughDHT(t *testing.T) {
 	a := start(t, nil)
 	b, c := start(t, joining(a)), start(t, joining(a))
-	took := eventually(t, 15*time.Second, "three nodes met", func() bool {
+	took := eventually(t, "three nodes met", func() bool {
 		return connected(a) == 2 && connected(b) == 2 && connected(c) == 2
 	})
 	t.Logf("three nodes met through the DHT after %v", took)
@@ -84,7 +85,7 @@ func TestGatewayMeetsThroughDHT(t *testing.T) {
 	c := start(t, func(cfg *p2p.Config, d *discovery.Config) {
 		cfg.Bootstrap, d.Serve = a.Addresses(), false
 	})
-	eventually(t, 15*time.Second, "the gateway met the other server", func() bool { return connected(c) == 2 && connected(b) == 2 })
+	eventually(t, "the gateway met the other server", func() bool { return connected(c) == 2 && connected(b) == 2 })
 }
 
 func TestFindPeerAtNewAddress(t *testing.T) {
@@ -96,7 +97,7 @@ func TestFindPeerAtNewAddress(t *testing.T) {
 		cfg.Bootstrap, cfg.Book = a.Addresses(), book
 	})
 	b := start(t, mover)
-	eventually(t, 15*time.Second, "all met", func() bool { return connected(b) == 2 && connected(c) == 2 })
+	eventually(t, "all met", func() bool { return connected(b) == 2 && connected(c) == 2 })
 	old := b.Addresses()
 	b.close(t)
 	// The others do not get to know each other's addresses by gossip, and c forgets a's.
@@ -108,8 +109,8 @@ func TestFindPeerAtNewAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "a met it at the new address", func() bool { return connected(a) == 2 })
-	eventually(t, 15*time.Second, "c finds the new address", func() bool {
+	eventually(t, "a met it at the new address", func() bool { return connected(a) == 2 })
+	eventually(t, "c finds the new address", func() bool {
 		info, err := c.FindPeer(t.Context(), id)
 		if err != nil {
 			return false
@@ -121,7 +122,7 @@ func TestFindPeerAtNewAddress(t *testing.T) {
 		}
 		return false
 	})
-	eventually(t, 15*time.Second, "c is connected again", func() bool { return connected(c) == 2 })
+	eventually(t, "c is connected again", func() bool { return connected(c) == 2 })
 }
 
 func TestAnnounceAndFind(t *testing.T) {
@@ -141,9 +142,9 @@ func TestAnnounceAndFind(t *testing.T) {
 	if err := nodes[0].Announce(t.Context(), indexes...); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 15*time.Second, "all met", func() bool { return connected(nodes[2]) == 3 })
+	eventually(t, "all met", func() bool { return connected(nodes[2]) == 3 })
 	for _, index := range indexes {
-		took := eventually(t, 20*time.Second, "the file is found", func() bool {
+		took := eventually(t, "the file is found", func() bool {
 			found, err := nodes[2].Find(t.Context(), index)
 			return err == nil && len(found) == 1 && found[0] == nodes[0].ID()
 		})
@@ -160,7 +161,7 @@ func TestAnnounceAndFind(t *testing.T) {
 func TestSmallGridAsksAll(t *testing.T) {
 	a := start(t, nil)
 	b := start(t, joining(a))
-	eventually(t, 5*time.Second, "both met", func() bool { return connected(b) == 1 })
+	eventually(t, "both met", func() bool { return connected(b) == 1 })
 	if err := b.Announce(t.Context(), share.StorageIndex{1}); err != nil {
 		t.Error(err)
 	}
@@ -177,7 +178,7 @@ func TestMeetOnLocalNetwork(t *testing.T) {
 	mdns := func(c *p2p.Config, _ *discovery.Config) { c.MDNS, c.Grid = true, "mdns-test" }
 	a, b, c := start(t, mdns), start(t, mdns), start(t, mdns)
 	other := start(t, func(c *p2p.Config, _ *discovery.Config) { c.MDNS, c.Grid = true, "mdns-other" })
-	took := eventually(t, 15*time.Second, "three nodes met", func() bool {
+	took := eventually(t, "three nodes met", func() bool {
 		return connected(a) == 2 && connected(b) == 2 && connected(c) == 2
 	})
 	t.Logf("three nodes met through mDNS after %v", took)
@@ -231,7 +232,7 @@ func TestRefusedPeerGetsNoDHT(t *testing.T) {
 	gate := &refusing{}
 	a := start(t, func(c *p2p.Config, _ *discovery.Config) { c.Gate = gate })
 	b := start(t, joining(a))
-	eventually(t, 5*time.Second, "both met", func() bool { return connected(a) == 1 && connected(b) == 1 })
+	eventually(t, "both met", func() bool { return connected(a) == 1 && connected(b) == 1 })
 	id := b.ID()
 	gate.out.Store(&id)
 	s, err := b.Stream(t.Context(), a.ID(), "kad/1.0.0")
@@ -245,5 +246,5 @@ func TestRefusedPeerGetsNoDHT(t *testing.T) {
 		t.Errorf("the DHT of a node that revoked us: %v, want ErrDenied", err)
 	}
 	a.Recheck()
-	eventually(t, 5*time.Second, "parted, and out of the routing table", func() bool { return connected(a) == 0 && a.Known() == 0 })
+	eventually(t, "parted, and out of the routing table", func() bool { return connected(a) == 0 && a.Known() == 0 })
 }

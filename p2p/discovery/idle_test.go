@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"cairn/internal/waittest"
 	"cairn/p2p"
 	"cairn/p2p/discovery"
 )
@@ -22,7 +23,7 @@ func BenchmarkIdleGrid(b *testing.B) {
 			}
 		}))
 	}
-	eventually(b, 30*time.Second, "all met", func() bool {
+	waittest.Within(b, 30*time.Second, "all met", func() bool {
 		for _, n := range nodes {
 			if connected(n) < len(nodes)-1 {
 				return false

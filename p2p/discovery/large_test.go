@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"cairn/internal/waittest"
 	"cairn/p2p"
 	"cairn/p2p/discovery"
 	"cairn/share"
@@ -46,11 +47,11 @@ func TestThirtyNodes(t *testing.T) {
 			t.Fatal(err)
 		}
 		from.Libp2p().Network().ClosePeer(id)
-		eventually(t, patience, "a member is found", func() bool {
+		waittest.Within(t, patience, "a member is found", func() bool {
 			_, err := from.FindPeer(t.Context(), id)
 			return err == nil
 		})
-		eventually(t, patience, "a file is found", func() bool {
+		waittest.Within(t, patience, "a file is found", func() bool {
 			ids, err := from.Providers(t.Context(), files[i%len(files)])
 			return err == nil && slices.Contains(ids, nodes[4].ID()) || from == nodes[4]
 		})
@@ -65,7 +66,7 @@ const (
 	wave = 20
 	// patience is what nodes wait for each other, for the same reason. What a lookup takes on machines of their own follows from
 	// the questions it asks.
-	patience = time.Minute
+	patience = waittest.Patience
 )
 
 // startMany starts a grid of nodes that stay connected to few others, and waits until all are in the DHT.
@@ -83,7 +84,7 @@ func startMany(b testing.TB, count, keep int) []node {
 		})))
 		if len(nodes)%wave == 0 || len(nodes) == count {
 			enough := min(10, len(nodes)-1)
-			eventually(b, 10*time.Minute, "all are in the DHT", func() bool {
+			waittest.Within(b, 10*time.Minute, "all are in the DHT", func() bool {
 				return !slices.ContainsFunc(nodes, func(n node) bool { return n.Known() < enough })
 			})
 		}
@@ -112,7 +113,7 @@ func calm(b testing.TB, nodes []node, most int) {
 		return sum
 	}
 	before, since := count(), time.Now()
-	eventually(b, 10*time.Minute, "the connections are calm", func() bool {
+	waittest.Within(b, 10*time.Minute, "the connections are calm", func() bool {
 		if time.Since(since) < 10*time.Second {
 			return false
 		}
@@ -162,7 +163,7 @@ func benchmarkLookups(b *testing.B, count int) {
 	if err := nodes[4].Announce(b.Context(), index); err != nil {
 		b.Fatal(err)
 	}
-	eventually(b, 5*time.Minute, "the announcement arrives", func() bool {
+	waittest.Within(b, 5*time.Minute, "the announcement arrives", func() bool {
 		_, err := nodes[90].Providers(b.Context(), index)
 		return err == nil
 	})
@@ -248,7 +249,7 @@ func BenchmarkAnnounce(b *testing.B) {
 	if err := from.Announce(b.Context(), list...); err != nil {
 		b.Fatal(err)
 	}
-	eventually(b, 2*time.Minute, "all records are with their keepers", func() bool {
+	waittest.Within(b, 2*time.Minute, "all records are with their keepers", func() bool {
 		return kept(nodes) >= files*discovery.Replication*99/100 && from.Stats().Given > 0
 	})
 	took := time.Since(begin)

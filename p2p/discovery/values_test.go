@@ -65,7 +65,7 @@ func startValues(t *testing.T, judges ...discovery.Validator) []node {
 	for _, v := range judges[1:] {
 		nodes = append(nodes, start(t, both(joining(nodes[0]), values(v))))
 	}
-	eventually(t, 15*time.Second, "all are in each other's DHT", func() bool {
+	eventually(t, "all are in each other's DHT", func() bool {
 		for _, n := range nodes {
 			if n.Known() < len(nodes)-1 {
 				return false
@@ -103,7 +103,7 @@ func TestNewestValueWins(t *testing.T) {
 		}
 	}
 	late := start(t, both(joining(nodes[1]), values(&numbered{}), func(_ *p2p.Config, d *discovery.Config) { d.Serve = false }))
-	eventually(t, 15*time.Second, "the gateway is in the DHT", func() bool { return late.Known() == 3 })
+	eventually(t, "the gateway is in the DHT", func() bool { return late.Known() == 3 })
 	wantValue(t, late, number(2))
 }
 
@@ -191,11 +191,11 @@ func TestValuesArePublishedAgain(t *testing.T) {
 	}
 	judge := &numbered{}
 	late := start(t, both(joining(publisher), values(judge)))
-	eventually(t, 15*time.Second, "a node that came later was sent the value", func() bool { return judge.judged.Load() > 0 })
+	eventually(t, "a node that came later was sent the value", func() bool { return judge.judged.Load() > 0 })
 	publisher.close(t)
 	wantValue(t, late, number(7))
 	later := start(t, both(joining(late), values(&numbered{})))
-	eventually(t, 15*time.Second, "both met", func() bool { return later.Known() == 1 })
+	eventually(t, "both met", func() bool { return later.Known() == 1 })
 	wantValue(t, later, number(7))
 }
 
@@ -203,13 +203,13 @@ func TestPublisherAdoptsNewerValue(t *testing.T) {
 	nodes := startValues(t, &numbered{}, &numbered{})
 	often := func(_ *p2p.Config, d *discovery.Config) { d.RepublishEvery = 100 * time.Millisecond }
 	publisher := start(t, both(joining(nodes[0]), values(&numbered{}), often))
-	eventually(t, 15*time.Second, "all met", func() bool { return publisher.Known() == 2 })
+	eventually(t, "all met", func() bool { return publisher.Known() == 2 })
 	for i, n := range []node{publisher, nodes[0]} {
 		if err := n.PutValue(t.Context(), "test", "list", number(uint64(i))); err != nil {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, 10*time.Second, "the publisher knows of the newer value", func() bool {
+	eventually(t, "the publisher knows of the newer value", func() bool {
 		return errors.Is(publisher.PutValue(t.Context(), "test", "list", number(0)), discovery.ErrReplaced)
 	})
 }
