@@ -12,6 +12,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -92,6 +93,8 @@ type put struct {
 	o       PutOptions
 	servers []share.Server
 	key     keys.ReadKey
+	made    []share.Server // those on which a rescue has made shares
+	gone    atomic.Bool    // what is placed is let go of
 }
 
 func (p *put) run(ctx context.Context, r io.Reader) (PutResult, error) {
@@ -121,10 +124,17 @@ func (p *put) run(ctx context.Context, r io.Reader) (PutResult, error) {
 	if _, unhappy := errors.AsType[*share.UnhappyError](err); unhappy && result.Root.Needed > 0 {
 		result, err = p.rescue(ctx, result, err)
 	}
-	if err == nil {
+	stored := err == nil
+	if stored {
 		err = result.CopyErr
 	}
 	if err != nil {
+		switch p.gone.Store(!stored || !convergent); {
+		case !convergent:
+			result.LetGo(p.made...)
+		case !stored: // otherwise it is found again
+			result.LetGo()
+		}
 		return PutResult{}, err
 	}
 	return PutResult{
@@ -141,8 +151,10 @@ func (p *put) rescue(ctx context.Context, result file.Result, unhappy error) (fi
 		return result, unhappy
 	}
 	repaired, err := p.repair(ctx, result, anyFailure)
+	p.note(repaired)
 	if err != nil && ctx.Err() == nil {
 		repaired, err = p.repair(ctx, result, lastingFailure)
+		p.note(repaired)
 	}
 	if ctx.Err() != nil {
 		return result, fmt.Errorf("upload: %w", ctx.Err())
@@ -161,9 +173,18 @@ func (p *put) rescue(ctx context.Context, result file.Result, unhappy error) (fi
 	return result, nil
 }
 
+// note notes where a repair has made shares.
+func (p *put) note(repaired health.Result) {
+	for _, s := range p.servers {
+		if slices.ContainsFunc(repaired.Made, func(m health.Made) bool { return m.Peer == s.ID }) {
+			p.made = append(p.made, s)
+		}
+	}
+}
+
 // settled replaces, in the background, what a successful upload is short of while there are servers without a share.
 func (p *put) settled(result file.Result) {
-	if len(result.Missing) == 0 || len(result.Placed) < p.o.Params.Needed || p.g.ctx.Err() != nil {
+	if len(result.Missing) == 0 || len(result.Placed) < p.o.Params.Needed || p.g.ctx.Err() != nil || p.gone.Load() {
 		return
 	}
 	anyFailed := failed(result, anyFailure)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"cairn/grid"
 	"cairn/share"
 	"cairn/share/keys"
+	"cairn/share/memory"
 )
 
 // TestTheSameFileAtOnce: files with the same contents, as backups and copied folders have many, are stored at once without
@@ -188,4 +190,88 @@ func TestLocateDoesNotDelay(t *testing.T) {
 			t.Error("read other bytes")
 		}
 	})
+}
+
+// A refuser is a server that commits nothing while it is told to refuse, and lets go of leases.
+type refuser struct {
+	*memory.Store
+	refuses *atomic.Bool
+}
+
+func (r refuser) Create(ctx context.Context, u share.Upload) (share.Writer, error) {
+	w, err := r.Store.Create(ctx, u)
+	return &slowWriter{w, &slowly{commit: func(context.Context) error {
+		if r.refuses.Load() {
+			return errRefused
+		}
+		return nil
+	}}}, err
+}
+
+var errRefused = errors.New("not now")
+
+// TestFailedPutIsLetGo: a stream that is not stored leaves nothing with a lease, whatever was made of it when it was to be rescued. One that was rescued
+// keeps all, and so does a file that is stored when the same one fails later.
+func TestFailedPutIsLetGo(t *testing.T) {
+	var refuses atomic.Bool
+	m := newMembers(8)
+	stores := make([]*memory.Store, len(m.servers))
+	leased := func() (n int) {
+		t.Helper()
+		for _, s := range stores {
+			held, err := s.List(t.Context(), share.StorageIndex{}, 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, index := range held {
+				leases, err := s.Leases(t.Context(), index)
+				if err != nil {
+					t.Fatal(err)
+				}
+				n += len(leases)
+			}
+		}
+		return n
+	}
+	for i := range m.servers {
+		stores[i] = m.servers[i].Store.(*memory.Store)
+		if i >= 4 {
+			m.servers[i].Store = refuser{stores[i], &refuses}
+		}
+	}
+	g := m.grid(t, keys.NewConvergenceSecret())
+	data := pattern(3000000)
+	stream := grid.PutOptions{Size: -1, Params: share.Params{Needed: 3, Happy: 7, Total: 8}}
+	refuses.Store(true)
+	if result, err := g.Put(t.Context(), bytes.NewReader(data), stream); err == nil {
+		t.Fatalf("stored: %+v", result)
+	}
+	if n := leased(); n != 0 {
+		t.Errorf("%d servers have leases on a stream that was not stored", n)
+	}
+	file := known(data)
+	file.Params = stream.Params
+	refuses.Store(false)
+	stored := put(t, g, data, file)
+	refuses.Store(true)
+	for _, s := range stores[4:] {
+		index, _ := stored.Capability.StorageIndex()
+		for n := range 8 {
+			if err := s.Drop(t.Context(), index, []share.Number{share.Number(n)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if result, err := g.Put(t.Context(), bytes.NewReader(data), file); err == nil {
+		t.Fatalf("stored: %+v", result)
+	}
+	if n := leased(); n != 4 {
+		t.Errorf("%d servers have leases on a file that was stored before, want 4", n)
+	}
+	for _, s := range stores {
+		s.Collect(time.Now().Add(14 * 24 * time.Hour))
+	}
+	if !bytes.Equal(get(t, g, stored.Capability), data) {
+		t.Error("read other bytes")
+	}
 }

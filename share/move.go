@@ -13,8 +13,13 @@ type Mover interface {
 	// Drop removes shares of one file at once, whatever leases are on it; those go with the last share. Numbers that are not
 	// held are passed over. Nil means that the shares are gone also after a crash.
 	Drop(ctx context.Context, index StorageIndex, numbers []Number) error
-	// Release ends the owner's lease on each of the indexes, as a version does that falls out of its retention. Where the
-	// owner has none it does nothing.
+	Releaser
+}
+
+// A Releaser is a Store in which an owner can end leases before their time.
+type Releaser interface {
+	// Release ends the owner's lease on each of the indexes, as a version does that falls out of its retention: a share on which no
+	// lease is left is deleted a day later, and a lease that comes before that keeps it. Where the owner has none it does nothing.
 	Release(ctx context.Context, owner string, indexes []StorageIndex) error
 }
 

@@ -144,6 +144,7 @@ func (l *lane) past(ctx context.Context) (share.StorageIndex, error) {
 		return share.StorageIndex{}, p.err
 	}
 	defer l.expectAnswer()()
+	l.noteFresh(ctx, index)
 	err := l.server.Store.Renew(ctx, []share.StorageIndex{index}, l.lease())
 	if errors.Is(err, share.ErrNotFound) {
 		return share.StorageIndex{}, nil // it has forgotten it
@@ -180,6 +181,7 @@ func (l *lane) write(ctx context.Context) error {
 	if err := l.stream(ctx, w, have); err != nil {
 		return err
 	}
+	l.noteFresh(ctx, share.IndexOf(l.u.root))
 	l.move(committing)
 	return w.Commit(ctx, l.u.root)
 }

@@ -79,6 +79,8 @@ type Result struct {
 	Failures []error
 	// CopyErr says why the server of Copy does not have a complete copy: a *CopyError.
 	CopyErr error
+
+	letGo func(others []share.Server) // nil where no share can have been placed
 }
 
 // An upload is one run of Upload.
@@ -111,6 +113,7 @@ type upload struct {
 	began    []beginning
 	places   []placement.Server // as Replace wants them: what each holds or is being sent
 	placed   map[share.Number]share.Server
+	fresh    map[share.ServerID]bool // stores of this process in which the file had no lease before
 	failures []error
 	copyErr  error
 	skipped  int64
@@ -127,7 +130,7 @@ type upload struct {
 //
 // The error is a *share.UnhappyError when too few servers acknowledged, with the result so far; what is on the servers
 // by then serves a later attempt with the same key. Without Resume, which says that there will be none, the servers are asked to
-// drop what was begun when the upload ends in the middle. Quotas that leave too few servers end it as soon as they are known. Errors of r, encoding.ErrLength among them, are returned wrapped.
+// drop what was begun when the upload ends in the middle. What they have acknowledged stays until the caller makes use of it, or calls Result.LetGo. Quotas that leave too few servers end it as soon as they are known. Errors of r, encoding.ErrLength among them, are returned wrapped.
 func Upload(ctx context.Context, servers []share.Server, r io.Reader, o UploadOptions) (Result, error) {
 	u, err := newUpload(ctx, servers, o)
 	if err != nil {
@@ -146,7 +149,7 @@ func newUpload(ctx context.Context, servers []share.Server, o UploadOptions) (*u
 	}
 	u := &upload{
 		o: o, id: o.Key.VersionUploadID(o.Salt), begun: time.Now(), servers: map[share.ServerID]share.Server{},
-		placed: map[share.Number]share.Server{}, pasts: map[share.ServerID]*past{},
+		placed: map[share.Number]share.Server{}, fresh: map[share.ServerID]bool{}, pasts: map[share.ServerID]*past{},
 		layout:   encoding.Layout{Needed: o.Params.Needed, Total: o.Params.Total, BlockSize: o.BlockSize, Size: max(o.Size, 0)},
 		finished: make(chan *lane, o.Params.Total), caughtUp: make(chan struct{}, 1), stopEncoding: func() {},
 	}
@@ -211,6 +214,7 @@ func (u *upload) run(ctx context.Context, r io.Reader) (Result, error) {
 	if err != nil {
 		u.discard(ctx)
 	}
+	result.letGo = func(others []share.Server) { u.release(ctx, others) }
 	return result, err
 }
 

@@ -164,6 +164,9 @@ func (w *write) upload(ctx context.Context, salt []byte, r io.Reader) error {
 		Params: w.params, BlockSize: encoding.BlockSizeFor(w.params.Total), Key: w.read, Salt: salt, Size: -1,
 		Owner: w.m.env.Owner, Lease: w.m.env.Lease(), Background: w.m.env.Background, Log: w.m.env.Logger,
 	})
+	if err != nil {
+		result.LetGo()
+	}
 	w.root, w.size = result.Root.StorageIndex(), result.Root.Size
 	return err
 }

@@ -94,6 +94,7 @@ var (
 	_ share.Store     = (*Client)(nil)
 	_ share.Resumer   = (*Client)(nil)
 	_ share.Rechecker = (*Client)(nil)
+	_ share.Releaser  = (*Client)(nil)
 	_ share.Spacer    = (*Client)(nil)
 	_ share.HeadStore = (*Client)(nil)
 	_ share.Batcher   = (*Client)(nil)

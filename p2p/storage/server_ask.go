@@ -67,6 +67,12 @@ func (c *conn) question(kind wire.Kind, n int) error {
 		}
 		rechecked, err := c.recheck(ctx, m)
 		return c.answer(rechecked, err)
+	case wire.KindForgo:
+		m, err := wire.Receive[wire.Forgo](c.in, n)
+		if err != nil {
+			return err
+		}
+		return c.answer(wire.Done{}, c.forgo(ctx, m))
 	}
 	return unexpectedKind(kind)
 }

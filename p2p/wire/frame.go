@@ -28,6 +28,7 @@ const (
 
 	KindRecheck   Kind = 0x19
 	KindRechecked Kind = 0x1a
+	KindForgo     Kind = 0x1b
 
 	KindOpen   Kind = 0x20
 	KindOpened Kind = 0x21
@@ -69,7 +70,7 @@ func (k Kind) limit() int {
 		return MaxData
 	case KindRow:
 		return maxRow
-	case KindError, KindDone, KindNumbers, KindHeld, KindUploads, KindProgress, KindRenew, KindSpace, KindOffer, KindUsage, KindStanding, KindRecheck, KindRechecked,
+	case KindError, KindDone, KindNumbers, KindHeld, KindUploads, KindProgress, KindRenew, KindSpace, KindOffer, KindUsage, KindStanding, KindRecheck, KindRechecked, KindForgo,
 		KindOpen, KindOpened, KindRead, KindCreate, KindHave, KindBlocks, KindAppended, KindCommit, KindRelease,
 		KindHeads, KindHeldHeads, KindSetHead, KindConflict, KindHistory, KindRecords, KindSince,
 		KindPut, KindStored, KindFailures, KindFetch, KindFetched:

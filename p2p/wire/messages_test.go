@@ -65,6 +65,8 @@ var samples = []sample{
 	sampleOf(wire.Recheck{Index: share.StorageIndex{5}, Number: 255, Segment: share.NoSegment}),
 	sampleOf(wire.Recheck{Segment: 1<<63 - 1}),
 	sampleOf(wire.Rechecked{Held: true}),
+	sampleOf(wire.Forgo{Indexes: indexes(1)}),
+	sampleOf(wire.Forgo{Indexes: indexes(wire.MaxBatch)}),
 	sampleOf(wire.Open{Index: share.StorageIndex{5}, Number: 255}),
 	sampleOf(wire.Opened{Size: 1<<63 - 1}),
 	sampleOf(wire.Read{Index: share.StorageIndex{5}, Number: 3, Offset: 1 << 40, Length: wire.MaxRead}),
@@ -125,8 +127,8 @@ func TestRoundTrip(t *testing.T) {
 			t.Errorf("%T: %s", s.message, diff)
 		}
 	}
-	if len(seen) != 33 {
-		t.Errorf("samples of %d kinds of messages, want all 33", len(seen))
+	if len(seen) != 34 {
+		t.Errorf("samples of %d kinds of messages, want all 34", len(seen))
 	}
 }
 
@@ -144,6 +146,7 @@ func TestGolden(t *testing.T) {
 		{wire.Standing{Used: 5, Limit: -1}, "18 00000005 a2 0105 0220"},
 		{wire.Recheck{Number: 2, Segment: -1}, "19 00000028 a3 01 5820" + strings.Repeat("00", 32) + "02 02 03 20"},
 		{wire.Rechecked{Held: true}, "1a 00000003 a1 01 f5"},
+		{wire.Forgo{Indexes: indexes(1)}, "1b 00000025 a1 01 81 5820 0000ff" + strings.Repeat("00", 29)},
 		{wire.Opened{Size: 300}, "21 00000005 a1 01 19012c"},
 		{wire.Read{Number: 2, Offset: 65536, Length: 1000}, "22 00000030 a4 01 5820" + strings.Repeat("00", 32) + "02 02 03 1a00010000 04 1903e8"},
 		{wire.Create{Number: 1, Needed: 3, Total: 10, BlockSize: 4096, Size: -1, Lease: 1, Turn: 2}, "30 0000002d a9 01 50" + strings.Repeat("00", 16) + "0201 0303 040a 05191000 0620 0701 08480000000000000000 0902"},
@@ -183,6 +186,8 @@ func TestLimits(t *testing.T) {
 		{wire.Numbers{}, share.ErrTooLarge},
 		{wire.Numbers{Indexes: indexes(wire.MaxBatch + 1)}, share.ErrTooLarge},
 		{wire.Renew{Indexes: indexes(wire.MaxBatch + 1)}, share.ErrTooLarge},
+		{wire.Forgo{}, share.ErrTooLarge},
+		{wire.Forgo{Indexes: indexes(wire.MaxBatch + 1)}, share.ErrTooLarge},
 		{wire.Held{}, share.ErrTooLarge},
 		{wire.Recheck{Segment: -2}, share.ErrCorrupt},
 		{wire.Held{Entries: make([]wire.HeldEntry, wire.MaxBatch+1)}, share.ErrTooLarge},
