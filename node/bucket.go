@@ -84,7 +84,18 @@ func storageBucket(c config.Config) (s3.Config, error) {
 		return s3.Config{}, fmt.Errorf("storage.path: %w", err)
 	}
 	b.Endpoint, b.Region, b.PathStyle, b.VirtualHost = c.Storage.Endpoint, c.Storage.Region, c.Storage.PathStyle, c.Storage.VirtualHost
-	b.CAFile, b.Offer = c.Storage.CA, int64(c.Storage.Offer)
+	b.CAFile, b.Offer, b.Use = c.Storage.CA, int64(c.Storage.Offer), useStorage
+	return b, nil
+}
+
+// spillBucket reads which bucket a configuration names behind the disk, without keys and without an owner.
+func spillBucket(c config.Config) (s3.Config, error) {
+	b, err := s3.ParseURL(c.Spill.Bucket)
+	if err != nil {
+		return s3.Config{}, err
+	}
+	b.Endpoint, b.Region, b.PathStyle, b.VirtualHost = c.Spill.Endpoint, c.Spill.Region, c.Spill.PathStyle, c.Spill.VirtualHost
+	b.CAFile, b.Offer, b.Use = c.Spill.CA, int64(c.Spill.Offer), useSpill
 	return b, nil
 }
 

@@ -102,7 +102,7 @@ func Open(ctx context.Context, path string, c config.Config, options Options) (*
 		history: newHistory(), shutdown: make(chan struct{}),
 	}
 	for _, open := range []func(context.Context) error{
-		n.openLock, n.openGridFile, n.openRoster, n.openDisk, n.openSpill, n.openHost, n.openEvents, n.openWatch, n.openDiscovery, n.openExchange, n.openStorage, n.openUpkeep,
+		n.openLock, n.openGridFile, n.openRoster, n.checkBucket, n.openDisk, n.openSpill, n.openHost, n.openEvents, n.openWatch, n.openDiscovery, n.openExchange, n.openStorage, n.openUpkeep,
 		n.openState, n.openGrid, n.openHome, n.openFileSystem, n.openMaintenance, n.openSharing, n.openInvitations, n.openRecovery, n.openControl,
 	} {
 		err := ctx.Err()

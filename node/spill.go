@@ -32,13 +32,10 @@ func (d *Dir) Bucket(c config.Config) (s3.Config, bool, error) {
 	if c.Spill.Bucket == "" {
 		return s3.Config{}, false, nil
 	}
-	b, err := s3.ParseURL(c.Spill.Bucket)
+	b, err := spillBucket(c)
 	if err != nil {
 		return s3.Config{}, false, err
 	}
-	b.Endpoint, b.Region, b.PathStyle, b.VirtualHost = c.Spill.Endpoint, c.Spill.Region, c.Spill.PathStyle, c.Spill.VirtualHost
-	b.CAFile = c.Spill.CA
-	b.Offer = int64(c.Spill.Offer)
 	if err := d.completeBucket(&b, c); err != nil {
 		return b, false, err
 	}
@@ -99,6 +96,11 @@ func (n *Node) openSpill(ctx context.Context) error {
 			"part", "spill", "bucket", where.URL())
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if _, other := errors.AsType[*s3.OtherError](x.problem); other {
+		return x.problem
 	}
 	return nil
 }

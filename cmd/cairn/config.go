@@ -1,16 +1,12 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -93,7 +89,7 @@ func newConfigSetCommand(a *app) *cobra.Command {
 		Example:           "  cairn config set storage.offer 50GB",
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: completeKey,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if !node.Exists(a.dir) {
 				return about(node.ErrNoNode, "%s", a.dir)
 			}
@@ -101,6 +97,9 @@ func newConfigSetCommand(a *app) *cobra.Command {
 			edited, err := a.editSettings(map[string]string{args[0]: args[1]})
 			if err == nil {
 				err = a.refuseBucketSetting(args[0], edited.config.Spill)
+			}
+			if err == nil && wrong == nil {
+				err = a.refuseLeaving(cmd.Context(), before, edited.config)
 			}
 			if err == nil {
 				err = edited.write(a)
@@ -231,49 +230,4 @@ the file or the default), with --doc what it is for.`),
 	cmd.Flags().BoolVar(&origin, "origin", false, "say where each value comes from")
 	cmd.Flags().BoolVar(&doc, "doc", false, "say what each setting is for")
 	return cmd
-}
-
-func newConfigEditCommand(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use:   "edit",
-		Short: "edit the configuration file",
-		Long: help(`Opens the configuration file in the editor that VISUAL or EDITOR names, and checks it afterwards. A file that is wrong
-stays as it is, so that it can be corrected; the node does not start with it.`),
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !node.Exists(a.dir) {
-				return about(node.ErrNoNode, "%s", a.dir)
-			}
-			editor := os.Getenv("VISUAL")
-			if editor == "" {
-				editor = os.Getenv("EDITOR")
-			}
-			if editor == "" {
-				return withHint(errors.New("edit configuration: neither VISUAL nor EDITOR is set"), "edit %s, or use \"%s\"", a.configPath(), a.command("config set KEY VALUE"))
-			}
-			before, _ := os.ReadFile(a.configPath()) // a file that cannot be read the editor complains about
-			edit := editorCommand(cmd.Context(), editor, a.configPath())
-			edit.Stdin, edit.Stdout, edit.Stderr = a.in, a.out, a.err
-			if err := edit.Run(); err != nil {
-				return about(err, "edit configuration with %s", editor)
-			}
-			if _, _, err := a.loadConfig(nil); err != nil {
-				return err
-			}
-			if after, err := os.ReadFile(a.configPath()); err == nil && !bytes.Equal(before, after) {
-				a.noteRestart("what was changed holds")
-			}
-			return nil
-		},
-	}
-}
-
-// editorCommand runs an editor on a file. The variable may hold arguments, as in "code --wait"; a shell takes them apart as
-// the user means them, where there is one.
-func editorCommand(ctx context.Context, editor, path string) *exec.Cmd {
-	if runtime.GOOS == "windows" {
-		words := append(strings.Fields(editor), path)
-		return exec.CommandContext(ctx, words[0], words[1:]...)
-	}
-	return exec.CommandContext(ctx, "sh", "-c", editor+` "$1"`, "sh", path)
 }

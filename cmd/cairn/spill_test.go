@@ -34,9 +34,13 @@ func TestSpillScripts(t *testing.T) {
 			"exits": scriptExits, "mode": scriptMode, "capture": scriptCapture, "random": scriptRandom,
 			"s3-kill":      func(ts *testscript.TestScript, _ bool, _ []string) { server(ts).Kill() },
 			"capture-json": scriptCaptureJSON, "phrasefile": scriptPhraseFile, "met": scriptMet, "kill9": scriptKill,
-			"s3-stub":    scriptStub,
-			"s3-put":     scriptPutObject,
-			"s3-rot":     scriptRot,
+			"s3-stub": scriptStub,
+			"s3-put":  scriptPutObject,
+			"s3-rot":  scriptRot,
+			"s3-new": func(ts *testscript.TestScript, _ bool, _ []string) {
+				ts.Check(os.Mkdir(filepath.Join(server(ts).Dir, s3test.Bucket), 0o755))
+			},
+			"s3-drop":    func(ts *testscript.TestScript, _ bool, _ []string) { moveBucket(ts, s3test.Bucket, "dropped") },
 			"s3-away":    func(ts *testscript.TestScript, _ bool, _ []string) { moveBucket(ts, s3test.Bucket, "away") },
 			"s3-back":    func(ts *testscript.TestScript, _ bool, _ []string) { moveBucket(ts, "away", s3test.Bucket) },
 			"s3-restart": func(ts *testscript.TestScript, _ bool, _ []string) { server(ts).Restart() },

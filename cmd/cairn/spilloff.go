@@ -5,14 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"cairn/node"
+	"cairn/node/config"
 	"cairn/node/control"
+	"cairn/share"
+	"cairn/share/s3"
 )
 
 func newSpillOffCommand(a *app) *cobra.Command {
@@ -34,10 +35,13 @@ func runSpillOff(a *app, cmd *cobra.Command, abandon bool) error {
 	if err != nil {
 		return err
 	}
-	left := []control.Spilled{}
-	if c.Spill.Bucket == "" {
+	other, err := a.otherHeld(c)
+	if err != nil {
+		return err
+	}
+	if c.Spill.Bucket == "" && other == nil {
 		a.note("no bucket is set")
-		return a.result(map[string]any{"abandoned": left}, func(io.Writer) {})
+		return a.result(map[string]any{"abandoned": []control.Spilled{}}, func(io.Writer) {})
 	}
 	dir, err := a.openDir()
 	if err != nil {
@@ -47,46 +51,69 @@ func runSpillOff(a *app, cmd *cobra.Command, abandon bool) error {
 	if err != nil {
 		return err
 	}
-	if dir.UsedBucket() {
-		left, err = a.endSpill(cmd.Context(), control.EndSpillRequest{Abandon: abandon})
+	left := []control.Spilled{}
+	place := c.Spill.Bucket
+	switch {
+	case other != nil && !abandon:
+		return other
+	case other != nil:
+		if left, err = a.leftBehind(); err != nil {
+			return err
+		}
+		place = "the bucket"
+	case dir.UsedBucket():
+		if left, err = a.inSpill(cmd.Context(), place, abandon); err != nil {
+			return err
+		}
 	}
-	if err != nil && !abandon {
-		return withHint(err, "what is in the bucket can be told only by a node that runs and reaches it; --abandon does without")
-	}
-	if err != nil {
-		a.note("what is given up is not known: %v", err)
-	}
-	if len(left) > 0 && !abandon {
-		return &control.Error{
-			Code: control.CodeRefused, Message: fmt.Sprintf("spill off: %s are in %s and would be lost to the grid", spilledText(left), c.Spill.Bucket),
-			Hint: "bring them back with \"" + a.command("spill drain --all") + "\", or give them up with --abandon, which lists them",
+	if abandon && dir.UsedBucket() {
+		if err := node.GiveUpBucket(a.dir); err != nil {
+			return a.goOnSpilling(cmd.Context(), err)
 		}
 	}
 	if err := edited.write(a); err != nil {
-		return a.goOnSpilling(cmd.Context(), err)
+		return a.goOnSpilling(cmd.Context(), errors.Join(err, node.KeepBucket(a.dir)))
 	}
 	if err := dir.SetBucketKeys(node.BucketKeys{}); err != nil {
-		return about(err, "%s is used no more from the node's next start on, but its keys are still in %s", c.Spill.Bucket, dir.Path())
+		return about(err, "%s is used no more from the node's next start on, but its keys are still in %s", place, dir.Path())
 	}
 	a.noteRestart("no bucket is used")
-	return a.result(map[string]any{"abandoned": left}, func(w io.Writer) {
-		for _, f := range left {
-			if f.Name != "" {
-				fmt.Fprintf(w, "%s heads\n", f.Name)
-				continue
-			}
-			what := "stored for"
-			if f.Copy {
-				what = "a copy for"
-			}
-			var numbers []string
-			for _, n := range f.Shares {
-				numbers = append(numbers, strconv.Itoa(n))
-			}
-			slices.Sort(f.Owners)
-			fmt.Fprintf(w, "%s shares %s, %s %s\n", f.File, strings.Join(numbers, ","), what, strings.Join(f.Owners, ", "))
+	return a.result(map[string]any{"abandoned": left}, func(w io.Writer) { printSpilled(w, left) })
+}
+
+// otherHeld returns why the node does not start: what it put behind its disk is in another bucket than the one that the settings name.
+func (a *app) otherHeld(c config.Config) (error, error) {
+	err := node.LeavesBucket(a.dir, c)
+	left, ok := errors.AsType[*s3.OtherError](err)
+	switch {
+	case ok && !node.UsedForStorage(left.Held):
+		_, origins, err := a.loadConfig(nil)
+		return a.explainLeft(left, c, origins), err
+	case ok || errors.Is(err, share.ErrBusy): // the node runs with what the settings name, or named
+		return nil, nil
+	}
+	return nil, err
+}
+
+// inSpill lists what is in the bucket that the settings name, and refuses to go on when that is something, or is not known, and it is not to be
+// given up.
+func (a *app) inSpill(ctx context.Context, bucket string, abandon bool) ([]control.Spilled, error) {
+	left, err := a.endSpill(ctx, control.EndSpillRequest{Abandon: abandon})
+	if abandon && errors.Is(err, control.ErrNotRunning) {
+		left, err = a.leftBehind()
+	}
+	switch {
+	case err != nil && !abandon:
+		return nil, withHint(err, "what is in the bucket can be told only by a node that runs and reaches it; --abandon does without")
+	case err != nil:
+		a.note("what is given up is not known: %v", err)
+	case len(left) > 0 && !abandon:
+		return nil, &control.Error{
+			Code: control.CodeRefused, Message: fmt.Sprintf("spill off: %s are in %s and would be lost to the grid", spilledText(left), bucket),
+			Hint: "bring them back with \"" + a.command("spill drain --all") + "\", or give them up with --abandon, which lists them",
 		}
-	})
+	}
+	return left, nil
 }
 
 // endSpill has the running node put nothing more into the bucket, unless shares are there.

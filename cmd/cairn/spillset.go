@@ -76,7 +76,8 @@ func runSpillSet(ctx context.Context, a *app, changed func(flag string) bool, bu
 	if err != nil {
 		return err
 	}
-	if was := before.Spill.Bucket; was != "" && was != where.URL() {
+	_, lost := errors.AsType[*s3.OtherError](node.LeavesBucket(a.dir, before))
+	if was := before.Spill.Bucket; was != "" && was != where.URL() && !lost {
 		return a.otherBucket(dir, was)
 	}
 	keys, err := f.keys.read(a)
@@ -86,6 +87,10 @@ func runSpillSet(ctx context.Context, a *app, changed func(flag string) bool, bu
 	edited, err := a.editSettings(f.settings(where.URL(), changed))
 	if err != nil {
 		return err
+	}
+	if err := node.LeavesBucket(a.dir, edited.config); err != nil && !errors.Is(err, share.ErrBusy) {
+		_, origins, _ := a.loadConfig(nil)
+		return a.explainLeft(err, before, origins)
 	}
 	if err := a.examineSpill(ctx, dir, before, edited.config, keys, f.claim); err != nil {
 		return err
@@ -214,6 +219,24 @@ func (f *spillFlags) settings(bucket string, changed func(flag string) bool) map
 // bucketSettings are the settings that say which bucket is behind the disk, and the flags of "spill set".
 var bucketSettings = map[string]string{
 	"spill.bucket": "", "spill.endpoint": "--endpoint", "spill.region": "--region", "spill.path_style": "--path-style", "spill.virtual_host": "--virtual-host", "spill.ca": "--ca",
+}
+
+// refuseBucketSettings is refuseBucketSetting for each setting that an edited file changes, unless they become those of the bucket in which
+// shares are.
+func (a *app) refuseBucketSettings(before, after config.Config) error {
+	_, lost := errors.AsType[*s3.OtherError](node.LeavesBucket(a.dir, before))
+	if lost && node.LeavesBucket(a.dir, after) == nil {
+		return nil
+	}
+	for _, f := range config.Fields() {
+		if f.Get(before) == f.Get(after) {
+			continue
+		}
+		if err := a.refuseBucketSetting(f.Key, after.Spill); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // refuseBucketSetting refuses to change a setting that says which bucket is used otherwise than by the verbs that look into it first.

@@ -11,6 +11,7 @@ import (
 
 	"cairn/node"
 	"cairn/node/config"
+	"cairn/share"
 	"cairn/share/s3"
 )
 
@@ -23,7 +24,7 @@ in it "cairn status" shows; the settings are those of "cairn config" that begin 
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newStorageTestCommand(a), newStorageKeysCommand(a), newStorageTakeOverCommand(a))
+	cmd.AddCommand(newStorageTestCommand(a), newStorageKeysCommand(a), newStorageTakeOverCommand(a), newStorageAbandonCommand(a))
 	return cmd
 }
 
@@ -163,4 +164,39 @@ func runStorageTakeOver(ctx context.Context, a *app, claim claimOptions) error {
 		return a.explainOwnBucket(err, c)
 	}
 	return a.result(map[string]string{"bucket": c.Storage.Path}, func(w io.Writer) { fmt.Fprintf(w, "%s is this node's\n", c.Storage.Path) })
+}
+
+func newStorageAbandonCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "abandon",
+		Short: "give up what is in the bucket",
+		Long: help(`Lists the files of which shares are in the bucket, and gives them up: the settings may name another place from then on,
+and the node starts with it. What is in the bucket stays there, where nobody serves it. The node must not run. Started
+with the same bucket after all, the node finds out anew what is in it.`, statusNotFound),
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return runStorageAbandon(a) },
+	}
+}
+
+func runStorageAbandon(a *app) error {
+	if !node.Exists(a.dir) {
+		return about(node.ErrNoNode, "%s", a.dir)
+	}
+	if pid, running, err := node.Running(a.dir); err != nil {
+		return err
+	} else if running {
+		return &node.RunningError{Dir: a.dir, PID: pid}
+	}
+	left, err := a.leftBehind()
+	if err != nil {
+		return about(err, "list what is in the bucket")
+	}
+	if len(left) == 0 {
+		return fmt.Errorf("this node has nothing in a bucket: %w", share.ErrNotFound)
+	}
+	if err := node.GiveUpBucket(a.dir); err != nil {
+		return about(err, "give up what is in the bucket")
+	}
+	a.note("what is in the bucket is given up from the node's next start on")
+	return a.result(map[string]any{"abandoned": left}, func(w io.Writer) { printSpilled(w, left) })
 }

@@ -62,7 +62,7 @@ func runUp(ctx context.Context, a *app, o *upOptions) error {
 		}
 		flags[key] = value
 	}
-	c, _, err := a.loadConfig(flags)
+	c, origins, err := a.loadConfig(flags)
 	if err != nil {
 		return err
 	}
@@ -71,11 +71,11 @@ func runUp(ctx context.Context, a *app, o *upOptions) error {
 	}
 	ctx, cancel := leashed(ctx)
 	defer cancel()
-	return service.Run(ctx, func(ctx context.Context) error { return a.runNode(ctx, c) })
+	return service.Run(ctx, func(ctx context.Context) error { return a.runNode(ctx, c, origins) })
 }
 
 // runNode runs the node until the context ends or somebody stops it.
-func (a *app) runNode(ctx context.Context, c config.Config) error {
+func (a *app) runNode(ctx context.Context, c config.Config, origins config.Origins) error {
 	out, err := a.openLog(c.Log)
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func (a *app) runNode(ctx context.Context, c config.Config) error {
 	log := newLogger(out, c.Log)
 	n, err := node.Open(ctx, a.dir, c, node.Options{Version: version(), Logger: log, Unlock: a.unlock})
 	if err != nil {
-		return a.passphraseHint(a.explainOwnBucket(err, c))
+		return a.passphraseHint(a.explainOwnBucket(a.explainLeft(err, c, origins), c))
 	}
 	ready := slog.New(newHandler(out, c.Log, slog.LevelInfo)) // whatever the level: programs wait for it
 	ready.Info("ready", "address", n.Endpoint().Address, "node", n.ID(), "grid", n.GridName(), "pid", n.Endpoint().PID)

@@ -63,6 +63,8 @@ type Config struct {
 	Owner string
 	// Name is what people call the node; the lock tells it to them.
 	Name string
+	// Use says what the bucket is for; the index keeps it for Peek.
+	Use string
 	// TakeOver takes a lock that another owner has.
 	TakeOver bool
 	// Silent is how long that owner must have been silent for TakeOver to take its lock; 0: not at all. A node that runs refreshes its lock

@@ -51,6 +51,9 @@ func Explain(err error) string {
 	if e, ok := errors.AsType[*NestedError](err); ok {
 		return e.words()
 	}
+	if e, ok := errors.AsType[*OtherError](err); ok {
+		return e.words()
+	}
 	return err.Error()
 }
 

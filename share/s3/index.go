@@ -27,6 +27,9 @@ var (
 	prefixKey     = []byte("prefix")   // the id in the marker of the prefix
 	lastKey       = []byte("last")     // the process that used the index last, as the lock names it
 	nextKey       = []byte("next")     // the one that was about to take the lock, and may have it
+	urlKey        = []byte("url")      // of the bucket, as the settings have it
+	endpointKey   = []byte("endpoint")
+	useKey        = []byte("use") // what the bucket is for
 )
 
 const indexName = "index.db"
@@ -50,7 +53,7 @@ type totals struct {
 // errOther says that an index is that of another prefix or bucket.
 var errOther = errors.New("the index of another bucket")
 
-// openIndex opens the index of a prefix in a folder; one that is damaged or of another prefix is moved aside. It reports whether the index is one of all that the bucket
+// openIndex opens the index of a prefix in a folder; one that is damaged, or of another prefix where nothing is held, is moved aside. It reports whether the index is one of all that the bucket
 // holds, which a new one is not.
 func openIndex(folder, id string) (x *index, complete bool, err error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -170,11 +173,12 @@ func (x *index) usedBy(process string) (used bool, err error) {
 	return used, err
 }
 
-// note writes down which process used the index last, and which is about to.
-func (x *index) note(last, next string) error {
+// note writes down which process used the index last, which is about to, and by which settings.
+func (x *index) note(last, next string, c Config) error {
 	return x.file.Update(func(tx *bolt.Tx) error {
 		meta := tx.Bucket(metaBucket)
-		return errors.Join(meta.Put(lastKey, []byte(last)), meta.Put(nextKey, []byte(next)))
+		return errors.Join(meta.Put(lastKey, []byte(last)), meta.Put(nextKey, []byte(next)),
+			meta.Put(urlKey, []byte(c.URL())), meta.Put(endpointKey, []byte(c.Endpoint)), meta.Put(useKey, []byte(c.Use)))
 	})
 }
 

@@ -113,6 +113,9 @@ func randomText(n int) string {
 func (s *Store) checkMarker(ctx context.Context) (id string, err error) {
 	data, _, err := s.bucket.getAll(ctx, markerName, markerLimit)
 	if errors.Is(err, errNoKey) {
+		if err := s.keeps(""); err != nil {
+			return "", err
+		}
 		if err := s.writeMarker(ctx); err != nil {
 			return "", err
 		}
@@ -121,7 +124,10 @@ func (s *Store) checkMarker(ctx context.Context) (id string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return s.readMarker(data)
+	if id, err = s.readMarker(data); err == nil {
+		err = s.keeps(id)
+	}
+	return id, err
 }
 
 func (s *Store) readMarker(data []byte) (id string, err error) {

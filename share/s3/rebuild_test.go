@@ -99,10 +99,10 @@ func indexLost(t *testing.T, k *kit) {
 	}
 }
 
-// TestIndexDamaged opens an index whose bytes are wrong, and one of another prefix.
+// TestIndexDamaged opens an index whose bytes are wrong.
 func TestIndexDamaged(t *testing.T) {
 	k := newKit(t, func(c s3.Config) s3.Config { return c.WithPart(5 << 20) })
-	c, other := k.config(t), k.config(t)
+	c := k.config(t)
 	store := open(t, c)
 	held := fill(t, store)
 	store.Close()
@@ -112,14 +112,6 @@ func TestIndexDamaged(t *testing.T) {
 	}
 	store = open(t, c)
 	held.want(t, store)
-	store.Close()
-	other.Index = c.Index
-	empty := open(t, other)
-	if space, err := empty.Space(t.Context()); err != nil || space.Used != 0 {
-		t.Errorf("a new prefix with the index of another: %+v, %v", space, err)
-	}
-	empty.Close()
-	held.want(t, open(t, c))
 }
 
 // TestNewerObjectIsHeld computes the index anew while the bucket has two objects of each share, the older of them damaged.

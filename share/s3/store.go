@@ -63,7 +63,8 @@ var (
 // another node has the prefix, share.ErrVersion for one that a later version of this program wrote, and an error that Explain explains for
 // what is wrong with the bucket. A bucket that may only be read gives a store that refuses the rest with ErrReadOnly.
 //
-// Where the index folder has no index of the bucket, it is computed from the bucket.
+// Where the index folder has no index of the bucket, it is computed from the bucket. Where it has that of another one, in which shares are held,
+// Open returns an *OtherError and changes nothing.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	s, err := unopened(ctx, c)
 	if err != nil {
@@ -140,7 +141,7 @@ func (s *Store) take(ctx context.Context, id string) (complete bool, err error) 
 		if err != nil {
 			return err
 		}
-		return s.index.note(last, process)
+		return s.index.note(last, process, s.config)
 	})
 	return complete, err
 }
