@@ -28,6 +28,9 @@ func (a api) Copy(ctx context.Context, request control.CopyRequest, progress fun
 	if err == nil {
 		err = distinct(n, was, path)
 	}
+	if err == nil {
+		err = a.n.names().Outside(ctx, n, tree.Place{Root: to.root, Path: path})
+	}
 	if err == nil && request.Keep && !was.Entry.Capability.IsZero() {
 		err = &tree.PathError{Path: path, Err: share.ErrExists}
 	}
@@ -71,24 +74,9 @@ var errInTheWay = fmt.Errorf("%w: it is a directory, which a copy on the grid do
 
 // copyTo returns the path of the copy, and what is there. An exact one is the target itself, and not inside it.
 func (a api) copyTo(ctx context.Context, to place, n tree.Node, exact bool) (string, tree.Node, error) {
-	if exact {
-		names, _, err := tree.Split(to.target.Path)
-		if err != nil {
-			return "", tree.Node{}, err
-		}
-		was, err := a.n.names().Resolve(ctx, to.root, tree.Join(names))
-		switch {
-		case errors.Is(err, share.ErrNotFound):
-			was, err = tree.Node{}, nil
-		case err == nil && was.Directory():
-			err = &tree.PathError{Path: tree.Join(names), Err: errInTheWay}
-		}
-		return tree.Join(names), was, err
+	path, was, err := a.moveTo(ctx, to, n, exact)
+	if err == nil && exact && was.Directory() {
+		err = &tree.PathError{Path: path, Err: errInTheWay}
 	}
-	path, was, err := a.destination(ctx, to, n.Entry.Name)
-	if err == nil || !n.Directory() {
-		return path, was, err
-	}
-	names, _, split := tree.Split(to.target.Path) // cp -r DIR NEWNAME/
-	return tree.Join(names), tree.Node{}, split
+	return path, was, err
 }

@@ -226,19 +226,12 @@ func (a api) Move(ctx context.Context, request control.MoveRequest) (control.Ent
 	if err != nil {
 		return control.Entry{}, err
 	}
-	path, was, err := a.destination(ctx, to, n.Entry.Name)
+	path, was, err := a.moveTo(ctx, to, n, request.Exact)
 	if err == nil {
 		err = distinct(n, was, path)
 	}
-	if err != nil && !n.Directory() {
+	if err != nil {
 		return control.Entry{}, to.explain(a.n, err)
-	}
-	if err != nil { // mv DIR NEWNAME/ is a rename
-		names, _, split := tree.Split(to.target.Path)
-		if split != nil {
-			return control.Entry{}, to.explain(a.n, split)
-		}
-		path = tree.Join(names)
 	}
 	if err := a.spare(ctx, to, path); err != nil {
 		return control.Entry{}, err
@@ -249,6 +242,26 @@ func (a api) Move(ctx context.Context, request control.MoveRequest) (control.Ent
 		return control.Entry{}, to.explain(a.n, err)
 	}
 	return to.entry(moved, false), nil
+}
+
+// moveTo returns the path at which a node is to be put, and what is there. An exact one is the target itself, and so is the new name of
+// a directory with a slash behind it.
+func (a api) moveTo(ctx context.Context, to place, n tree.Node, exact bool) (string, tree.Node, error) {
+	if !exact {
+		path, was, err := a.destination(ctx, to, n.Entry.Name)
+		if !n.Directory() || !errors.Is(err, share.ErrNotFound) {
+			return path, was, err
+		}
+	}
+	names, _, err := tree.Split(to.target.Path)
+	if err != nil {
+		return "", tree.Node{}, err
+	}
+	was, err := a.n.names().Resolve(ctx, to.root, tree.Join(names))
+	if errors.Is(err, share.ErrNotFound) {
+		was, err = tree.Node{}, nil
+	}
+	return tree.Join(names), was, err
 }
 
 var errSame = errors.New("source and target are the same")
@@ -283,7 +296,7 @@ func (a api) Remove(ctx context.Context, request control.RemoveRequest) (control
 			return control.Entry{}, err
 		}
 	}
-	n, err := a.n.names().Unlink(ctx, p.root, p.target.Path, tree.UnlinkOptions{Directories: request.Recursive})
+	n, err := a.n.names().Unlink(ctx, p.root, p.target.Path, tree.UnlinkOptions{Directories: request.Recursive, Empty: request.Empty})
 	if err != nil {
 		return control.Entry{}, p.explain(a.n, err)
 	}

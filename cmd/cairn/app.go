@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,6 +42,8 @@ type app struct {
 	// copies says whether copies of what is stored go to the bucket.
 	copies control.CopyWish
 	bar    *progress // the last one that was asked for
+	// answers are what a person types; nil before the first question.
+	answers *bufio.Reader
 }
 
 // verbs returns every verb. A new one is added here.

@@ -22,14 +22,17 @@ import (
 // cpOptions say how to copy.
 type cpOptions struct {
 	recursive, keep, exact, verbose bool
+	ask, links                      bool   // before something is replaced; to be copied as they are
+	directory                       string // for all sources; empty where the target is the last argument
 	repeats                         int
 }
 
 func newCpCommand(a *app) *cobra.Command {
 	o := &cpOptions{}
 	cmd := &cobra.Command{
-		Use:   "cp SOURCE... TARGET",
-		Short: "copy between disk and grid, and on the grid",
+		Use:        "cp SOURCE... TARGET",
+		SuggestFor: []string{"copy"},
+		Short:      "copy between disk and grid, and on the grid",
 		Long: help(`Copies files from disk to the grid, from the grid to disk, or from one place on the grid to another: into TARGET
 where that is a directory, and always where there are several. A SOURCE or TARGET is on the grid if it is a PATH; a
 file on disk whose name has a colon is written ./NAME. A file that has the name already is replaced, a directory is
@@ -53,34 +56,12 @@ On the grid nothing is sent: a copy of an immutable file is another name for it.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example: "  cairn cp plan.txt home:docs/\n  cairn cp home:docs/plan.txt .\n  cairn cp -r home:docs home:docs-2026",
-		Args:    cobra.MinimumNArgs(2),
+		Args:    sourcesAndTarget,
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 			return a.completeTargets(true)(cmd, args, typed)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			sources, target := args[:len(args)-1], args[len(args)-1]
-			switch {
-			case slices.Contains(args, ""):
-				return usagef("cp: a name is empty")
-			case o.exact && len(sources) > 1:
-				return usagef("cp: with -T there is one source, and here are %d", len(sources))
-			case o.repeats < 1:
-				return usagef("cp: --repeats %d: want 1 or more", o.repeats)
-			}
-			if control.OnGrid(target) {
-				err := a.running("cp", func(client *control.Client) (err error) {
-					target, err = into(cmd.Context(), client, target, len(sources) > 1)
-					return err
-				})
-				if err != nil {
-					return err
-				}
-			} else if info, err := os.Stat(target); len(sources) > 1 && err != nil {
-				return about(err, "cp")
-			} else if len(sources) > 1 && !info.IsDir() {
-				return fmt.Errorf("cp: %s is not a folder, and there are several files to copy", target)
-			}
-			return forEach(a, "cp", sources, func(source string) error { return a.cp(cmd.Context(), o, source, target) })
+			return a.cpAll(cmd.Context(), o, args)
 		},
 	}
 	a.copyFlag(cmd.Flags())
@@ -90,8 +71,44 @@ On the grid nothing is sent: a copy of an immutable file is another name for it.
 	verboseFlag(cmd.Flags(), &o.verbose)
 	cmd.Flags().BoolVarP(&o.exact, "no-target-directory", "T", false, "copy as TARGET, and not into it where it is a directory")
 	repeatsFlag(cmd.Flags(), &o.repeats)
+	askFlag(cmd.Flags(), &o.ask)
+	targetFlag(cmd.Flags(), &o.directory)
+	cmd.Flags().BoolVarP(&o.links, "no-dereference", "P", false, "copy a symbolic link that is named as a link, also without -r")
+	also(cmd.Flags(), &o.links, "d")
 	cmd.Flags().BoolVarP(&o.keep, "no-clobber", "n", false, "do not replace what has the name already")
 	return cmd
+}
+
+// cpAll copies several things.
+func (a *app) cpAll(ctx context.Context, o *cpOptions, args []string) error {
+	sources, target := split(args, o.directory)
+	switch {
+	case slices.Contains(args, ""):
+		return usagef("cp: a name is empty")
+	case o.exact && (len(sources) > 1 || o.directory != ""):
+		return usagef("cp: with -T there is one SOURCE and one TARGET")
+	case o.ask && o.recursive:
+		return usagef("cp: -i asks before a file, and -r copies many; -n leaves what is there")
+	case o.repeats < 1:
+		return usagef("cp: --repeats %d: want 1 or more", o.repeats)
+	}
+	if control.OnGrid(target) {
+		err := a.running("cp", func(client *control.Client) (err error) {
+			target, err = into(ctx, client, target, len(sources) > 1 || o.directory != "")
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	} else if info, err := os.Stat(target); len(sources) > 1 || o.directory != "" {
+		if err != nil {
+			return about(err, "cp")
+		}
+		if !info.IsDir() {
+			return fmt.Errorf("cp: %s is not a folder, which files could be copied into", target)
+		}
+	}
+	return forEach(a, "cp", sources, func(source string) error { return a.cp(ctx, o, source, target) })
 }
 
 // cp copies one thing.
@@ -110,6 +127,9 @@ func (a *app) cp(ctx context.Context, o *cpOptions, source, target string) error
 // copyWithin copies on the grid.
 func (a *app) copyWithin(ctx context.Context, o *cpOptions, source, target string) error {
 	return a.running("cp", func(client *control.Client) error {
+		if yes, err := a.mayCopyUp(ctx, o, target, nameOf(source)); err != nil || !yes {
+			return err
+		}
 		bar := a.progress()
 		defer bar.done()
 		request := control.CopyRequest{Source: source, Target: target, Recursive: o.recursive, Keep: o.keep, Exact: o.exact}
@@ -137,7 +157,7 @@ func byItself(a *app, source string, result control.CopyResult) string {
 // copyUp copies a file of this machine to the grid.
 func (a *app) copyUp(ctx context.Context, o *cpOptions, source, target string) error {
 	info, err := os.Lstat(source)
-	if isLink := err == nil && info.Mode()&fs.ModeSymlink != 0; isLink && o.recursive {
+	if isLink := err == nil && info.Mode()&fs.ModeSymlink != 0; isLink && (o.recursive || o.links) {
 		if o.exact {
 			if err := a.noDirectory(ctx, target); err != nil {
 				return err
@@ -153,6 +173,8 @@ func (a *app) copyUp(ctx context.Context, o *cpOptions, source, target string) e
 		return withHint(fmt.Errorf("cp: %s is a folder", source), copyRecursive)
 	case info.IsDir():
 		return about(a.copyTreeUp(ctx, o, source, target), "cp")
+	case endless(info) && o.recursive:
+		return fmt.Errorf("cp: %s: %w", source, localtree.ErrKind)
 	case !info.Mode().IsRegular() && o.recursive:
 		return withHint(fmt.Errorf("cp: %s: %w", source, localtree.ErrKind), "without -r, what it yields is stored")
 	}
@@ -160,6 +182,9 @@ func (a *app) copyUp(ctx context.Context, o *cpOptions, source, target string) e
 		if err := a.noDirectory(ctx, target); err != nil {
 			return err
 		}
+	}
+	if yes, err := a.mayCopyUp(ctx, o, target, filepath.Base(source)); err != nil || !yes {
+		return err
 	}
 	put := &putOptions{keep: o.keep, verb: "cp", warn: a.note}
 	quiet := *a
@@ -169,6 +194,18 @@ func (a *app) copyUp(ctx context.Context, o *cpOptions, source, target string) e
 	}
 	quiet.quiet = a.quiet || !o.verbose
 	return runPut(ctx, &quiet, put, source, target)
+}
+
+// mayCopyUp asks before something on the grid is replaced, where that is wanted.
+func (a *app) mayCopyUp(ctx context.Context, o *cpOptions, target, name string) (yes bool, err error) {
+	if !o.ask || o.keep {
+		return true, nil
+	}
+	err = a.running("cp", func(client *control.Client) (err error) {
+		yes, err = a.mayReplace(ctx, client, "cp", target, name, o.exact)
+		return err
+	})
+	return yes, err
 }
 
 // copyLinkUp copies a symbolic link of this machine to the grid, as what it is.
@@ -222,6 +259,11 @@ func (a *app) copyDown(ctx context.Context, o *cpOptions, source, target string)
 	}
 	if _, err := os.Lstat(output); err == nil && o.keep {
 		return fmt.Errorf("cp: %s exists already", output)
+	}
+	if o.ask && !o.keep {
+		if yes, err := a.mayReplaceFile("cp", output); err != nil || !yes {
+			return err
+		}
 	}
 	if e.Type == control.TypeLink {
 		return about(a.copyLink(e, output), "cp: %s", shownTarget(source))

@@ -10,6 +10,7 @@ import (
 
 func newLnCommand(a *app) *cobra.Command {
 	var readOnly, force, verbose bool
+	var directory string
 	cmd := &cobra.Command{
 		Use:   "ln CAPABILITY|PATH... TARGET",
 		Short: "give a file or directory another name",
@@ -19,13 +20,13 @@ can be changed through the new name, nor through anything that is reached by it.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example:           "  cairn ln cairn:dir-read:k51... home:from-sister\n  cairn ln --read-only home:docs home:public/docs",
-		Args:              cobra.MinimumNArgs(2),
+		Args:              sourcesAndTarget,
 		ValidArgsFunction: a.completeTargets(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			sources, target := args[:len(args)-1], args[len(args)-1]
+			sources, target := split(args, directory)
 			return a.running("ln", func(client *control.Client) error {
 				linked := []control.Entry{}
-				target, err := into(cmd.Context(), client, target, len(sources) > 1)
+				target, err := into(cmd.Context(), client, target, len(sources) > 1 || directory != "")
 				if err != nil {
 					return err
 				}
@@ -44,6 +45,7 @@ can be changed through the new name, nor through anything that is reached by it.
 			})
 		},
 	}
+	targetFlag(cmd.Flags(), &directory)
 	verboseFlag(cmd.Flags(), &verbose)
 	cmd.Flags().BoolVar(&readOnly, "read-only", false, "link a capability that only reads")
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "replace a file that has the name already")

@@ -24,8 +24,9 @@ type lsOptions struct {
 func newLsCommand(a *app) *cobra.Command {
 	o := &lsOptions{}
 	cmd := &cobra.Command{
-		Use:   "ls [PATH]...",
-		Short: "list a directory of the grid",
+		Use:        "ls [PATH]...",
+		SuggestFor: []string{"dir", "list"},
+		Short:      "list a directory of the grid",
 		Long: help(`Lists what is in directories, in the order of names; without a PATH your root directory home:.
 
 With -l a line says first what it is (d a directory, l a symbolic link, - a file, ? a kind of a later version),

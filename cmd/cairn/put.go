@@ -10,6 +10,7 @@ import (
 	"mime"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -161,7 +162,7 @@ func runPut(ctx context.Context, a *app, o *putOptions, name, target string) err
 		return err
 	}
 	verb := cmp.Or(o.verb, "put")
-	source, label, err := a.openSource(verb, name)
+	source, label, err := a.openSource(verb, name, target)
 	if err != nil {
 		return err
 	}
@@ -244,7 +245,7 @@ func changedSince(source *os.File, before os.FileInfo) bool {
 }
 
 // openSource opens what is to be stored, and returns what to call it.
-func (a *app) openSource(verb, name string) (*os.File, string, error) {
+func (a *app) openSource(verb, name, target string) (*os.File, string, error) {
 	if name == "" && term.IsTerminal(int(a.in.Fd())) {
 		return nil, "", usagef("put: name a file, or - for standard input")
 	}
@@ -259,8 +260,31 @@ func (a *app) openSource(verb, name string) (*os.File, string, error) {
 		return nil, "", withHint(usagef("put %s: it is a directory, and put stores one file", name),
 			"pack it: tar c %s | %s", name, a.command("put -"))
 	}
+	if endless(info) {
+		words := slices.DeleteFunc([]string{verb, "-", target}, func(word string) bool { return word == "" })
+		return nil, "", withHint(fmt.Errorf("%s: %s is a device, which may have no end", verb, name),
+			"what has one is stored from standard input: %s < %s", a.command(typed(words...)), typed(name))
+	}
 	source, err := os.Open(name)
 	return source, name, about(err, "%s", verb)
+}
+
+// endless reports whether a file is a device that may be read forever. A terminal is not, nor is the null device.
+func endless(info os.FileInfo) bool {
+	if info.Mode()&os.ModeDevice == 0 {
+		return false
+	}
+	for _, name := range []string{os.DevNull, "/dev/tty"} {
+		if other, err := os.Stat(name); err == nil && os.SameFile(info, other) {
+			return false
+		}
+	}
+	for _, file := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
+		if other, err := file.Stat(); err == nil && os.SameFile(info, other) && term.IsTerminal(int(file.Fd())) {
+			return false
+		}
+	}
+	return true
 }
 
 // announce tells the node the size and the digest of a regular file, so that its key depends on the contents and an

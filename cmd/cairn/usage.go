@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,6 +63,9 @@ func most(places []operand) int {
 // checkCount says which names a command line lacks, or which one is too much.
 func checkCount(cmd *cobra.Command, args []string) error {
 	places := operandsOf(cmd)
+	if cmd.Flags().Changed(targetName) {
+		places = places[:len(places)-1]
+	}
 	if lacks := missing(places, len(args)); len(lacks) > 0 {
 		is := "is missing"
 		if len(lacks) > 1 {
@@ -83,13 +87,18 @@ func checkCount(cmd *cobra.Command, args []string) error {
 
 // unknownVerb says that a command has no such verb, and which one may be meant.
 func unknownVerb(cmd *cobra.Command, word string) error {
+	said := fmt.Sprintf("%sthere is no command %s", verbOf(cmd), shownArgument(word))
 	var known []string
 	for _, sub := range cmd.Commands() {
+		if slices.Contains(sub.SuggestFor, word) {
+			known = []string{sub.Name()}
+			word = sub.Name()
+			break
+		}
 		if sub.IsAvailableCommand() {
 			known = append(known, sub.Name())
 		}
 	}
-	said := fmt.Sprintf("%sthere is no command %s", verbOf(cmd), shownArgument(word))
 	if nearest, distance := spelling.Nearest(word, known); distance <= max(1, len(word)/2) {
 		said += fmt.Sprintf("; there is %q", cmd.CommandPath()+" "+nearest)
 	}

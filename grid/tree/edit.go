@@ -15,6 +15,9 @@ import (
 // Mkdir makes an empty directory. It returns share.ErrExists when something has the name.
 func (t *Tree) Mkdir(ctx context.Context, root capability.Capability, path string) (Node, error) {
 	names, _, err := Split(path)
+	if err == nil && len(names) == 0 {
+		err = &PathError{Err: share.ErrExists}
+	}
 	if err != nil {
 		return Node{}, err
 	}
@@ -183,13 +186,18 @@ func (t *Tree) Unlink(ctx context.Context, root capability.Capability, path stri
 		return Node{}, err
 	}
 	name := names[len(names)-1]
+	if o.Empty && !o.Directories {
+		if err := t.empty(ctx, in, name); err != nil {
+			return Node{}, at(names, err)
+		}
+	}
 	var was dir.Entry
 	_, err = t.dirs.Update(ctx, in.Entry.Capability, func(e *dir.Editor) error {
 		was, err = e.Get(name)
 		switch {
 		case err != nil:
 			return at(names, short(err))
-		case IsDirectory(was.Capability) && !o.Directories:
+		case IsDirectory(was.Capability) && !o.Directories && !o.Empty:
 			return at(names, ErrIsDirectory)
 		case !IsDirectory(was.Capability) && slash:
 			return at(names, ErrNotDirectory)
@@ -203,6 +211,32 @@ func (t *Tree) Unlink(ctx context.Context, root capability.Capability, path stri
 type UnlinkOptions struct {
 	// Directories removes directories too, with whatever is in them.
 	Directories bool
+	// Empty removes directories that are empty. One that is not gives ErrNotEmpty. What others put into one at the same time is no
+	// obstacle: it stays for who has the directory's capability.
+	Empty bool
+}
+
+// ErrNotEmpty says that there is something in a directory.
+var ErrNotEmpty = errors.New("the directory is not empty")
+
+// empty returns an error when what an entry leads to is a directory with something in it.
+func (t *Tree) empty(ctx context.Context, in Node, name string) error {
+	x, err := t.dirs.Open(ctx, in.Entry.Capability)
+	if err != nil {
+		return err
+	}
+	e, err := x.Lookup(ctx, name)
+	if err != nil || !IsDirectory(e.Capability) {
+		return nil //nolint:nilerr // removing it says what is wrong
+	}
+	if x, err = t.dirs.Open(ctx, e.Capability); err != nil {
+		return err
+	}
+	entries, err := x.List(ctx, "", 1)
+	if err == nil && len(entries) > 0 {
+		err = ErrNotEmpty
+	}
+	return err
 }
 
 // A Place is a path and where it begins.
@@ -243,7 +277,7 @@ func (t *Tree) Move(ctx context.Context, from, to Place, o MoveOptions) (Node, e
 	if err != nil {
 		return Node{}, err
 	}
-	if err := t.outside(ctx, moved, to.Root, toNames); err != nil {
+	if err := t.Outside(ctx, moved, to); err != nil {
 		return Node{}, err
 	}
 	n := Node{Path: toNames, Entry: moved.Entry, Parent: target.Entry.Capability}
@@ -254,13 +288,14 @@ func (t *Tree) Move(ctx context.Context, from, to Place, o MoveOptions) (Node, e
 	return n, t.carry(ctx, moved, n, o)
 }
 
-// outside returns an error when a path leads through the directory that is to be moved there.
-func (t *Tree) outside(ctx context.Context, moved Node, root capability.Capability, names []string) error {
-	if !moved.Directory() {
-		return nil
+// Outside returns an error when a place is inside of the directory that is to be moved or copied there.
+func (t *Tree) Outside(ctx context.Context, moved Node, to Place) error {
+	names, _, err := Split(to.Path)
+	if err != nil || !moved.Directory() {
+		return err
 	}
 	for i := range len(names) {
-		above, err := t.resolve(ctx, root, names[:i])
+		above, err := t.resolve(ctx, to.Root, names[:i])
 		if err != nil {
 			return err
 		}

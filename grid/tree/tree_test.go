@@ -181,6 +181,19 @@ func TestMakeFindRemove(t *testing.T) {
 		}
 	}
 	f.want("docs")
+
+	f.dir("docs/empty")
+	_, err = f.Unlink(ctx, f.root, "docs", tree.UnlinkOptions{Empty: true})
+	wantError(t, "rm -d of a directory with something in it", err, tree.ErrNotEmpty, "docs: ")
+	for _, path := range []string{"docs/empty", "docs"} {
+		if _, err := f.Unlink(ctx, f.root, path, tree.UnlinkOptions{Empty: true}); err != nil {
+			t.Errorf("rm -d %s: %v", path, err)
+		}
+	}
+	_, err = f.Unlink(ctx, f.root, "docs", tree.UnlinkOptions{Empty: true})
+	wantError(t, "rm -d of nothing", err, share.ErrNotFound)
+	_, err = f.Mkdir(ctx, f.root, "")
+	wantError(t, "mkdir of the root", err, share.ErrExists)
 }
 
 func TestMove(t *testing.T) {

@@ -146,13 +146,16 @@ type MoveRequest struct {
 	Target string `json:"target"`
 	// Keep refuses to replace what has the name already.
 	Keep bool `json:"keep,omitempty"`
+	// Exact gives it the target's own name, also where that is a directory.
+	Exact bool `json:"exact,omitempty"`
 }
 
 // A RemoveRequest takes names out of directories.
 type RemoveRequest struct {
 	Target string `json:"target"`
-	// Recursive removes directories too.
+	// Recursive removes directories too, Empty those that are empty.
 	Recursive bool `json:"recursive,omitempty"`
+	Empty     bool `json:"empty,omitempty"`
 	// Force removes also what nodes keep for themselves.
 	Force bool `json:"force,omitempty"`
 }
