@@ -141,10 +141,20 @@ func (g *Grid) Check(ctx context.Context, c capability.Capability, verify bool, 
 	if err != nil {
 		return health.Report{}, err
 	}
+	return g.checkOn(ctx, g.serversFor(ctx, index), index, verify, progress)
+}
+
+// checkOn checks or verifies a file, and compares it with what is stored now.
+func (g *Grid) checkOn(ctx context.Context, servers []share.Server, index share.StorageIndex, verify bool, progress func(health.Progress)) (report health.Report, err error) {
 	if verify {
-		return health.Verify(ctx, g.serversFor(ctx, index), index, progress)
+		report, err = health.Verify(ctx, servers, index, progress)
+	} else {
+		report, err = health.Check(ctx, servers, index)
 	}
-	return health.Check(ctx, g.serversFor(ctx, index), index)
+	if err == nil {
+		report.Compare(g.params(share.Params{}, servers))
+	}
+	return report, err
 }
 
 // Repair makes the missing and bad shares of a file anew. With verify every share is downloaded and verified first. A
@@ -155,7 +165,11 @@ func (g *Grid) Repair(ctx context.Context, c capability.Capability, verify bool,
 		return health.Result{}, err
 	}
 	servers := g.serversFor(ctx, index)
-	return health.Repair(ctx, servers, index, health.Options{
-		Happy: g.params(share.Params{}, servers).Happy, Verify: verify, Lease: g.lease(), Progress: progress, Logger: g.Logger,
+	now := g.params(share.Params{}, servers)
+	result, err := health.Repair(ctx, servers, index, health.Options{
+		Happy: now.Happy, Verify: verify, Lease: g.lease(), Progress: progress, Logger: g.Logger,
 	})
+	result.Before.Compare(now)
+	result.After.Compare(now)
+	return result, err
 }

@@ -21,6 +21,8 @@ type Object struct {
 	// Path is where it was met first, below the root.
 	Path  []string
 	Index share.StorageIndex
+	// Thing is the tree.ID of what it belongs to.
+	Thing string
 	// head leads to it where it is the newest version of something that changes, which capability reads.
 	head       head.Head
 	capability capability.Capability
@@ -72,7 +74,7 @@ func (o *objects) visit(v tree.Visit) error {
 			return o.problem(TreeProblem{Path: v.Path, ID: tree.ID(c), Err: err})
 		}
 		for i, index := range pages {
-			object := Object{Path: v.Path, Index: index}
+			object := Object{Path: v.Path, Index: index, Thing: tree.ID(c)}
 			if i == 0 {
 				object.head, object.capability = headOf(c, v.Opened.Version()), c
 			}
@@ -107,7 +109,7 @@ func (o *objects) file(v tree.Visit, c capability.Capability) error {
 	o.counts.Files++
 	o.counts.Bytes += v.Entry.Size
 	if index, ok := c.StorageIndex(); ok {
-		return o.add(Object{Path: v.Path, Index: index})
+		return o.add(Object{Path: v.Path, Index: index, Thing: id})
 	}
 	version, err := o.g.files.Read(o.ctx, c)
 	if err != nil {
@@ -116,7 +118,7 @@ func (o *objects) file(v tree.Visit, c capability.Capability) error {
 		}
 		return o.problem(TreeProblem{Path: v.Path, ID: id, Err: err})
 	}
-	return o.add(Object{Path: v.Path, Index: version.Head.Root, head: version.Head, capability: c})
+	return o.add(Object{Path: v.Path, Index: version.Head.Root, Thing: id, head: version.Head, capability: c})
 }
 
 // headOf returns the head of a version of a directory, the zero Head for one that does not change.
@@ -141,7 +143,7 @@ func (o *objects) add(object Object) error {
 type TreeOptions struct {
 	// Verify downloads every share and checks every byte.
 	Verify bool
-	// Repair makes missing and bad shares anew.
+	// Repair makes missing and bad shares anew, and copies those that crowd on too few servers to others.
 	Repair bool
 	// Each, if set, is called for every object that was looked at, from one goroutine at a time.
 	Each func(TreeResult)
@@ -233,21 +235,24 @@ func (g *Grid) look(ctx context.Context, index share.StorageIndex, asked map[sha
 			servers[i].Store = ahead.Store
 		}
 	}
-	if verify {
-		return health.Verify(ctx, servers, index, nil)
-	}
-	return health.Check(ctx, servers, index)
+	return g.checkOn(ctx, servers, index, verify, nil)
 }
 
 func (g *Grid) checkObject(ctx context.Context, object Object, asked map[share.ServerID]share.Server, o TreeOptions) TreeResult {
 	result := TreeResult{Object: object}
 	c := capability.FileVerify(object.Index)
-	if result.Report, result.Err = g.look(ctx, object.Index, asked, o.Verify); result.Err != nil || result.Report.Healthy && len(result.Report.Corrupt) == 0 || !o.Repair {
+	if result.Report, result.Err = g.look(ctx, object.Index, asked, o.Verify); result.Err != nil || !o.Repair || !mendable(result.Report) {
 		return result
 	}
 	var repaired health.Result
-	if repaired, result.Err = g.Repair(ctx, c, o.Verify, nil); result.Err == nil {
+	repaired, result.Err = g.Repair(ctx, c, o.Verify, nil)
+	if repaired.After.Asked > 0 {
 		result.Report, result.Made = repaired.After, len(repaired.Made)
 	}
 	return result
+}
+
+// mendable reports whether a file has shares that could be made, or be somewhere else too.
+func mendable(r health.Report) bool {
+	return !r.Healthy || len(r.Corrupt) > 0 || r.Thin && r.Spreadable()
 }

@@ -114,6 +114,18 @@ func (a *aliases) find(ctx context.Context, alias string) (capability.Capability
 	return found.Entry.Capability, a.keep(func(known map[string]capability.Capability) { known[alias] = found.Entry.Capability })
 }
 
+// replace makes the copy of the aliases follow things that have other capabilities now.
+func (a *aliases) replace(with func(capability.Capability) (capability.Capability, bool)) {
+	err := a.keep(func(known map[string]capability.Capability) {
+		for alias, c := range known {
+			known[alias], _ = with(c)
+		}
+	})
+	if err != nil {
+		a.n.log.Warn("the copy of the aliases could not be written", "error", err)
+	}
+}
+
 // keep changes the copy.
 func (a *aliases) keep(change func(map[string]capability.Capability)) error {
 	a.mu.Lock()

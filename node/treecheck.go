@@ -1,12 +1,14 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"sync"
-	"time"
+	"slices"
+	"strings"
 
 	"cairn/grid"
+	"cairn/grid/tree"
 	"cairn/node/control"
 	"cairn/share"
 	"cairn/share/capability"
@@ -17,149 +19,187 @@ func (a api) CheckTree(ctx context.Context, request control.TreeCheckRequest, pr
 	if err != nil {
 		return control.TreeReport{}, p.explain(a.n, err)
 	}
-	report := control.TreeReport{Path: p.path(n.Path), Unhealthy: []control.TreeItem{}}
+	c := &treeCheck{api: a, place: p, path: p.path(n.Path), progress: progress}
 	if p.target.Alias == control.HomeAlias && len(n.Path) == 0 && !a.n.home.exists(ctx) {
-		return report, a.n.rootAway()
+		c.begin()
+		return c.report, a.n.rootAway()
 	}
+	o := grid.TreeOptions{Verify: request.Verify, Repair: request.Repair}
 	note := "checking"
 	if request.Repair {
 		note = "repairing"
 	}
-	done := int64(0)
-	counts, problems, err := a.n.grid.CheckTree(ctx, p.root, p.target.Path, grid.TreeOptions{
-		Verify: request.Verify, Repair: request.Repair, Each: func(r grid.TreeResult) {
-			done++
-			progress(control.Progress{Note: note, Done: done, Total: -1})
-			count(&report, p, r)
-		},
-	})
-	if err != nil {
-		return report, p.explain(a.n, err)
+	if err := c.run(ctx, note, o); err != nil {
+		return c.report, err
 	}
-	report.Directories, report.Files, report.Bytes = counts.Directories, counts.Files, counts.Bytes
-	report.Objects, report.Literals = counts.Objects+len(problems), counts.Literals
+	if request.Repair && len(c.thin) > 0 {
+		err = c.storeAnew(ctx)
+	}
+	return c.report, err
+}
+
+// A treeCheck is one CheckTree.
+type treeCheck struct {
+	api
+	place    place
+	path     string
+	progress func(control.Progress)
+
+	report control.TreeReport
+	thin   map[share.StorageIndex]share.Params
+	things map[string]string // of thin items, by their ID: the tree.ID of what each belongs to
+	silent map[share.ServerID]string
+}
+
+func (c *treeCheck) begin() {
+	c.report = control.TreeReport{Path: c.path, Unhealthy: []control.TreeItem{}, Unanswered: []control.Silent{}}
+	c.thin, c.things, c.silent = map[share.StorageIndex]share.Params{}, map[string]string{}, map[share.ServerID]string{}
+}
+
+// run looks at everything once.
+func (c *treeCheck) run(ctx context.Context, note string, o grid.TreeOptions) error {
+	c.begin()
+	done := int64(0)
+	o.Each = func(r grid.TreeResult) {
+		done++
+		c.progress(control.Progress{Note: note, Done: done, Total: -1})
+		c.count(r)
+	}
+	counts, problems, err := c.n.grid.CheckTree(ctx, c.place.root, c.place.target.Path, o)
+	if err != nil {
+		return c.place.explain(c.n, err)
+	}
+	c.report.Directories, c.report.Files, c.report.Bytes = counts.Directories, counts.Files, counts.Bytes
+	c.report.Objects, c.report.Literals = counts.Objects+len(problems), counts.Literals
 	for _, problem := range problems {
 		if counts.Objects == 0 && errors.Is(problem.Err, capability.ErrAuthority) {
-			return report, p.explain(a.n, problem.Err)
+			return c.place.explain(c.n, problem.Err)
 		}
-		report.Unrecoverable++
-		unhealthy(&report, control.TreeItem{Path: p.path(problem.Path), ID: problem.ID, Problem: problem.Err.Error()})
+		item := control.TreeItem{Path: c.place.path(problem.Path), ID: problem.ID}
+		fail(&item, problem.Err)
+		c.report.Unrecoverable++
+		c.list(item)
 	}
-	return report, nil
-}
-
-// count adds one object to a report.
-func count(report *control.TreeReport, p place, r grid.TreeResult) {
-	report.SharesMade += r.Made
-	if r.Made > 0 {
-		report.Repaired++
+	for id, reason := range c.silent {
+		c.report.Unanswered = append(c.report.Unanswered, control.Silent{Peer: id, Reason: reason})
 	}
-	item := control.TreeItem{
-		Path: p.path(r.Path), ID: r.Index.String(), Healthy: r.Report.Healthy, Recoverable: r.Report.Recoverable,
-		SharesGood: r.Report.SharesGood, SharesTotal: r.Report.SharesTotal, Needed: r.Report.SharesNeeded, Made: r.Made,
-	}
-	if r.Err != nil {
-		item.Problem = r.Err.Error()
-	}
-	switch {
-	case item.Healthy && len(r.Report.Corrupt) == 0 && r.Err == nil:
-		report.Healthy++
-		return
-	case item.Recoverable:
-		report.Degraded++
-	default:
-		report.Unrecoverable++
-	}
-	unhealthy(report, item)
-}
-
-func unhealthy(report *control.TreeReport, item control.TreeItem) {
-	if len(report.Unhealthy) < control.MaxUnhealthy {
-		report.Unhealthy = append(report.Unhealthy, item)
-	}
-}
-
-// When what is reachable from the root directory is gone through.
-const (
-	maintainAfter = time.Hour
-	maintainEvery = 7 * 24 * time.Hour
-	// maintainAgain is when it is done again after a directory could not be read.
-	maintainAgain = 24 * time.Hour
-	// maxProblems bounds how many directories that cannot be read are named.
-	maxProblems = 20
-)
-
-// openMaintenance starts what keeps the leases of the person's files running.
-func (n *Node) openMaintenance(context.Context) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	var task sync.WaitGroup
-	task.Go(func() { n.keepMaintained(ctx) })
-	n.opened(closerFunc(func() error {
-		cancel()
-		task.Wait()
-		return nil
-	}))
+	slices.SortFunc(c.report.Unanswered, func(a, b control.Silent) int { return cmp.Compare(a.Peer, b.Peer) })
+	slices.SortFunc(c.report.Unhealthy, func(a, b control.TreeItem) int { return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.ID, b.ID)) })
 	return nil
 }
 
-func (n *Node) keepMaintained(ctx context.Context) {
-	for pause(ctx, maintainAfter) {
-		if time.Since(n.state.LastRound()) < maintainEvery {
-			continue
-		}
-		report, err := n.maintain(ctx, func(control.Progress) {})
-		switch {
-		case ctx.Err() != nil:
-		case err != nil:
-			n.log.Warn("the leases of your files could not be renewed; it is tried again in an hour", "error", err)
-		default:
-			n.log.Info("renewed leases", "directories", report.Directories, "files", report.Files, "renewed", report.Renewed, "missing", report.Missing, "versions", report.Versions)
-		}
+// count adds one object to the report.
+func (c *treeCheck) count(r grid.TreeResult) {
+	c.report.SharesMade += r.Made
+	if r.Made > 0 {
+		c.report.Repaired++
 	}
+	for _, u := range r.Report.Unanswered {
+		c.silent[u.Peer] = u.Reason
+	}
+	item := control.TreeItem{
+		Path: c.place.path(r.Path), ID: r.Index.String(), Healthy: r.Report.Healthy, Recoverable: r.Report.Recoverable,
+		SharesGood: r.Report.SharesGood, SharesTotal: r.Report.SharesTotal, Needed: r.Report.SharesNeeded, Made: r.Made,
+		Thin: r.Report.Thin, Servers: r.Report.Happiness, Wanted: r.Report.Wanted,
+	}
+	if r.Report.SharesTotal == 0 && r.Report.Asked > 0 || r.Report.SharesTotal > 0 && !r.Report.Recoverable {
+		item.Code = control.CodeNotEnough // the numbers say all that the error does
+	} else {
+		fail(&item, r.Err)
+	}
+	switch {
+	case item.Thin && len(r.Report.Corrupt) == 0:
+		c.report.Thin++
+		if !r.Report.Spreadable() {
+			c.thin[r.Index] = share.Params{Needed: item.Needed, Total: item.SharesTotal}
+			c.things[item.ID] = r.Thing
+		}
+	case item.Healthy && len(r.Report.Corrupt) == 0 && r.Err == nil:
+		c.report.Healthy++
+		return
+	case item.Recoverable:
+		c.report.Degraded++
+	default:
+		c.report.Unrecoverable++
+	}
+	c.list(item)
 }
 
-func (a api) Maintain(ctx context.Context, progress func(control.Progress)) (control.MaintainReport, error) {
-	return a.n.maintain(ctx, progress)
-}
-
-// maintain renews the leases of everything reachable from the root directory that are more than half over.
-func (n *Node) maintain(ctx context.Context, progress func(control.Progress)) (control.MaintainReport, error) {
-	n.maintaining.Lock()
-	defer n.maintaining.Unlock()
-	var report control.MaintainReport
-	if !n.home.exists(ctx) {
-		return report, nil
-	}
-	lease := n.terms().Lease
-	if lease == 0 {
-		lease = share.DefaultLease
-	}
-	start := time.Now()
-	half := start.Add(-lease / 2)
-	looked := int64(0)
-	since := func(index share.StorageIndex) time.Time {
-		looked++
-		progress(control.Progress{Note: "renewing", Done: looked, Total: -1})
-		return n.state.Renewed(index)
-	}
-	counts, done, problems, err := n.grid.RenewTree(ctx, n.home.capability(), "", grid.RenewOptions{
-		Due:     func(index share.StorageIndex) bool { return since(index).Before(half) },
-		DuePast: func(index share.StorageIndex) bool { return since(index).Before(half.Add(2 * maintainEvery)) },
-		Renewed: func(indexes []share.StorageIndex) error { return n.state.SetRenewed(indexes, start) },
-	})
-	report = control.MaintainReport{
-		Directories: counts.Directories, Files: counts.Files, Objects: counts.Objects, Renewed: done.Renewed, Missing: done.Missing,
-		Versions: done.Versions, VersionsMissing: done.VersionsMissing,
-	}
-	for _, p := range problems[:min(len(problems), maxProblems)] {
-		report.Problems = append(report.Problems, control.HomeAlias+":"+p.Err.Error())
-	}
+// fail says in an item what went wrong. The path is said already.
+func fail(item *control.TreeItem, err error) {
 	if err == nil {
-		round := start
-		if len(problems) > 0 {
-			round = start.Add(maintainAgain - maintainEvery)
-		}
-		err = errors.Join(n.state.SetRound(round), n.state.ForgetRenewed(start.Add(-2*lease)))
+		return
 	}
-	return report, err
+	if at, ok := errors.AsType[*tree.PathError](err); ok {
+		err = at.Err
+	}
+	e := control.ErrorOf(err)
+	item.Problem, item.Code = strings.Join(append([]string{e.Message}, e.Causes...), "; "), e.Code
+}
+
+func (c *treeCheck) list(item control.TreeItem) {
+	if len(c.report.Unhealthy) < control.MaxUnhealthy {
+		c.report.Unhealthy = append(c.report.Unhealthy, item)
+	}
+}
+
+// storeAnew stores what is thin anew, and looks at everything once more.
+func (c *treeCheck) storeAnew(ctx context.Context) error {
+	storing, err := c.n.copies(ctx)
+	if err != nil {
+		return err
+	}
+	omitted := map[string]bool{}
+	for _, path := range []string{receivedDirectory, movingDirectory} { // which say what others gave, and what an unsharing has begun
+		if in, err := c.n.names().Resolve(ctx, c.n.home.capability(), path); err == nil {
+			omitted[tree.ID(in.Entry.Capability)] = true
+		}
+	}
+	done, err := c.n.grid.StoreAnew(storing, c.place.root, c.place.target.Path, grid.AnewOptions{
+		Thin: c.thin, Omit: func(id string) bool { return omitted[id] },
+		Progress: func(done grid.Anew) {
+			c.progress(control.Progress{Note: "storing anew", Done: int64(done.Files + done.Directories), Total: -1})
+		},
+	})
+	if len(done.Replaced) > 0 {
+		c.n.aliases.replace(done.Replaces)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	first := c.report
+	if failed := c.run(ctx, "checking again", grid.TreeOptions{}); failed != nil {
+		return errors.Join(err, failed)
+	}
+	c.report.Repaired, c.report.SharesMade = first.Repaired, first.SharesMade
+	c.report.StoredFiles, c.report.StoredDirectories, c.report.StoredBytes = done.Files, done.Directories, done.Bytes
+	if err != nil {
+		c.report.Stopped = control.ErrorOf(c.n.explainBucket(c.n.explainQuota(ctx, err)))
+	}
+	c.left(done, first.Unhealthy)
+	return nil
+}
+
+// left says of what is not as it should be after all why that is so.
+func (c *treeCheck) left(done grid.Anew, before []control.TreeItem) {
+	failed := map[string]control.TreeItem{}
+	for _, item := range before {
+		failed[item.ID] = item
+	}
+	received := control.HomeAlias + ":" + receivedDirectory + "/"
+	for i := range c.report.Unhealthy {
+		item := &c.report.Unhealthy[i]
+		switch was := failed[item.ID]; {
+		case item.Problem != "":
+		case c.things[item.ID] == "": // storing it anew would not help
+			item.Problem, item.Code = was.Problem, was.Code
+		case done.Left[c.things[item.ID]] != nil:
+			fail(item, done.Left[c.things[item.ID]])
+		case c.report.Stopped != nil:
+		case strings.HasPrefix(item.Path, received):
+			item.Problem, item.Code = "another member shared it, who can store it anew", control.CodeRefused
+		default:
+			item.Problem, item.Code = "it can only be read here: who can write it stores it anew", control.CodeRefused
+		}
+	}
 }

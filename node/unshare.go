@@ -313,7 +313,7 @@ func (u *unsharing) relink(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: the path has new keys; other links to it could not all be changed: %w; run it again", u.path, err)
 	}
-	u.a.n.aliases.forget(u.rotation)
+	u.a.n.aliases.replace(u.rotation.Replaces)
 	return nil
 }
 
@@ -323,18 +323,6 @@ func (u *unsharing) copied(c capability.Capability) bool {
 	id := tree.ID(c)
 	_, moved := u.rotation.Moved[id]
 	return moved || slices.Contains(u.former, id)
-}
-
-// forget makes the copy of the aliases follow things that have new keys.
-func (a *aliases) forget(r *grid.Rotation) {
-	err := a.keep(func(known map[string]capability.Capability) {
-		for alias, c := range known {
-			known[alias], _ = r.Replaces(c)
-		}
-	})
-	if err != nil {
-		a.n.log.Warn("the copy of the aliases could not be written", "error", err)
-	}
 }
 
 func (u *unsharing) told() control.Unshared {

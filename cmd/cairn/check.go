@@ -33,6 +33,9 @@ With -r everything below a directory is checked, each thing once however often i
 themselves included; what is not healthy is listed. That takes a read capability of the directory. Without -r only the
 first page of a directory is checked, and that is all that its verify capability is good for; the output says so.
 
+What was stored while the grid was smaller stays on the servers of then: it is named when it is on fewer of them than
+what is stored now. It can be read, so the status is 0; "cairn repair -r" stores it anew.
+
 `+pathHelp, statusNotFound, statusNotEnough),
 		Example:           "  cairn check --verify cairn:file-verify:bafy...\n  cairn check -r home:\n  cairn check -r --repair home:docs",
 		Args:              cobra.ExactArgs(1),
@@ -61,7 +64,12 @@ func newRepairCommand(a *app) *cobra.Command {
 		Long: help(`Makes the missing shares of a file anew from those that are left, and stores them on servers that have none. With
 --verify every share is downloaded and checked first, and bad ones are replaced too. A verify capability is enough:
 who repairs an immutable file need not be able to read it. Interrupted, it goes on where it stopped. With -r
-everything below a directory is repaired.
+everything below a directory is repaired, and what is on fewer servers than what is stored now is stored anew, with the
+grid's parameters of now: what can change gets another version with the same contents, and what never changes, snapshots
+included, is stored as something else with the same contents, to which the directories lead from then on that you can
+write. What you can only read is named, and left to those who can write it.
+
+With -r the status is 0 when nothing is left that could be mended from here.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Args:              cobra.ExactArgs(1),
@@ -124,7 +132,21 @@ func (a *app) verdict(c capability.Capability, typedAs string, report control.Re
 		}
 		a.note("next: \"%s\" makes the missing shares anew", a.command(typed("repair", typedAs)))
 	}
+	a.noteThin(typedAs, report)
 	return nil
+}
+
+// noteThin says how a file comes to stand on more servers.
+func (a *app) noteThin(typedAs string, report control.Report) {
+	switch {
+	case !report.Thin:
+	case !strings.HasPrefix(typedAs, "cairn:"):
+		a.note("next: \"%s\" stores it anew", a.command(typed("repair", "-r", typedAs)))
+	case report.Spreadable():
+		a.note("next: \"%s\" copies shares to others", a.command(typed("repair", report.Capability)))
+	default:
+		a.note("next: store it again, which gives it another capability; what has a name is stored anew by \"%s\"", a.command("repair -r "+homeTarget))
+	}
 }
 
 func runRepair(ctx context.Context, a *app, o *checkOptions, text string) error {
@@ -151,6 +173,7 @@ func runRepair(ctx context.Context, a *app, o *checkOptions, text string) error 
 		control.RepairReport
 		Covers string `json:"covers,omitempty"`
 	}{result, covers(c)}
+	defer a.noteThin(text, result.After)
 	return a.result(document, func(w io.Writer) {
 		names := nicknames(ctx, client)
 		fmt.Fprintf(w, "%d shares made\n", len(result.Made))
@@ -225,6 +248,8 @@ func printReport(w io.Writer, r control.Report, names peerNames) {
 		state = "NOT RECOVERABLE"
 	case !r.Healthy:
 		state = "DEGRADED, recoverable"
+	case r.Thin:
+		state = fmt.Sprintf("ON TOO FEW SERVERS, %d are wanted now", r.Wanted)
 	}
 	how := "as the servers say"
 	if r.Verified {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -9,7 +10,7 @@ import (
 	"cairn/node/control"
 )
 
-// runCheckTree checks or repairs everything below a directory, and prints a summary and what is not healthy.
+// runCheckTree checks or repairs everything below a directory, and prints what is not healthy and a summary.
 func runCheckTree(ctx context.Context, a *app, o *checkOptions, verb, target string) error {
 	return a.running(verb, func(client *control.Client) error {
 		bar := a.progress()
@@ -19,44 +20,159 @@ func runCheckTree(ctx context.Context, a *app, o *checkOptions, verb, target str
 		if err != nil {
 			return err
 		}
-		if err := a.result(report, func(w io.Writer) { printTreeReport(w, o, report) }); err != nil {
+		err = a.result(report, func(w io.Writer) { printTreeReport(w, o, report, nicknames(ctx, client)) })
+		if err != nil {
 			return err
 		}
-		if report.Unrecoverable > 0 {
-			return &control.Error{
-				Code: control.CodeNotEnough, Message: fmt.Sprintf("%s  %d of %d objects cannot be recovered now", report.Path, report.Unrecoverable, report.Objects),
-				Hint: "\"cairn peers\" shows who answers; try again when more members are up",
-			}
+		if o.repair {
+			return repaired(verb, report)
 		}
-		if report.Degraded > 0 && !o.repair {
-			again := fmt.Sprintf("%q", a.command(typed("repair", "-r", target)))
-			if strings.HasPrefix(target, "cairn:") { // a secret
-				again = fmt.Sprintf("%q with the same capability", a.command("repair -r"))
-			}
-			a.note("next: %s makes the missing shares anew", again)
-		}
-		return nil
+		return a.checkedTree(target, report)
 	})
 }
 
-func printTreeReport(w io.Writer, o *checkOptions, r control.TreeReport) {
+// checkedTree returns an error where something cannot be recovered, and advises to repair what can.
+func (a *app) checkedTree(target string, r control.TreeReport) error {
+	if r.Unrecoverable > 0 {
+		return lostError(r)
+	}
+	again := fmt.Sprintf("%q", a.command(typed("repair", "-r", target)))
+	if strings.HasPrefix(target, "cairn:") { // a secret
+		again = fmt.Sprintf("%q with the same capability", a.command("repair -r"))
+	}
+	var does []string
+	if r.Degraded > 0 {
+		does = append(does, "makes the missing shares anew")
+	}
+	if r.Thin > 0 {
+		does = append(does, "stores anew what is on too few servers")
+	}
+	switch {
+	case len(does) == 0:
+	case len(r.Unanswered) > 0 && r.Degraded > 0:
+		a.note("next: less is missing when who did not answer is back; \"%s\" shows who is there. %s %s", a.command("peers"), again, strings.Join(does, " and "))
+	default:
+		a.note("next: %s %s", again, strings.Join(does, " and "))
+	}
+	return nil
+}
+
+func lostError(r control.TreeReport) error {
+	return &control.Error{
+		Code: control.CodeNotEnough, Message: fmt.Sprintf("%s  %d of %d objects cannot be recovered now", r.Path, r.Unrecoverable, r.Objects),
+		Hint: "\"cairn peers\" shows who answers; try again when more members are up",
+	}
+}
+
+// repaired returns an error where something is left that a repair was to mend. What can only be read is for others to mend.
+func repaired(verb string, r control.TreeReport) error {
+	switch {
+	case r.Unrecoverable > 0:
+		return lostError(r)
+	case r.Stopped != nil:
+		stopped := *r.Stopped
+		stopped.Message = fmt.Sprintf("%s  %d of %d objects are on too few servers still: %s", r.Path, r.Thin, r.Objects, stopped.Message)
+		return about(&stopped, "%s", verb)
+	}
+	left, code := 0, control.Code("")
+	for _, item := range r.Unhealthy {
+		if !item.Thin || item.Code != control.CodeRefused {
+			left++
+			code = cmp.Or(code, item.Code)
+		}
+	}
+	if left == 0 {
+		return nil
+	}
+	return about(&control.Error{
+		Code:    cmp.Or(code, control.CodeNotEnough),
+		Message: fmt.Sprintf("%s  %d of %d objects could not be made whole: they can be read, and are named above", r.Path, left, r.Objects),
+		Hint:    "\"cairn peers\" shows who answers and how much each takes; start or invite more nodes that store, or wait for those that are away, and run it again",
+	}, "%s", verb)
+}
+
+func printTreeReport(w io.Writer, o *checkOptions, r control.TreeReport, names peerNames) {
+	for first := 0; first < len(r.Unhealthy); {
+		next := first + 1
+		for next < len(r.Unhealthy) && r.Unhealthy[next].Path == r.Unhealthy[first].Path {
+			next++
+		}
+		fmt.Fprintf(w, "  %s: %s\n", strings.TrimSuffix(r.Unhealthy[first].Path, ":"), conditionOf(r.Unhealthy[first:next]))
+		first = next
+	}
+	if more := r.Thin + r.Degraded + r.Unrecoverable - len(r.Unhealthy); more > 0 {
+		fmt.Fprintf(w, "  and %d objects more\n", more)
+	}
+	for _, silent := range r.Unanswered {
+		fmt.Fprintf(w, "no answer from %s: %s; what it holds is not counted\n", names.of(silent.Peer), silent.Reason)
+	}
 	fmt.Fprintf(w, "%s  %d directories, %d files (%s)\n", r.Path, r.Directories, r.Files, sizeText(r.Bytes))
-	fmt.Fprintf(w, "%d objects: %d healthy, %d degraded, %d not recoverable", r.Objects, r.Healthy, r.Degraded, r.Unrecoverable)
+	if o.repair {
+		fmt.Fprintf(w, "%d objects repaired, %d shares made\n", r.Repaired, r.SharesMade)
+	}
+	if r.StoredFiles+r.StoredDirectories > 0 {
+		fmt.Fprintf(w, "%s (%s) and %s stored anew\n", counted(int64(r.StoredFiles), "file"), sizeText(r.StoredBytes), directoriesText(r.StoredDirectories))
+	}
+	fmt.Fprintf(w, "%d objects: %d healthy, ", r.Objects, r.Healthy)
+	if r.Thin > 0 {
+		fmt.Fprintf(w, "%d on too few servers, ", r.Thin)
+	}
+	fmt.Fprintf(w, "%d degraded, %d not recoverable", r.Degraded, r.Unrecoverable)
 	if r.Literals > 0 {
 		fmt.Fprintf(w, "; %d files are in their capability, stored nowhere", r.Literals)
 	}
 	fmt.Fprintln(w)
-	if o.repair {
-		fmt.Fprintf(w, "%d objects repaired, %d shares made\n", r.Repaired, r.SharesMade)
+}
+
+func directoriesText(n int) string {
+	if n == 1 {
+		return "1 directory"
 	}
-	for _, item := range r.Unhealthy {
-		switch {
-		case item.Problem != "":
-			fmt.Fprintf(w, "  %s: %s\n", item.Path, item.Problem)
-		case item.SharesTotal == 0:
-			fmt.Fprintf(w, "  %s: no share was found\n", item.Path)
-		default:
-			fmt.Fprintf(w, "  %s: %d of %d shares good (%d needed)\n", item.Path, item.SharesGood, item.SharesTotal, item.Needed)
+	return fmt.Sprintf("%d directories", n)
+}
+
+// conditionOf says what is wrong with a thing: with the worst of the pages, where it is a directory that has several.
+func conditionOf(items []control.TreeItem) string {
+	worst := items[0]
+	for _, item := range items[1:] {
+		if badness(item) > badness(worst) {
+			worst = item
 		}
 	}
+	text := condition(worst)
+	if len(items) > 1 {
+		text += fmt.Sprintf(" (the worst of %d pages of the directory)", len(items))
+	}
+	return text
+}
+
+// badness orders what is wrong: first what cannot be recovered, last what is on too few servers.
+func badness(item control.TreeItem) int {
+	switch {
+	case !item.Recoverable:
+		return 1 << 20
+	case item.Thin:
+		return item.Wanted - item.Servers
+	}
+	return 1<<10 + item.SharesTotal - item.SharesGood
+}
+
+func condition(item control.TreeItem) string {
+	text := ""
+	switch {
+	case item.SharesTotal == 0 && item.Problem != "":
+		return item.Problem
+	case item.SharesTotal == 0:
+		return "no share was found"
+	case !item.Recoverable:
+		text = fmt.Sprintf("%d of %d shares good, %d are needed", item.SharesGood, item.SharesTotal, item.Needed)
+	case item.Thin:
+		text = fmt.Sprintf("on %s, what is stored now is on %d", counted(int64(item.Servers), "server"), item.Wanted)
+	default:
+		text = fmt.Sprintf("%d of %d shares good (%d needed)", item.SharesGood, item.SharesTotal, item.Needed)
+	}
+	if item.Problem != "" {
+		text += "; " + item.Problem
+	}
+	return text
 }

@@ -175,6 +175,7 @@ func (r treeResult) summary() string {
 func (a *app) noteAlone(ctx context.Context, client *control.Client) {
 	if s, err := client.Status(ctx); err == nil && s.Alone != "" {
 		a.note("warning: what was stored is with this node only: %s", s.Alone)
+		a.note("next: when others store, \"%s\" stores it with them", a.command("repair -r "+homeTarget))
 	}
 }
 

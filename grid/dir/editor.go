@@ -20,6 +20,7 @@ type Editor struct {
 	changes map[string]*page.Entry // by name; nil where the name is removed
 	insist  bool                   // write a version although nothing changes
 	refusal bool                   // the version only takes back what was tried before
+	anew    bool                   // all pages are stored anew
 
 	retention share.Retention // from this version on; zero for that of the version before
 	ended     bool            // no version follows
@@ -35,6 +36,9 @@ func (e *Editor) Retention() share.Retention { return e.base.Retention() }
 
 // End makes this the last version of the directory: nothing in it can be changed afterwards.
 func (e *Editor) End() { e.ended, e.insist = true, true }
+
+// Anew stores every page of the directory anew, with the parameters that hold now.
+func (e *Editor) Anew() { e.anew, e.insist = true, true }
 
 // Get returns the entry of a name as it is with the changes made so far, share.ErrNotFound when there is none, or a
 // *NameError.

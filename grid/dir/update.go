@@ -211,7 +211,11 @@ func (d *Dirs) attempt(ctx context.Context, x *Directory, edit func(*Editor) err
 	if len(changes) == 0 && !e.insist && x.merge == nil && x.version.Sequence > 0 && !x.version.Unsure {
 		return x, nil
 	}
-	b, root, err := x.build(ctx, changes)
+	build := x.build
+	if e.anew {
+		build = x.buildAnew
+	}
+	b, root, err := build(ctx, changes)
 	if err != nil {
 		return nil, err
 	}
@@ -244,12 +248,48 @@ func (d *Dirs) attempt(ctx context.Context, x *Directory, edit func(*Editor) err
 	return after, nil
 }
 
-// build applies changes to the tree.
-func (x *Directory) build(ctx context.Context, changes []item) (*builder, page.Page, error) {
+// builder returns one that makes the pages of the next version out of those of a tree.
+func (x *Directory) builder(ctx context.Context, old *tree) *builder {
 	params := x.d.Pages.Params(ctx)
-	b := newBuilder(x.tree(), x.d.pageBytes, func(data []byte) (Page, error) {
+	return newBuilder(old, x.d.pageBytes, func(data []byte) (Page, error) {
 		return namePage(params, keys.NewReadKey(), data)
 	})
+}
+
+// buildAnew applies changes to the entries, and makes all pages anew.
+func (x *Directory) buildAnew(ctx context.Context, changes []item) (*builder, page.Page, error) {
+	var entries []item
+	err := x.tree().entries(ctx, "", x.Len(), func(e page.Entry) bool {
+		entries = append(entries, item{key: e.Name, entry: &e})
+		return true
+	})
+	if err != nil {
+		return nil, page.Page{}, err
+	}
+	var all []item
+	mix(entries, changes, func(i item) { all = append(all, i) })
+	b := x.builder(ctx, (&Directory{d: x.d}).tree())
+	root, err := b.build(ctx, all)
+	if err != nil {
+		return nil, page.Page{}, err
+	}
+	before, err := x.tree().indexes(ctx)
+	if x.merge != nil {
+		maps.Copy(b.dropped, x.merge.dropped)
+		maps.DeleteFunc(before, func(index share.StorageIndex, _ bool) bool {
+			_, unwritten := x.merge.added[index]
+			return unwritten
+		})
+	}
+	for index := range before {
+		b.dropped[index] = true
+	}
+	return b, root, err
+}
+
+// build applies changes to the tree.
+func (x *Directory) build(ctx context.Context, changes []item) (*builder, page.Page, error) {
+	b := x.builder(ctx, x.tree())
 	if x.merge != nil {
 		b.added, b.dropped = maps.Clone(x.merge.added), maps.Clone(x.merge.dropped)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"cairn/share"
 	"cairn/share/encoding"
@@ -143,10 +144,14 @@ func distinct(servers []share.Server) []share.Server {
 	})
 }
 
-// reason says why a server did not answer.
+// reason says why a server did not answer. That it was the server, and what it was asked, is said already.
 func reason(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "no answer in time"
 	}
-	return err.Error()
+	text := err.Error()
+	if _, why, ok := strings.Cut(text, share.ErrUnavailable.Error()+": "); ok && errors.Is(err, share.ErrUnavailable) {
+		return why
+	}
+	return text
 }

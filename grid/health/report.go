@@ -29,6 +29,11 @@ type Report struct {
 	Size         int64 `json:"size"` // of the file in bytes
 	// Happiness is on how many servers the file can count at once (grid/placement).
 	Happiness int `json:"happiness"`
+	// Wanted is on how many servers a file counts at least that is stored now; 0 while the report was not compared with that.
+	Wanted int `json:"wanted,omitempty"`
+	// Thin is true when no share is missing and the file counts on fewer servers than Wanted all the same: it was stored when there were
+	// fewer, or asked for less.
+	Thin bool `json:"thin,omitempty"`
 	// Corrupt names each share that does not verify, and the server that gives it. Such shares count for nothing.
 	Corrupt []Fault `json:"corrupt"`
 	// Undelivered names each share whose server claims it and then did not answer. They count for nothing either.
@@ -107,6 +112,15 @@ func (r Report) Err() error {
 	}
 	return err
 }
+
+// Compare says in the report whether the file is thin beside what is stored with the given parameters.
+func (r *Report) Compare(now share.Params) {
+	r.Wanted = now.Happy
+	r.Thin = r.Healthy && r.Happiness < r.Wanted
+}
+
+// Spreadable reports whether the shares that a thin file has are enough for as many servers as are wanted. If not, it has to be stored anew.
+func (r Report) Spreadable() bool { return r.SharesTotal >= r.Wanted }
 
 // Missing returns the numbers of the shares that are nowhere, ascending.
 func (r Report) Missing() Numbers {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cairn/grid/dir"
+	"cairn/share"
 )
 
 // The types of an Entry.
@@ -235,7 +236,8 @@ type AliasRequest struct {
 type TreeCheckRequest struct {
 	Target string `json:"target"`
 	Verify bool   `json:"verify,omitempty"`
-	Repair bool   `json:"repair,omitempty"`
+	// Repair makes missing and bad shares anew, and stores anew what is thin.
+	Repair bool `json:"repair,omitempty"`
 }
 
 // A TreeItem is one thing in a tree that is not as it should be.
@@ -248,23 +250,46 @@ type TreeItem struct {
 	SharesTotal int    `json:"shares_total"`
 	Needed      int    `json:"shares_needed"`
 	Made        int    `json:"shares_made,omitempty"`
-	Problem     string `json:"problem,omitempty"`
+	// Thin says that no share is missing, but that it counts on Servers servers only, and what is stored now on Wanted.
+	Thin    bool `json:"thin,omitempty"`
+	Servers int  `json:"servers,omitempty"`
+	Wanted  int  `json:"wanted,omitempty"`
+	// Problem says why it could not be looked at, repaired or stored anew, and Code what kind of failure that is.
+	Problem string `json:"problem,omitempty"`
+	Code    Code   `json:"code,omitempty"`
+}
+
+// A Silent is a server that did not say what it holds.
+type Silent struct {
+	Peer   share.ServerID `json:"peer"`
+	Reason string         `json:"reason"`
 }
 
 // A TreeReport says how healthy everything below a target is. Each thing counts once, however often it is linked.
 type TreeReport struct {
-	Path          string     `json:"path"`
-	Directories   int        `json:"directories"`
-	Files         int        `json:"files"`
-	Bytes         int64      `json:"bytes"` // of the files
-	Objects       int        `json:"objects"`
-	Healthy       int        `json:"healthy"`
-	Degraded      int        `json:"degraded"`
-	Unrecoverable int        `json:"unrecoverable"`
-	Literals      int        `json:"literals"`
-	Repaired      int        `json:"repaired"`
-	SharesMade    int        `json:"shares_made"`
-	Unhealthy     []TreeItem `json:"unhealthy"` // the first MaxUnhealthy that are not healthy
+	Path        string `json:"path"`
+	Directories int    `json:"directories"`
+	Files       int    `json:"files"`
+	Bytes       int64  `json:"bytes"` // of the files
+	Objects     int    `json:"objects"`
+	Healthy     int    `json:"healthy"`
+	// Thin are those of which no share is missing, but which are on fewer servers than what is stored now.
+	Thin          int `json:"thin"`
+	Degraded      int `json:"degraded"`
+	Unrecoverable int `json:"unrecoverable"`
+	Literals      int `json:"literals"`
+	Repaired      int `json:"repaired"`
+	SharesMade    int `json:"shares_made"`
+	// StoredFiles and StoredDirectories were thin and have been stored anew, with StoredBytes of files.
+	StoredFiles       int   `json:"stored_files"`
+	StoredDirectories int   `json:"stored_directories"`
+	StoredBytes       int64 `json:"stored_bytes"`
+	// Unhealthy are those that are not healthy, thin ones included, by their paths; the first MaxUnhealthy that were found.
+	Unhealthy []TreeItem `json:"unhealthy"`
+	// Unanswered are the servers that did not say of everything what they hold.
+	Unanswered []Silent `json:"unanswered"`
+	// Stopped says why no more was stored anew.
+	Stopped *Error `json:"stopped,omitempty"`
 }
 
 // MaxUnhealthy bounds how many unhealthy things a report lists.
