@@ -429,6 +429,41 @@ func TestWithoutIntroducers(t *testing.T) {
 	}
 }
 
+// TestOffersAreRemembered: what a member may use does not shrink to the floor for a node that was started again and has not met the member's nodes yet.
+func TestOffersAreRemembered(t *testing.T) {
+	anna, _ := foundPrivate(t, "anna")
+	generous := testConfig()
+	generous.Storage.Offer = 3 << 30
+	n, atAnna := open(t, anna, generous)
+	bert := invited(t, atAnna, control.InviteRequest{}, "bert")
+	other, atBert := open(t, bert, testConfig())
+	comesTrue(t, "they have met", func() bool { return storing(t, atBert) == 1 })
+	mayUse := func(c *control.Client) int64 {
+		members, err := c.Members(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range members {
+			if m.Nickname == "anna" {
+				return m.MayUse
+			}
+		}
+		return -1
+	}
+	const floor = 1 << 30
+	comesTrue(t, "bert's node has heard what anna lends", func() bool { return mayUse(atBert) > floor })
+	want := mayUse(atBert)
+	for _, running := range []*node.Node{n, other} {
+		if err := running.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, atBert = open(t, bert, testConfig())
+	if got := mayUse(atBert); got != want {
+		t.Errorf("anna may use %d after a restart, and %d before", got, want)
+	}
+}
+
 // fixedPort returns an address with a port that is free now.
 func fixedPort(t *testing.T) string {
 	t.Helper()

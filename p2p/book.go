@@ -43,6 +43,7 @@ type bookEntry struct {
 	Nickname  string    `json:"nickname,omitempty"`
 	Storage   bool      `json:"storage,omitempty"`
 	Serves    bool      `json:"serves,omitempty"`
+	Offers    int64     `json:"offers,omitempty"` // bytes, as it last said
 	Addresses []string  `json:"addresses"`
 	LastSeen  time.Time `json:"last_seen"`
 }
@@ -105,6 +106,7 @@ func (e bookEntry) member() (*member, error) {
 	m := newMember(id)
 	m.met, m.lastSeen = true, e.LastSeen
 	m.hello.Nickname, m.hello.Storage, m.hello.Serves = wire.CleanNickname(e.Nickname), e.Storage, e.Serves
+	m.hello.Space.Offered = max(0, e.Offers)
 	for _, text := range e.Addresses {
 		a, err := multiaddr.NewMultiaddr(text)
 		if err != nil {
@@ -117,7 +119,7 @@ func (e bookEntry) member() (*member, error) {
 
 func entryOf(m *member) bookEntry {
 	return bookEntry{
-		ID: string(m.server), Nickname: m.hello.Nickname, Storage: m.hello.Storage, Serves: m.hello.Serves,
+		ID: string(m.server), Nickname: m.hello.Nickname, Storage: m.hello.Storage, Serves: m.hello.Serves, Offers: m.hello.Space.Offered,
 		Addresses: append([]string{}, m.texts...), LastSeen: m.lastSeen.UTC().Truncate(time.Second),
 	}
 }

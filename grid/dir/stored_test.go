@@ -45,6 +45,18 @@ func (s *servers) dirs(t *testing.T) *dir.Dirs {
 	return dir.New(dir.Config{Files: store, Pages: store, Logger: env.Logger})
 }
 
+// holders returns how many of the servers from one to before another hold a share of a directory's root page.
+func (s *servers) holders(t *testing.T, x *dir.Directory, from, to int) int {
+	t.Helper()
+	n := 0
+	for _, store := range s.stores[from:to] {
+		held, err := store.Numbers(t.Context(), []share.StorageIndex{x.Version().Root})
+		check(t, err)
+		n += len(held[0].Numbers)
+	}
+	return n
+}
+
 // TestOnServers: directories over servers, small and large, mutable and immutable.
 func TestOnServers(t *testing.T) {
 	s := newServers(10)
@@ -108,6 +120,10 @@ func TestRestoreWithoutTheNewest(t *testing.T) {
 		d := s.dirs(t)
 		c, err := d.Create(t.Context(), usual(0, 3))
 		check(t, err)
+		for s.holders(t, open(t, d, c), 10, 20) < 3 { // its name decides which servers have it, and these alone are to stay
+			c, err = d.Create(t.Context(), usual(0, 3))
+			check(t, err)
+		}
 		for i := 10; i < 20; i++ {
 			s.down.Store(i, true)
 		}
