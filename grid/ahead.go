@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"cairn/internal/awake"
 	"cairn/share"
 	"cairn/share/encoding"
 )
@@ -65,7 +66,7 @@ func (g *Grid) askTheseAhead(ctx context.Context, servers []share.Server, indexe
 }
 
 func (a *ahead) ask(ctx context.Context, indexes []share.StorageIndex, shares bool) error {
-	ctx, cancel := context.WithTimeout(ctx, aheadTimeout)
+	ctx, cancel := awake.WithTimeout(ctx, aheadTimeout)
 	defer cancel()
 	held, err := a.Store.Numbers(ctx, indexes)
 	if errors.Is(err, context.DeadlineExceeded) {

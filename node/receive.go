@@ -12,6 +12,7 @@ import (
 
 	"cairn/grid/dir"
 	"cairn/grid/tree"
+	"cairn/internal/awake"
 	"cairn/introducer"
 	"cairn/introducer/inbox"
 	"cairn/node/control"
@@ -137,7 +138,7 @@ func (s *sharing) boxes(ctx context.Context) []box {
 
 // open reads the box that a member has for the person.
 func (s *sharing) open(ctx context.Context, from introducer.AccountKey) ([]inbox.Note, error) {
-	ctx, cancel := context.WithTimeout(ctx, shareTimeout)
+	ctx, cancel := awake.WithTimeout(ctx, shareTimeout)
 	defer cancel()
 	pair := inbox.Pair{Grid: s.n.address.Grid.Key(), From: from, To: s.account.Key()}
 	key, err := inbox.BoxKey(s.account, pair)

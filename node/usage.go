@@ -11,6 +11,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"cairn/internal/awake"
 	"cairn/introducer/fairuse"
 	"cairn/node/control"
 	"cairn/p2p"
@@ -119,7 +120,7 @@ func (s *standings) expire() {
 
 // usage asks the other servers how much this node's account uses with them, all at once, and waits a moment at most.
 func (n *Node) usage(ctx context.Context) control.Usage {
-	ctx, cancel := context.WithTimeout(ctx, usageWithin)
+	ctx, cancel := awake.WithTimeout(ctx, usageWithin)
 	defer cancel()
 	own, _ := n.accounts.account(n.dir.id)
 	var mu sync.Mutex // guards total

@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/util"
 	"github.com/multiformats/go-multiaddr"
 
+	"cairn/internal/awake"
 	"cairn/share"
 )
 
@@ -72,9 +73,9 @@ func (h *Host) askable() []multiaddr.Multiaddr {
 }
 
 func (h *Host) askDialBack(ctx context.Context, to peer.ID, a multiaddr.Multiaddr) (DialBack, error) {
-	ctx, cancel := context.WithTimeout(ctx, askReachTimeout)
+	ctx, cancel := awake.WithTimeout(ctx, askReachTimeout)
 	defer cancel()
-	open, cancelOpen := context.WithTimeout(network.WithNoDial(ctx, "reachability"), h.cfg.DialTimeout)
+	open, cancelOpen := awake.WithTimeout(network.WithNoDial(ctx, "reachability"), h.cfg.DialTimeout)
 	defer cancelOpen()
 	s, err := h.host.NewStream(open, to, autonatv2.DialProtocol)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"cairn/internal/awake"
 	"cairn/share"
 )
 
@@ -26,7 +27,7 @@ type ClockOffset struct {
 // Clock asks a member what time it has. The answer is the member's claim. It returns an error that wraps share.ErrVersion
 // when the member runs software that does not tell.
 func (h *Host) Clock(ctx context.Context, id share.ServerID) (ClockOffset, error) {
-	ctx, cancel := context.WithTimeout(ctx, clockPatience)
+	ctx, cancel := awake.WithTimeout(ctx, clockPatience)
 	defer cancel()
 	s, err := h.Stream(ctx, id, clockName)
 	if err != nil {

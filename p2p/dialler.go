@@ -1,7 +1,6 @@
 package p2p
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -14,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
 
+	"cairn/internal/awake"
 	"cairn/share"
 )
 
@@ -102,7 +102,7 @@ func (h *Host) connect(info peer.AddrInfo) error {
 	if len(info.Addrs) == 0 {
 		return fmt.Errorf("%w: no address is known", share.ErrUnavailable)
 	}
-	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.DialTimeout)
+	ctx, cancel := awake.WithTimeout(h.ctx, h.cfg.DialTimeout)
 	defer cancel()
 	if s, ok := h.host.Network().(*swarm.Swarm); ok {
 		s.Backoff().Clear(info.ID) // the table has its own
@@ -133,7 +133,7 @@ func (h *Host) find(tried peer.AddrInfo) peer.AddrInfo {
 	if finder == nil || h.ctx.Err() != nil {
 		return peer.AddrInfo{}
 	}
-	ctx, cancel := context.WithTimeout(h.ctx, h.cfg.DialTimeout)
+	ctx, cancel := awake.WithTimeout(h.ctx, h.cfg.DialTimeout)
 	defer cancel()
 	found, err := (*finder).FindPeer(ctx, tried.ID)
 	if err != nil {

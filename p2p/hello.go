@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"cairn/internal/awake"
 	"cairn/p2p/wire"
 	"cairn/share"
 )
@@ -140,11 +141,11 @@ func sleep(ctx context.Context, d time.Duration, asked <-chan struct{}) bool {
 
 // greet exchanges hellos once, and reports the peer as unresponsive while the answer is late.
 func (h *Host) greet(ctx context.Context, id peer.ID) error {
-	ctx, cancel := context.WithTimeout(ctx, helloPatience)
+	ctx, cancel := awake.WithTimeout(ctx, helloPatience)
 	defer cancel()
 	answer := make(chan error, 1)
 	go func() { answer <- h.exchange(ctx, id) }()
-	late := time.NewTimer(h.cfg.AnswerWithin)
+	late := awake.NewTimer(h.cfg.AnswerWithin)
 	defer late.Stop()
 	for {
 		select {

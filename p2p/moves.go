@@ -13,6 +13,8 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 	manet "github.com/multiformats/go-multiaddr/net"
 	"github.com/multiformats/go-multistream"
+
+	"cairn/internal/awake"
 )
 
 const (
@@ -82,7 +84,7 @@ func (h *Host) checkConns(conns []network.Conn, within time.Duration) {
 
 // checkConn has the peer send some bytes back over one of several connections.
 func (h *Host) checkConn(c network.Conn, within time.Duration) error {
-	ctx, cancel := context.WithTimeout(h.ctx, within)
+	ctx, cancel := awake.WithTimeout(h.ctx, within)
 	defer cancel()
 	s, err := c.NewStream(network.WithAllowLimitedConn(ctx, "check"))
 	if err != nil {

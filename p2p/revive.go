@@ -1,7 +1,6 @@
 package p2p
 
 import (
-	"context"
 	"slices"
 	"time"
 
@@ -9,6 +8,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/transport"
 	"github.com/multiformats/go-multiaddr"
+
+	"cairn/internal/awake"
 )
 
 const (
@@ -69,7 +70,7 @@ func (h *Host) answersAnew(id peer.ID) bool {
 	if !ok {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(network.WithForceDirectDial(h.ctx, "revive"), h.cfg.DialTimeout)
+	ctx, cancel := awake.WithTimeout(network.WithForceDirectDial(h.ctx, "revive"), h.cfg.DialTimeout)
 	defer cancel()
 	addresses := slices.DeleteFunc(h.members.info(id).Addrs, func(a multiaddr.Multiaddr) bool {
 		return transports.TransportForDialing(a) == nil

@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
 
+	"cairn/internal/awake"
 	"cairn/share"
 )
 
@@ -83,7 +84,7 @@ func (h *Host) goTo(ctx context.Context, info peer.AddrInfo, relays []peer.ID, n
 	if h.ctx.Err() != nil {
 		return nil, fmt.Errorf("%w: %w", share.ErrUnavailable, share.ErrClosed)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*h.cfg.DialTimeout) // through a relay it is two connections
+	ctx, cancel := awake.WithTimeout(ctx, 2*h.cfg.DialTimeout) // through a relay it is two connections
 	defer cancel()
 	ids := append([]peer.ID{info.ID}, relays...)
 	release := h.gater.strangers.want(ids)
@@ -227,7 +228,7 @@ func (h *Host) reconsider(id peer.ID) {
 
 // present shows a member that does not admit this node its credentials.
 func (h *Host) present(ctx context.Context, id peer.ID) error {
-	ctx, cancel := context.WithTimeout(ctx, presentWithin)
+	ctx, cancel := awake.WithTimeout(ctx, presentWithin)
 	defer cancel()
 	s, err := h.host.NewStream(network.WithAllowLimitedConn(network.WithNoDial(ctx, "present"), "present"), id,
 		strangerProtocol(PresentName))

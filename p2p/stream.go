@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/multiformats/go-multistream"
 
+	"cairn/internal/awake"
 	"cairn/share"
 )
 
@@ -55,7 +56,7 @@ func (h *Host) openStream(ctx context.Context, id share.ServerID, name string) (
 	if h.ctx.Err() != nil {
 		return nil, fmt.Errorf("%w: %w", share.ErrUnavailable, share.ErrClosed)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, h.cfg.DialTimeout, errNotReached)
+	ctx, cancel := awake.WithTimeout(ctx, h.cfg.DialTimeout)
 	defer cancel()
 	parted := h.host.Network().Connectedness(to) == network.NotConnected
 	s, err := h.connectedStream(ctx, to, name)
@@ -72,9 +73,6 @@ func (h *Host) openStream(ctx context.Context, id share.ServerID, name string) (
 	return h.watched(s), nil
 }
 
-// errNotReached is why opening a stream ends that was given all its time.
-var errNotReached = errors.New("it was not reached in time")
-
 // connectedStream opens a stream over the connection to a peer, or a new one where there is none.
 func (h *Host) connectedStream(ctx context.Context, to peer.ID, name string) (network.Stream, error) {
 	dial := h.host.Network().Connectedness(to) == network.NotConnected
@@ -85,7 +83,7 @@ func (h *Host) connectedStream(ctx context.Context, to peer.ID, name string) (ne
 		h.offerAddresses(to)
 	}
 	s, err := h.host.NewStream(network.WithAllowLimitedConn(ctx, "cairn"), to, h.protocol(name))
-	if err != nil && dial && (ctx.Err() == nil || errors.Is(context.Cause(ctx), errNotReached)) {
+	if err != nil && dial && (ctx.Err() == nil || awake.Over(ctx)) {
 		h.members.missed(to, time.Now())
 	}
 	return s, Reason(dialReason(err))

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"cairn/internal/awake"
 	"cairn/share"
 )
 
@@ -18,7 +19,7 @@ func complain(ctx context.Context, server share.Server, index share.StorageIndex
 	if !ok {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), complainWithin)
+	ctx, cancel := awake.WithTimeout(context.WithoutCancel(ctx), complainWithin)
 	defer cancel()
 	held, err := rechecker.Recheck(ctx, index, number, segment)
 	log.Debug("a server was told of a bad share", "server", server.String(), "file", index.String(), "share", number, "held", held, "error", err)

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"cairn/internal/awake"
 	"cairn/share"
 	"cairn/share/encoding"
 )
@@ -116,7 +117,7 @@ func (b *batch) exchange(ctx context.Context, gives []*give) {
 		})
 	}
 	start := time.Now()
-	limit := time.NewTimer(stallTime)
+	limit := awake.NewTimer(stallTime)
 	defer limit.Stop()
 	for left := len(gives); left > 0; {
 		select {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"cairn/internal/awake"
 	"cairn/share"
 	"cairn/share/encoding"
 	"cairn/share/keys"
@@ -289,7 +290,7 @@ func (f *fetch) ask(ctx context.Context, s share.Server, files []*gathering) {
 	for i, g := range files {
 		indexes[i] = g.ref.Index
 	}
-	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+	ctx, cancel := awake.WithTimeout(ctx, fetchTime)
 	defer cancel()
 	start := time.Now()
 	shares, err := s.Store.(share.Batcher).Fetch(ctx, indexes)

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"cairn/internal/awake"
 	"cairn/share"
 )
 
@@ -43,7 +44,7 @@ func ask[T any](
 	defer asking.Wait()
 	for _, server := range servers {
 		asking.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, askTimeout)
+			ctx, cancel := awake.WithTimeout(ctx, askTimeout)
 			defer cancel()
 			value, err := question(ctx, server)
 			answers <- answer[T]{server, value, inTime(ctx, err)}

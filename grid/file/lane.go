@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"cairn/internal/awake"
 	"cairn/share"
 	"cairn/share/encoding"
 )
@@ -159,7 +160,7 @@ func (l *lane) lease() share.Lease {
 // expectAnswer gives the server up unless the function it returns is called in time.
 func (l *lane) expectAnswer() (answered func()) {
 	giveUp := l.giveUp
-	timer := time.AfterFunc(askTimeout, func() { giveUp(errNoAnswer) })
+	timer := awake.AfterFunc(askTimeout, func() { giveUp(errNoAnswer) })
 	return func() { timer.Stop() }
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cairn/grid/placement"
+	"cairn/internal/awake"
 	"cairn/share"
 	"cairn/share/encoding"
 )
@@ -115,7 +116,7 @@ func (u *upload) askPasts(ctx context.Context) error {
 
 func (u *upload) askPast(resumer share.Resumer, p *past) {
 	defer close(p.done)
-	ctx, cancel := context.WithTimeout(u.ctx, askTimeout)
+	ctx, cancel := awake.WithTimeout(u.ctx, askTimeout)
 	defer cancel()
 	progress, err := resumer.Uploads(ctx, u.o.Owner, u.id)
 	p.err = inTime(ctx, err)

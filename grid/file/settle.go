@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"cairn/internal/awake"
 	"cairn/share/encoding"
 )
 
@@ -60,11 +61,12 @@ func (u *upload) happy() bool {
 
 // finishLate gives the slow servers of a successful upload more time, as long as any of them gets on.
 func (u *upload) finishLate(ctx context.Context, root encoding.Root, left int) {
-	limit := time.NewTimer(lateLimit)
+	limit := awake.NewTimer(lateLimit)
 	defer limit.Stop()
 	idle := time.NewTicker(lateTime / 4)
 	defer idle.Stop()
 	closing := ctx.Done()
+	due := time.Now().Add(lateTime / 4)
 	for left > 0 && u.ctx.Err() == nil {
 		select {
 		case <-u.finished:
@@ -72,7 +74,12 @@ func (u *upload) finishLate(ctx context.Context, root encoding.Root, left int) {
 		case <-closing:
 			limit.Reset(closingTime)
 			closing = nil
-		case now := <-idle.C:
+		case <-idle.C:
+			now := time.Now()
+			if awake.Late(due, now) {
+				u.stoodStill(now)
+			}
+			due = now.Add(lateTime / 4)
 			if now.Sub(u.lastMove()) >= lateTime {
 				u.cancel()
 			}

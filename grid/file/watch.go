@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cairn/grid/placement"
+	"cairn/internal/awake"
 	"cairn/share"
 )
 
@@ -38,15 +39,29 @@ func (u *upload) watch() {
 	ticker := time.NewTicker(watchTick)
 	defer ticker.Stop()
 	var h holdUp
+	due := time.Now().Add(watchTick)
 	for !u.over() {
 		select {
 		case <-u.ctx.Done():
 			return
-		case now := <-ticker.C:
+		case <-ticker.C:
+			now := time.Now()
+			if awake.Late(due, now) {
+				u.stoodStill(now)
+				h = holdUp{free: h.free, ended: now, from: u.takenByEnough()}
+			}
+			due = now.Add(watchTick)
 			u.endStalled(now)
 			u.endUnneeded(now)
 			u.endSlowest(now, &h)
 		}
+	}
+}
+
+// stoodStill begins anew to wait for all servers: in a time in which this process did not run nobody could get on.
+func (u *upload) stoodStill(now time.Time) {
+	for _, l := range u.lanes {
+		l.moved.Store(now.UnixNano())
 	}
 }
 

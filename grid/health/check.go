@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"cairn/internal/awake"
 	"cairn/share"
 	"cairn/share/encoding"
 )
@@ -66,7 +67,7 @@ func takeSurvey(ctx context.Context, servers []share.Server, index share.Storage
 
 // askHeld returns what one server says about one file.
 func askHeld(ctx context.Context, server share.Server, index share.StorageIndex) (share.Held, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := awake.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	held, err := server.Store.Numbers(ctx, []share.StorageIndex{index})
 	switch {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 
+	"cairn/internal/awake"
 	"cairn/share"
 )
 
@@ -22,7 +23,7 @@ func complain(ctx context.Context, server share.Server, index share.StorageIndex
 	if !ok {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	ctx, cancel := awake.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	if held, err := rechecker.Recheck(ctx, index, number, segment); err != nil || held {
 		return false

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cairn/grid/placement"
+	"cairn/internal/awake"
 	"cairn/share"
 	"cairn/share/encoding"
 )
@@ -61,7 +62,7 @@ func (h *handover) ask(ctx context.Context) {
 	h.places = make([]placement.Server, len(h.others))
 	each(h.others, askAtOnce, func(i int, server share.Server) {
 		h.places[i] = placement.Server{ID: server.ID, Free: server.Free, Full: server.Down, Refused: server.Refused, Last: server.Last}
-		ctx, cancel := context.WithTimeout(ctx, askTimeout)
+		ctx, cancel := awake.WithTimeout(ctx, askTimeout)
 		defer cancel()
 		held, err := server.Store.Numbers(ctx, []share.StorageIndex{h.index})
 		if err != nil {

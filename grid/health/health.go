@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"cairn/internal/awake"
 	"cairn/share"
 )
 
@@ -79,7 +80,7 @@ type timedReader struct {
 }
 
 func (r timedReader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	ctx, cancel := awake.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	n, err := r.Reader.ReadAt(ctx, p, off)
 	r.read(n)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"cairn/grid/placement"
+	"cairn/internal/awake"
 	"cairn/share"
 )
 
@@ -90,7 +91,7 @@ func (r *repairer) findPartial(ctx context.Context) {
 		if !ok || !r.answered[i] {
 			return
 		}
-		ctx, cancel := context.WithTimeout(ctx, askTimeout)
+		ctx, cancel := awake.WithTimeout(ctx, askTimeout)
 		defer cancel()
 		uploads, err := resumer.Uploads(ctx, r.Lease.Owner, UploadID(r.index))
 		if err != nil {

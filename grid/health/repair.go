@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cairn/grid/file"
+	"cairn/internal/awake"
 	"cairn/share"
 	"cairn/share/encoding"
 )
@@ -238,7 +239,7 @@ func (r *repairer) renew(ctx context.Context) {
 		if len(r.claims[i]) == 0 {
 			return
 		}
-		ctx, cancel := context.WithTimeout(ctx, askTimeout)
+		ctx, cancel := awake.WithTimeout(ctx, askTimeout)
 		defer cancel()
 		if err := server.Store.Renew(ctx, []share.StorageIndex{r.index}, r.Lease); err != nil {
 			r.Logger.Warn("a lease could not be renewed", "server", server.String(), "file", r.index.String(), "error", err)

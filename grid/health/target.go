@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"cairn/internal/awake"
 	"cairn/share"
 )
 
@@ -90,7 +91,7 @@ func (r *repairer) openTarget(ctx context.Context, j job) (*target, error) {
 
 // within makes one call, which ends the target when it takes longer than d.
 func (t *target) within(d time.Duration, call func(ctx context.Context) error) error {
-	timer := time.AfterFunc(d, func() { t.cancel(errLate) })
+	timer := awake.AfterFunc(d, func() { t.cancel(errLate) })
 	defer timer.Stop()
 	err := call(t.ctx)
 	if err != nil && context.Cause(t.ctx) == errLate {
@@ -186,7 +187,7 @@ func (t *target) endWhenSilent(ctx context.Context, store share.Store, index sha
 		case <-ctx.Done():
 			return
 		}
-		question, cancel := context.WithTimeout(ctx, askTimeout)
+		question, cancel := awake.WithTimeout(ctx, askTimeout)
 		_, err := store.Numbers(question, []share.StorageIndex{index})
 		if err != nil && (question.Err() != nil || errors.Is(err, share.ErrUnavailable)) {
 			misses++

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"cairn/internal/awake"
 	"cairn/share"
 	"cairn/share/encoding"
 )
@@ -124,7 +125,7 @@ func (s *survey) dropFaults(faults []Fault) {
 }
 
 func openShare(ctx context.Context, server share.Server, index share.StorageIndex, number share.Number) (share.Reader, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := awake.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	return server.Store.Open(ctx, index, number)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cairn/grid/placement"
+	"cairn/internal/awake"
 	"cairn/share"
 	"cairn/share/head"
 )
@@ -197,7 +198,7 @@ func (c *commit) send(t *target) {
 	t.state, t.late = sent, false
 	c.pending++
 	c.sending.Go(func() {
-		ctx, cancel := context.WithTimeout(c.ctx, writeTimeout)
+		ctx, cancel := awake.WithTimeout(c.ctx, writeTimeout)
 		defer cancel()
 		c.replies <- reply{t, digest, inTime(ctx, t.server.heads.SetHead(ctx, update))}
 	})
@@ -273,7 +274,7 @@ func (c *commit) take(r reply) {
 // wait takes replies until all are there, or enough and the others had a fair time.
 func (c *commit) wait(ctx context.Context) error {
 	begun := time.Now()
-	patient := time.NewTimer(patience)
+	patient := awake.NewTimer(patience)
 	defer patient.Stop()
 	var grace <-chan time.Time
 	for c.pending > 0 {

@@ -13,6 +13,7 @@ import (
 
 	"cairn/grid/file"
 	"cairn/grid/health"
+	"cairn/internal/awake"
 	"cairn/share"
 	"cairn/share/capability"
 	"cairn/share/encoding"
@@ -115,7 +116,7 @@ type holding struct {
 
 // numbers asks servers that are up which shares they hold, and waits a little longer than most of them take.
 func (m *Files) numbers(ctx context.Context, servers []headServer, indexes []share.StorageIndex) []holding {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := awake.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	answers := make(chan holding, len(servers))
 	var asking sync.WaitGroup
@@ -329,7 +330,7 @@ func (m *Files) relink(ctx context.Context, key keys.WriteKey, base *Version, h 
 			continue
 		}
 		renewing.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, askTimeout)
+			ctx, cancel := awake.WithTimeout(ctx, askTimeout)
 			defer cancel()
 			_ = s.Store.Renew(ctx, []share.StorageIndex{h.Root}, lease) // who holds nothing of it says so
 		})

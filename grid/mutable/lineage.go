@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"cairn/internal/awake"
 	"cairn/share"
 	"cairn/share/head"
 	"cairn/share/keys"
@@ -33,7 +34,7 @@ func since(sequence uint64) uint64 { return sequence - min(sequence, around) }
 
 // lineage asks the head servers that are up for the heads they have kept, from a sequence on.
 func (m *Files) lineage(ctx context.Context, name share.Name, since uint64) *lineage {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := awake.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	l := &lineage{
 		heads: map[share.Digest]head.Head{}, holders: map[share.Digest]map[share.ServerID]bool{}, answered: map[share.ServerID]bool{},

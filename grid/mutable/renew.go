@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"cairn/internal/awake"
 	"cairn/share"
 	"cairn/share/head"
 )
@@ -77,7 +78,7 @@ func (r *renewal) some(ctx context.Context, server headServer, which []int) erro
 	for j, i := range which {
 		names[j] = r.heads[i].Name
 	}
-	asking, cancel := context.WithTimeout(ctx, writeTimeout)
+	asking, cancel := awake.WithTimeout(ctx, writeTimeout)
 	held, err := server.heads.Heads(asking, names, false)
 	cancel()
 	if err != nil {
@@ -119,7 +120,7 @@ func (r *renewal) set(ctx context.Context, server headServer, i int) error {
 	record := r.records[i]
 	r.mu.Unlock()
 	h := r.heads[i]
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	ctx, cancel := awake.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	err := server.heads.SetHead(ctx, share.HeadUpdate{
 		Name: h.Name, Record: record, Adds: []share.StorageIndex{h.Root}, Retention: h.Retention(), Lease: r.m.lease(),

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"cairn/grid/placement"
+	"cairn/internal/awake"
 	"cairn/share"
 	"cairn/share/head"
 )
@@ -294,7 +295,7 @@ func (c *commit) give(ctx context.Context, gives map[*target][]share.Number) {
 	var mu sync.Mutex
 	for t, numbers := range gives {
 		giving.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, askTimeout)
+			ctx, cancel := awake.WithTimeout(ctx, askTimeout)
 			defer cancel()
 			errs, err := t.server.Store.(share.Batcher).Put(ctx, c.sharesOf(numbers), c.m.lease())
 			for _, e := range errs {

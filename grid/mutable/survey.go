@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"cairn/internal/awake"
 	"cairn/share"
 	"cairn/share/head"
 )
@@ -69,7 +70,7 @@ func (s *survey) close() {
 func (s *survey) ask(server headServer) {
 	s.pending++
 	s.asking.Go(func() {
-		ctx, cancel := context.WithTimeout(s.ctx, askTimeout)
+		ctx, cancel := awake.WithTimeout(s.ctx, askTimeout)
 		defer cancel()
 		held, err := server.heads.Heads(ctx, []share.Name{s.name}, s.shares)
 		a := standing{server: server, err: inTime(ctx, err)}
@@ -121,7 +122,7 @@ func (s *survey) most(ctx context.Context) error {
 
 // await waits for the other servers that are up, but no longer than a limit.
 func (s *survey) await(ctx context.Context, limit time.Duration) error {
-	timer := time.NewTimer(limit)
+	timer := awake.NewTimer(limit)
 	defer timer.Stop()
 	for s.pending > 0 {
 		select {

@@ -24,22 +24,22 @@ var Arrows = []Arrow{
 	{"share/s3", []string{"share", "share/encoding", "share/column", "share/head", "internal/boltfile", "internal/wholefile"}, "a Store holds shares without understanding grids or peers"},
 	{"share/storetest", []string{"share", "share/encoding", "share/erasure", "share/head", "share/keys"}, "the conformance suite sees a Store and the encoded file, nothing else"},
 
-	{"p2p", []string{"p2p/...", "share", "internal/wholefile"}, "p2p moves shares between peers; who belongs to a grid (introducer) and where shares go (grid) are told to it through interfaces"},
+	{"p2p", []string{"p2p/...", "share", "internal/awake", "internal/wholefile"}, "p2p moves shares between peers; who belongs to a grid (introducer) and where shares go (grid) are told to it through interfaces"},
 	{"p2p/wire", []string{"share"}, "the messages are pure data: no host, no stream, no store"},
 	{"p2p/discovery", []string{"p2p", "share"}, "discovery finds peers and shares and knows nothing of what is stored"},
-	{"p2p/storage", []string{"p2p", "p2p/wire", "share", "share/head"}, "the storage protocol serves any Store and knows nothing of placement; of a head it reads what is signed about its retention"},
+	{"p2p/storage", []string{"p2p", "p2p/wire", "share", "share/head", "internal/awake"}, "the storage protocol serves any Store and knows nothing of placement; of a head it reads what is signed about its retention"},
 
-	{"introducer", []string{"introducer/...", "p2p", "share", "internal/wholefile"}, "membership sits on p2p; it knows no grid operation and no node"},
+	{"introducer", []string{"introducer/...", "p2p", "share", "internal/awake", "internal/wholefile"}, "membership sits on p2p; it knows no grid operation and no node"},
 	{"introducer/inbox", []string{"introducer", "share", "share/capability", "share/keys"}, "boxes are data between two accounts; the grid that keeps them is not known here"},
 
-	{"grid", []string{"grid/...", "share/..."}, "grid and p2p never import each other: they meet only in share.Store"},
+	{"grid", []string{"grid/...", "share/...", "internal/awake"}, "grid and p2p never import each other: they meet only in share.Store"},
 	{"grid/turn", nil, "taking turns needs nothing of this module"},
 	{"grid/placement", []string{"share"}, "placement is pure: servers in, plan out"},
 
 	{"grid/dir", []string{"grid/dir/...", "grid/file", "grid/mutable", "grid/turn", "share/..."}, "directories know mutable files and small immutable ones, nothing else of the grid"},
 	{"grid/dir/page", []string{"share", "share/capability", "share/keys"}, "the format of directories is pure: no store and no network"},
 
-	{"node", []string{"node/...", "grid/...", "introducer/...", "p2p/...", "share/...", "internal/wholefile"}, "node composes everything below it and is composed only by cmd"},
+	{"node", []string{"node/...", "grid/...", "introducer/...", "p2p/...", "share/...", "internal/awake", "internal/wholefile"}, "node composes everything below it and is composed only by cmd"},
 	{"node/account", []string{"introducer", "share", "share/keys", "internal/spelling"}, "what a person has to keep is data: phrases, keys and vaults need no running node"},
 	{"node/config", []string{"share", "internal/wholefile"}, "the configuration is data; it starts nothing"},
 	{"node/localtree", nil, "reading a folder of this machine needs no grid"},
@@ -55,6 +55,7 @@ var Arrows = []Arrow{
 	{"internal", []string{"internal/...", "node/...", "grid/...", "introducer/...", "p2p/...", "share/..."}, "support of tests may use everything but the command line"},
 	{"internal/layers", nil, "the rules read the tree, they do not run it"},
 	{"internal/baseline", []string{"p2p", "share", "share/encoding", "share/erasure", "share/keys"}, "a baseline measures what is below the grid"},
+	{"internal/awake", nil, "waiting needs no package of ours"},
 	{"internal/boltfile", nil, "opening a file needs no package of ours"},
 	{"internal/wholefile", nil, "writing a file needs no package of ours"},
 	{"internal/spelling", nil, "comparing words needs no package of ours"},

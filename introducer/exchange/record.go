@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"cairn/internal/awake"
 	"cairn/introducer"
 	"cairn/introducer/message"
 	"cairn/share"
@@ -196,7 +197,7 @@ func (x *Exchange) keepRecord() {
 
 // look takes in what the DHT has, and puts there what this node has beyond that when it is its turn.
 func (x *Exchange) look() {
-	ctx, cancel := context.WithTimeout(x.ctx, recordWithin)
+	ctx, cancel := awake.WithTimeout(x.ctx, recordWithin)
 	defer cancel()
 	value, err := x.values.GetValue(ctx, Namespace, recordName)
 	if err == nil {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"cairn/internal/awake"
 	"cairn/introducer"
 	"cairn/introducer/message"
 	"cairn/p2p"
@@ -122,7 +123,7 @@ func receive(s p2p.Stream, client bool) (wanted []byte, list [][]byte, err error
 // With exchanges statements with one member and returns how many were news. Statements that the roster refuses are left out and
 // logged with the member who sent them.
 func (x *Exchange) With(ctx context.Context, id share.ServerID) (news int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, within)
+	ctx, cancel := awake.WithTimeout(ctx, within)
 	defer cancel()
 	s, err := x.host.Stream(ctx, id, rosterName)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"cairn/internal/awake"
 	"cairn/node/doctor"
 	"cairn/share/capability"
 )
@@ -24,6 +25,9 @@ const bufferSize = 256 << 10
 
 // answerTimeout is how long a node may take until it begins to answer.
 const answerTimeout = time.Minute
+
+// dialTimeout is how long a node may take to be connected to.
+const dialTimeout = 5 * time.Second
 
 // maxLine is the longest line of a stream and the largest answer that is read.
 const maxLine = 8 << 20
@@ -49,7 +53,7 @@ func Dial(dir string) (*Client, error) {
 // NewClient returns a client for a known endpoint.
 func NewClient(endpoint Endpoint) *Client {
 	transport := &http.Transport{
-		DialContext:       (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+		DialContext:       dial,
 		ReadBufferSize:    bufferSize,
 		WriteBufferSize:   bufferSize,
 		ForceAttemptHTTP2: false,
@@ -58,6 +62,13 @@ func NewClient(endpoint Endpoint) *Client {
 		ResponseHeaderTimeout: answerTimeout,
 	}
 	return &Client{endpoint: endpoint, http: &http.Client{Transport: transport}}
+}
+
+// dial connects to a node on this machine.
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := awake.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	return new(net.Dialer).DialContext(ctx, network, address)
 }
 
 // Close releases idle connections.

@@ -17,7 +17,7 @@ import (
 // Limits of the server.
 const (
 	maxHeader     = 64 << 10
-	headerTimeout = 10 * time.Second
+	headerTimeout = time.Minute
 	idleTimeout   = 2 * time.Minute
 	closeTimeout  = 3 * time.Second
 	maxActive     = 256 // requests at a time

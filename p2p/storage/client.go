@@ -11,6 +11,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"cairn/internal/awake"
 	"cairn/p2p"
 	"cairn/share"
 )
@@ -148,7 +149,7 @@ func (c *Client) stream(ctx context.Context, name string) (network.Stream, error
 	if c.ctx.Err() != nil {
 		return nil, share.ErrClosed
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.options.AskTimeout)
+	ctx, cancel := awake.WithTimeout(ctx, c.options.AskTimeout)
 	defer cancel()
 	defer context.AfterFunc(c.ctx, cancel)()
 	stream, err := c.opener.Stream(ctx, c.id, name)

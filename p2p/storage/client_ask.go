@@ -9,6 +9,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"cairn/internal/awake"
 	"cairn/p2p/wire"
 	"cairn/share"
 )
@@ -73,8 +74,8 @@ func (c *Client) question(ctx context.Context, m wire.Message, answer func(*wire
 	if err := ctx.Err(); err != nil {
 		return c.cause(ctx, err)
 	}
-	if _, limited := ctx.Deadline(); !limited {
-		limit, cancel := context.WithTimeout(ctx, c.options.AskTimeout)
+	if !awake.Limited(ctx) {
+		limit, cancel := awake.WithTimeout(ctx, c.options.AskTimeout)
 		defer cancel()
 		ctx = limit
 	}
@@ -119,7 +120,7 @@ func (c *Client) exchange(ctx context.Context, s *askStream, m wire.Message, ans
 	reset := func() { _ = s.stream.Reset() }
 	stop := context.AfterFunc(ctx, reset)
 	stopClosed := context.AfterFunc(c.ctx, reset)
-	late := time.AfterFunc(suspectAfter, c.suspect)
+	late := awake.AfterFunc(suspectAfter, c.suspect)
 	defer late.Stop()
 	if _, err = s.stream.Write(out); err == nil {
 		err = answer(s.in)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"cairn/internal/awake"
 	"cairn/p2p/wire"
 )
 
@@ -13,6 +14,7 @@ type transfer struct {
 	*askStream
 	message wire.Message
 	body    []byte
+	limit   *awake.Timer // of what is being read; nil before it is
 	// patience is how long the answer may take to begin, and takes how long the peer may take for each part of either body.
 	patience, takes time.Duration
 }
@@ -34,7 +36,7 @@ func (c *Client) transferOn(ctx context.Context, pool *askPool, t *transfer, ans
 	reset := func() { _ = t.stream.Reset() }
 	stop := context.AfterFunc(ctx, reset)
 	stopClosed := context.AfterFunc(c.ctx, reset)
-	late := time.AfterFunc(suspectAfter, c.suspect)
+	late := awake.AfterFunc(suspectAfter, c.suspect)
 	defer late.Stop()
 	err := t.ask()
 	if err == nil {
@@ -42,6 +44,9 @@ func (c *Client) transferOn(ctx context.Context, pool *askPool, t *transfer, ans
 		err = answer(t)
 	}
 	whole := stop()
+	if t.limit != nil {
+		whole = t.limit.Stop() && whole
+	}
 	if stopClosed() && whole && answered(err) && t.in.Buffered() == 0 {
 		pool.put(t.askStream)
 	} else {
@@ -76,7 +81,14 @@ func (t *transfer) ask() error {
 	return nil
 }
 
-func (t *transfer) wait(d time.Duration) { _ = t.stream.SetReadDeadline(time.Now().Add(d)) }
+// wait gives the peer a time for what comes next.
+func (t *transfer) wait(d time.Duration) {
+	if t.limit != nil {
+		t.limit.Reset(d)
+		return
+	}
+	t.limit = awake.AfterFunc(d, func() { _ = t.stream.SetReadDeadline(time.Unix(1, 0)) })
+}
 
 // hear reads the body of the answer.
 func (t *transfer) hear(n int) ([]byte, error) {

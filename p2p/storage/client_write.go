@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"cairn/internal/awake"
 	"cairn/p2p/wire"
 	"cairn/share"
 )
@@ -306,7 +307,7 @@ func (w *writer) Close() error {
 	if w.done {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(w.client.ctx, w.client.options.AskTimeout)
+	ctx, cancel := awake.WithTimeout(w.client.ctx, w.client.options.AskTimeout)
 	defer cancel()
 	if w.err == nil && w.stream.end.Err() == nil {
 		w.watch(ctx)

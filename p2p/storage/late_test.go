@@ -4,10 +4,10 @@ import (
 	"errors"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"cairn/internal/waittest"
 	"cairn/p2p/storage"
 	"cairn/share"
 	"cairn/share/memory"
@@ -50,7 +50,7 @@ func serveLate(t *testing.T) (c *cutter, client *storage.Client, finishFirst fun
 	letGo := sync.OnceFunc(func() { close(late.letGo) })
 	t.Cleanup(func() { letGo(); p.server.Close() })
 	c = &cutter{StreamOpener: p.near, name: storage.Write}
-	client = storage.NewClient(c, p.far.ID(), storage.ClientOptions{WriteTimeout: 5 * time.Second})
+	client = storage.NewClient(c, p.far.ID(), storage.ClientOptions{WriteTimeout: waittest.Patience})
 	t.Cleanup(func() { client.Close() })
 	return c, client, func() { letGo(); <-late.served }
 }

@@ -3,10 +3,12 @@ package storage_test
 import (
 	"crypto/rand"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"go.uber.org/goleak"
 
+	"cairn/internal/waittest"
 	"cairn/p2p"
 	"cairn/p2p/storage"
 	"cairn/p2p/wire"
@@ -30,6 +32,7 @@ func hostAt(t testing.TB, address string, bootstrap ...string) *p2p.Host {
 	}
 	h, err := p2p.Open(t.Context(), p2p.Config{
 		Key: key, Grid: "test", Listen: []string{address}, Bootstrap: bootstrap,
+		DialTimeout: waittest.Patience, AnswerWithin: waittest.Patience,
 		Self: func() wire.Hello { return wire.Hello{Nickname: "node", Version: "test"} },
 	})
 	if err != nil {
@@ -73,6 +76,11 @@ func connectAt(t testing.TB, address string, store share.Store, so storage.Serve
 }
 
 func (p *pair) newClient(t testing.TB, o storage.ClientOptions) *storage.Client {
+	for _, limit := range []*time.Duration{&o.AskTimeout, &o.ReadTimeout, &o.WriteTimeout} {
+		if *limit == 0 {
+			*limit = waittest.Patience // as patient as the tests
+		}
+	}
 	c := storage.NewClient(p.near, p.far.ID(), o)
 	t.Cleanup(func() { c.Close() })
 	return c

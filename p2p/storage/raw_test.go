@@ -10,6 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"cairn/internal/waittest"
 	"cairn/p2p/storage"
 	"cairn/p2p/wire"
 	"cairn/share"
@@ -31,7 +32,7 @@ func (p *pair) raw(t testing.TB, name string) *raw {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Reset() })
-	if err := s.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := s.SetDeadline(time.Now().Add(waittest.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	return &raw{Stream: s, t: t, in: wire.NewReader(s)}
@@ -196,7 +197,7 @@ func TestDrip(t *testing.T) {
 			if _, err := s.Write([]byte{b}); err != nil {
 				break
 			}
-			if <-tick.C; time.Since(begin) > 10*time.Second {
+			if <-tick.C; time.Since(begin) > waittest.Patience {
 				t.Fatalf("%s: still served after %s", name, time.Since(begin))
 			}
 		}
@@ -214,15 +215,17 @@ func TestIdle(t *testing.T) {
 	p := connect(t, memory.New(memory.Options{}), storage.ServerOptions{Timeout: 100 * time.Millisecond, Idle: time.Second}, storage.ClientOptions{})
 	s := p.raw(t, storage.Ask)
 	begin := time.Now()
-	s.say(frames(t, wire.Space{}))
-	if err := s.hear(); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.hear(); err == nil {
-		t.Fatal("the server said something unasked")
-	}
-	if took := time.Since(begin); took < 900*time.Millisecond || took > 5*time.Second {
-		t.Errorf("the stream was closed after %s", took)
+	ran := waittest.Took(func() {
+		s.say(frames(t, wire.Space{}))
+		if err := s.hear(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.hear(); err == nil {
+			t.Fatal("the server said something unasked")
+		}
+	})
+	if took := time.Since(begin); took < 900*time.Millisecond || ran > 5*time.Second {
+		t.Errorf("the stream was closed after %s, of which the process ran %s", took, ran)
 	}
 	p.mustWork(t)
 }
@@ -243,7 +246,7 @@ func TestFlood(t *testing.T) {
 		if _, err := s.Write(request); err != nil {
 			break
 		}
-		if time.Since(begin) > 20*time.Second {
+		if time.Since(begin) > waittest.Patience {
 			t.Fatal("the server takes requests without end")
 		}
 	}
@@ -293,16 +296,9 @@ func TestStreamLimit(t *testing.T) {
 	p.mustWork(t)
 }
 
-// eventually waits until the condition holds.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for begin := time.Now(); !holds(); <-tick.C {
-		if time.Since(begin) > 20*time.Second {
-			t.Fatalf("not within 20 s: %s", what)
-		}
-	}
+	waittest.Eventually(t, what, holds)
 }
 
 // TestFlippedBytes changes each byte of an upload in turn: whatever the server makes of it, what it publishes under the

@@ -9,6 +9,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"cairn/internal/awake"
 	"cairn/share"
 )
 
@@ -30,6 +31,7 @@ type readStream struct {
 	queue    []*fetch   // in the order of their answers; those not sent yet are last
 	progress time.Time  // the peer owes what comes next since then
 	watchdog *time.Timer
+	due      time.Time // when the watchdog looks
 }
 
 // errLost says that a stream ended for a reason that is not the peer's fault towards this request.
@@ -93,6 +95,7 @@ func (s *readStream) enqueue(f *fetch) bool {
 
 // watch has the stream checked after a while. The mutex is held.
 func (s *readStream) watch(after time.Duration) {
+	s.due = time.Now().Add(after)
 	if s.watchdog == nil {
 		s.watchdog = time.AfterFunc(after, s.check)
 		return
@@ -108,6 +111,9 @@ func (s *readStream) check() {
 		return
 	}
 	limit := s.client.options.ReadTimeout
+	if awake.Late(s.due, time.Now()) { // this process stood still: what the peer sent meanwhile is being received only now
+		s.progress = time.Now()
+	}
 	switch waited := time.Since(s.progress); {
 	case waited >= limit:
 		s.kill(fmt.Errorf("%w: no answer for %s", share.ErrUnavailable, limit))

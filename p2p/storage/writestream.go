@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"cairn/internal/awake"
 	"cairn/p2p/wire"
 	"cairn/share"
 )
@@ -72,7 +73,9 @@ func (s *writeStream) put(p []byte) error {
 // as long as patience.
 func (s *writeStream) wait(ctx context.Context, patience time.Duration) (writeAnswer, error) {
 	since := time.Now()
-	timer := time.NewTimer(min(suspectAfter, patience))
+	pause := min(suspectAfter, patience)
+	due := since.Add(pause)
+	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	for {
 		select {
@@ -86,11 +89,18 @@ func (s *writeStream) wait(ctx context.Context, patience time.Duration) (writeAn
 			if heard := time.Unix(0, s.heard.Load()); heard.After(since) {
 				since = heard
 			}
-			left := patience - time.Since(since)
+			now := time.Now()
+			if awake.Late(due, now) { // this process stood still
+				since, due = now, now.Add(pause)
+				timer.Reset(pause)
+				continue
+			}
+			left := patience - now.Sub(since)
 			if left <= 0 {
 				return writeAnswer{}, fmt.Errorf("%w: no answer for %s", share.ErrUnavailable, patience)
 			}
 			s.client.suspect()
+			due = now.Add(left)
 			timer.Reset(left)
 		}
 	}
