@@ -42,6 +42,8 @@ type app struct {
 	// copies says whether copies of what is stored go to the bucket.
 	copies control.CopyWish
 	bar    *progress // the last one that was asked for
+	// expression is what find tests and does.
+	expression []string
 	// answers are what a person types; nil before the first question.
 	answers *bufio.Reader
 }
@@ -68,7 +70,7 @@ func verbs(a *app) []*cobra.Command {
 func execute(ctx context.Context, args []string, s streams) int {
 	a := &app{streams: s}
 	root := newRoot(a)
-	root.SetArgs(dashes(args))
+	root.SetArgs(a.withoutExpression(args))
 	root.SetIn(s.in)
 	root.SetOut(s.out)
 	root.SetErr(s.err)

@@ -110,18 +110,19 @@ func (a *app) usage(ctx context.Context, client *control.Client, target string, 
 	if err != nil || len(order) == 0 {
 		return nil, err
 	}
-	return slices.DeleteFunc(innerFirst(order), func(sum *usageSum) bool { return o.depth >= 0 && sum.depth > o.depth }), nil
+	inward := inwardFirst(order, func(sum *usageSum) int { return sum.depth })
+	return slices.DeleteFunc(inward, func(sum *usageSum) bool { return o.depth >= 0 && sum.depth > o.depth }), nil
 }
 
-// innerFirst puts what a listing has in front of what is in it behind that.
-func innerFirst(order []*usageSum) []*usageSum {
-	var out, open []*usageSum
-	for _, sum := range order {
-		for len(open) > 0 && open[len(open)-1].depth >= sum.depth {
+// inwardFirst puts what a listing has in front of what is in it behind that.
+func inwardFirst[T any](order []T, depth func(T) int) []T {
+	var out, open []T
+	for _, item := range order {
+		for len(open) > 0 && depth(open[len(open)-1]) >= depth(item) {
 			out = append(out, open[len(open)-1])
 			open = open[:len(open)-1]
 		}
-		open = append(open, sum)
+		open = append(open, item)
 	}
 	slices.Reverse(open)
 	return append(out, open...)

@@ -3,47 +3,42 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"os"
-	"path"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"cairn/internal/predicate"
 	"cairn/node/config"
 	"cairn/node/control"
 )
 
-// findFlags are the tests that find takes with one dash too, as find(1) does.
-var findFlags = []string{"name", "iname", "path", "type", "size", "newer", "mtime", "maxdepth", "mindepth", "print0", "print", "empty"}
-
-// findOptions say what to look for. Every test that is given must hold.
-type findOptions struct {
-	name, iname, path, kind, size, newer, mtime string
-	maxdepth, mindepth                          int
-	print0, empty                               bool
-}
-
 func newFindCommand(a *app) *cobra.Command {
-	o := &findOptions{}
-	cmd := &cobra.Command{
-		Use:   "find [PATH]... [TEST]...",
+	return &cobra.Command{
+		Use:   "find [PATH]... [TEST|ACTION]...",
 		Short: "look for files in directories of the grid",
-		Long: help(`Goes through directories and prints the path of everything that passes all tests; without a PATH through your root
-directory home:. Tests are written with one dash or two. Each directory is gone into once, so that those which
-contain each other do no harm.
+		Long: help(`Goes through directories, each once, and prints the path of everything that passes the tests; without a PATH through
+your root directory home:. Tests are joined as in find(1), by ( ) ! -a -o and a comma, and written with one dash or two.
 
-  -name PATTERN   the name matches, with *, ? and [...]; -iname also in another case; -path the whole path
-  -type f|d|l     it is a file, a directory, or a symbolic link
-  -size [+-]N     it is N long, or longer (+), or shorter (-): 100, +1MiB, -10kB
-  -newer TIME     its contents changed after TIME: a date such as 2026-11-01, or a file on disk or on the grid
-  -mtime [+-]N    its contents changed N days ago, or longer (+) or shorter (-) ago
-  -empty          it is a file without contents
+  -name PATTERN     the name matches, with *, ? and [...]; -iname in any case; -path and -ipath the whole path
+  -type f|d|l       it is a file, a directory, or a symbolic link; several with commas between
+  -size [+-]N       it is N long, or longer (+), or shorter (-): 100, +1MiB, -10kB
+  -newer TIME       its contents changed after TIME: a date such as 2026-11-01, or a file on disk or on the grid
+  -mtime [+-]N      its contents changed N days ago, or longer (+) or shorter (-) ago; -mmin in minutes
+  -empty            it is a file without contents, or a directory with nothing in it; also -executable, -true, -false
+  -maxdepth N       go N directories deep at most; -mindepth N leaves out what is less deep; -depth: inner things first
+  -print, -print0   print the path, ended by a newline or a zero byte; so does an expression without an action
+  -prune, -quit     do not go into the directory; end here
+  -exec COMMAND ;   run a program of this machine, with the path for {}; with {} + for many paths at once
+  -delete           remove the name, of directories that are empty by then
+
+-delete and -exec begin when everything has been listed. A cairn that -exec runs works with the same node.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
-		Example:           "  cairn find home: -name '*.jpg' -size +1MiB\n  cairn find home:docs -type d\n  cairn find home: -newer 2026-11-01 -print0",
+		Example: "  cairn find home: -name '*.jpg' -size +1MiB\n  cairn find home:docs -type d -o -newer 2026-11-01 -print0\n" +
+			"  cairn find home: -name '*.tmp' -mtime +30 -delete\n  cairn find home:docs -name '*.md' -exec cairn cat {} +",
 		ValidArgsFunction: a.completeTargets(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -54,217 +49,217 @@ contain each other do no harm.
 					return about(err, "find")
 				}
 			}
-			return a.running("find", func(client *control.Client) error {
-				tests, err := o.tests(cmd.Context(), client)
-				if err != nil {
-					return err
-				}
-				return forEach(a, "find", args, func(target string) error { return a.find(cmd.Context(), client, o, tests, target) })
-			})
+			x, err := predicate.Parse(a.expression, predicate.Environment{Now: time.Now(), Size: sizeOfText, Moment: a.momentIn(cmd.Context())})
+			if _, wrong := errors.AsType[*predicate.SyntaxError](err); wrong {
+				return &usageError{err: about(err, "find"), command: cmd}
+			}
+			if err != nil {
+				return about(err, "find")
+			}
+			return a.running("find", func(client *control.Client) error { return a.findAll(cmd.Context(), client, x, args) })
 		},
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&o.name, "name", "", "the name matches `PATTERN`")
-	flags.StringVar(&o.iname, "iname", "", "the name matches `PATTERN`, in any case")
-	flags.StringVar(&o.path, "path", "", "the path matches `PATTERN`")
-	flags.StringVar(&o.kind, "type", "", "`TYPE`: f, d or l")
-	flags.StringVar(&o.size, "size", "", "`[+-]SIZE`")
-	flags.StringVar(&o.newer, "newer", "", "changed after `TIME`, a date or a file")
-	flags.StringVar(&o.mtime, "mtime", "", "changed `[+-]DAYS` ago")
-	flags.IntVar(&o.maxdepth, "maxdepth", -1, "go `N` directories deep at most")
-	flags.IntVar(&o.mindepth, "mindepth", 0, "leave out what is less than `N` deep")
-	flags.Bool("print", true, "")
-	_ = flags.MarkHidden("print") // the flag is there
-	flags.BoolVar(&o.print0, "print0", false, "end each path with a zero byte")
-	flags.BoolVar(&o.empty, "empty", false, "a file without contents")
-	return cmd
 }
 
-// dashes writes the tests of find with two dashes, as the parser wants them.
-func dashes(args []string) []string {
-	out := make([]string, len(args))
-	copy(out, args)
-	verb := ""
-	for i, arg := range out {
-		switch {
-		case arg == "--":
-			return out
-		case verb == "" && !strings.HasPrefix(arg, "-") && (i == 0 || out[i-1] != "--dir"):
-			verb = arg
-		case verb == "find" && strings.HasPrefix(arg, "-") && !strings.HasPrefix(arg, "--"):
-			for _, name := range findFlags {
-				if arg == "-"+name || strings.HasPrefix(arg, "-"+name+"=") {
-					out[i] = "-" + arg
-				}
+// withoutExpression takes the tests and actions of find out of a command line, which the parser of flags does not know, and keeps them.
+func (a *app) withoutExpression(args []string) []string {
+	for i, arg := range args {
+		if strings.HasPrefix(arg, "-") || i > 0 && (args[i-1] == "--dir" || args[i-1] == "--passphrase-file") {
+			continue
+		}
+		if arg != "find" {
+			return args
+		}
+		expression, rest := predicate.Separate(args[i+1:])
+		a.expression = expression
+		return append(args[:i+1:i+1], rest...)
+	}
+	return args
+}
+
+func sizeOfText(text string) (int64, error) {
+	size, err := config.ParseSize(text)
+	return int64(size), err
+}
+
+// momentIn reads a date, or returns when a file changed.
+func (a *app) momentIn(ctx context.Context) func(text string) (time.Time, error) {
+	return func(text string) (at time.Time, err error) {
+		for _, layout := range []string{"2006-01-02", "2006-01-02 15:04", "2006-01-02 15:04:05", "2006-01-02T15:04:05"} {
+			if at, err = time.ParseInLocation(layout, text, time.Local); err == nil {
+				return at, nil
 			}
 		}
-	}
-	return out
-}
-
-// A test says whether an entry is wanted.
-type test func(path string, e control.Entry) bool
-
-// tests returns the tests that were asked for.
-func (o *findOptions) tests(ctx context.Context, client *control.Client) ([]test, error) {
-	var all []test
-	for _, pattern := range []struct{ flag, text string }{{"name", o.name}, {"iname", strings.ToLower(o.iname)}, {"path", o.path}} {
-		if _, err := path.Match(pattern.text, ""); err != nil {
-			return nil, usagef("-%s %s: the pattern is malformed", pattern.flag, pattern.text)
-		}
-	}
-	if o.name != "" {
-		all = append(all, func(_ string, e control.Entry) bool { return globbed(o.name, e.Name) })
-	}
-	if o.iname != "" {
-		all = append(all, func(_ string, e control.Entry) bool {
-			return globbed(strings.ToLower(o.iname), strings.ToLower(e.Name))
-		})
-	}
-	if o.path != "" {
-		all = append(all, func(p string, _ control.Entry) bool {
-			return globbed(strings.ReplaceAll(o.path, "/", "\x00"), strings.ReplaceAll(p, "/", "\x00"))
-		})
-	}
-	switch o.kind {
-	case "":
-	case "f", "d", "l":
-		want := map[string]string{"f": control.TypeFile, "d": control.TypeDirectory, "l": control.TypeLink}[o.kind]
-		all = append(all, func(_ string, e control.Entry) bool { return e.Type == want })
-	default:
-		return nil, usagef("-type %s: want f, d or l", o.kind)
-	}
-	if o.empty {
-		all = append(all, func(_ string, e control.Entry) bool { return e.Type == control.TypeFile && e.Size == 0 })
-	}
-	for _, more := range []func(context.Context, *control.Client) (test, error){o.sized, o.aged, o.after} {
-		t, err := more(ctx, client)
-		if err != nil {
-			return nil, err
-		}
-		if t != nil {
-			all = append(all, t)
-		}
-	}
-	return all, nil
-}
-
-// globbed is path.Match for a pattern that is well formed.
-func globbed(pattern, text string) bool {
-	ok, err := path.Match(pattern, text)
-	return err == nil && ok
-}
-
-// signed takes the sign off a number: +1 for more, -1 for less, 0 for exactly.
-func signed(text string) (sign int, rest string) {
-	switch {
-	case strings.HasPrefix(text, "+"):
-		return 1, text[1:]
-	case strings.HasPrefix(text, "-"):
-		return -1, text[1:]
-	}
-	return 0, text
-}
-
-func (o *findOptions) sized(context.Context, *control.Client) (test, error) {
-	if o.size == "" {
-		return nil, nil //nolint:nilnil // no test
-	}
-	sign, text := signed(o.size)
-	size, err := config.ParseSize(text)
-	if err != nil {
-		return nil, usagef("-size: %w", err)
-	}
-	return func(_ string, e control.Entry) bool {
-		if e.Type != control.TypeFile || e.Size < 0 {
-			return false
-		}
-		return sign == 0 && e.Size == int64(size) || sign > 0 && e.Size > int64(size) || sign < 0 && e.Size < int64(size)
-	}, nil
-}
-
-func (o *findOptions) aged(context.Context, *control.Client) (test, error) {
-	if o.mtime == "" {
-		return nil, nil //nolint:nilnil // no test
-	}
-	sign, text := signed(o.mtime)
-	days, err := strconv.Atoi(text)
-	if err != nil || days < 0 {
-		return nil, usagef("-mtime %s: want a number of days", o.mtime)
-	}
-	now := time.Now()
-	return func(_ string, e control.Entry) bool {
-		age := int(now.Sub(e.Modified) / (24 * time.Hour))
-		return !e.Modified.IsZero() && (sign == 0 && age == days || sign > 0 && age > days || sign < 0 && age < days)
-	}, nil
-}
-
-func (o *findOptions) after(ctx context.Context, client *control.Client) (test, error) {
-	if o.newer == "" {
-		return nil, nil //nolint:nilnil // no test
-	}
-	at, err := moment(ctx, client, o.newer)
-	if err != nil {
-		return nil, err
-	}
-	return func(_ string, e control.Entry) bool { return e.Modified.After(at) }, nil
-}
-
-// moment reads a date, or returns when a file changed.
-func moment(ctx context.Context, client *control.Client, text string) (time.Time, error) {
-	for _, layout := range []string{"2006-01-02", "2006-01-02 15:04", "2006-01-02 15:04:05", "2006-01-02T15:04:05"} {
-		if at, err := time.ParseInLocation(layout, text, time.Local); err == nil {
+		if at, err = time.Parse(time.RFC3339, text); err == nil {
 			return at, nil
 		}
-	}
-	if at, err := time.Parse(time.RFC3339, text); err == nil {
-		return at, nil
-	}
-	if control.OnGrid(text) {
+		if !control.OnGrid(text) {
+			info, err := os.Stat(text)
+			if err != nil {
+				return at, err
+			}
+			return info.ModTime(), nil
+		}
+		client, err := a.client()
+		if err != nil {
+			return at, err
+		}
+		defer client.Close()
 		e, err := client.Lookup(ctx, control.LookupRequest{Target: text})
 		return e.Modified, err
 	}
-	info, err := os.Stat(text)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("-newer: %w", err)
-	}
-	return info.ModTime(), nil
 }
 
-func (a *app) find(ctx context.Context, client *control.Client, o *findOptions, tests []test, target string) error {
-	end := "\n"
-	if o.print0 {
-		end = "\x00"
+// A finding is something that find came by.
+type finding struct {
+	entry control.Entry
+	rest  string // its path from the target on
+	empty bool
+}
+
+func (f *finding) thing() predicate.Thing {
+	e := f.entry
+	t := predicate.Thing{
+		Path: e.Path, Name: e.Name, Size: e.Size, Modified: e.Modified, Executable: e.Executable, Type: predicate.Other,
+		Empty: f.empty || e.Type == control.TypeFile && e.Size == 0,
 	}
-	request := control.ListRequest{Target: target, Recursive: o.maxdepth != 0, Depth: max(0, o.maxdepth), Limit: 1}
-	encoder := json.NewEncoder(a.out)
-	encoder.SetEscapeHTML(false)
-	return each(ctx, client, request, func(l *listing, e control.Entry) error {
-		rest := l.relative(e)
-		depth := depthOf(rest)
-		e.Path = l.show(e)
-		if o.maxdepth < 0 || depth < o.maxdepth {
-			a.noteUnread("find", e)
+	switch e.Type {
+	case control.TypeFile:
+		t.Type = predicate.File
+	case control.TypeDirectory:
+		t.Type = predicate.Directory
+	case control.TypeLink:
+		t.Type = predicate.Link
+	}
+	return t
+}
+
+// findAll goes through several targets.
+func (a *app) findAll(ctx context.Context, client *control.Client, x *predicate.Expression, targets []string) error {
+	f := &finder{a: a, ctx: ctx, client: client, x: x, encoder: json.NewEncoder(a.out), bare: map[string]bool{}}
+	f.encoder.SetEscapeHTML(false)
+	err := forEach(a, "find", targets, f.find)
+	if f.quit != nil {
+		err = nil
+	}
+	return firstError(firstError(err, f.runGathered()), f.failed)
+}
+
+// A finder is one run of find.
+type finder struct {
+	a       *app
+	ctx     context.Context //nolint:containedctx // it lives as long as the command
+	client  *control.Client
+	x       *predicate.Expression
+	encoder *json.Encoder
+	bare    map[string]bool // directories that were listed, by ID, and whether nothing was in them
+	emptied map[string]bool // directories that -delete has emptied
+	left    map[string]int  // how many things are in a directory that was listed whole, while some are removed
+	batches []*batchOfPaths
+	current *finding
+	failed  error // of actions after which it went on
+	quit    error // errQuit since -quit was met
+}
+
+// find goes through one target.
+func (f *finder) find(target string) error {
+	if f.quit != nil {
+		return nil
+	}
+	var kept []*finding
+	use := f.use()
+	if f.x.Changes || f.x.Inward {
+		use = func(found *finding) error { kept = append(kept, found); return nil }
+	}
+	err := f.list(target, use)
+	if f.quit != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if f.x.Inward {
+		kept = inwardFirst(kept, func(found *finding) int { return depthOf(found.rest) })
+	}
+	f.left, f.emptied = map[string]int{}, map[string]bool{}
+	for _, found := range kept {
+		if found.rest != "" {
+			f.left[parentOf(found.rest)]++
 		}
-		if depth < o.mindepth || o.maxdepth >= 0 && depth > o.maxdepth {
+	}
+	use = f.use()
+	for _, found := range kept {
+		if err := use(found); err != nil {
+			return firstError(f.quit, err)
+		}
+	}
+	return nil
+}
+
+// parentOf returns the path of the directory that something is in.
+func parentOf(rest string) string { return rest[:max(0, strings.LastIndex(rest, "/"))] }
+
+// list lists a target. A directory is passed on when it is known whether something is in it.
+func (f *finder) list(target string, use func(*finding) error) error {
+	request := control.ListRequest{Target: target, Recursive: f.x.MaxDepth != 0 || f.x.Empties, Depth: max(0, f.x.MaxDepth), Limit: 1}
+	if f.x.Empties && f.x.MaxDepth >= 0 {
+		request.Depth++ // to see what is in the deepest
+	}
+	var open *finding
+	settle := func(next int) error {
+		found := open
+		open = nil
+		if found == nil {
+			return nil
+		}
+		e := found.entry
+		listed := e.Directory() && e.Problem == "" && !e.Again
+		if found.empty = listed && next <= depthOf(found.rest); listed {
+			f.bare[e.ID] = found.empty
+		}
+		found.empty = found.empty || e.Directory() && e.Again && f.bare[e.ID]
+		return use(found)
+	}
+	err := each(f.ctx, f.client, request, func(l *listing, e control.Entry) error {
+		found := &finding{rest: l.relative(e)}
+		depth := depthOf(found.rest)
+		if err := settle(depth); err != nil {
+			return err
+		}
+		e.Path = l.show(e)
+		if f.x.MaxDepth < 0 || depth < f.x.MaxDepth {
+			f.a.noteUnread("find", e)
+		}
+		if f.x.MaxDepth >= 0 && depth > f.x.MaxDepth {
 			return nil
 		}
 		if depth == 0 {
 			e.Name = nameOf(target)
 		}
-		for _, wanted := range tests {
-			if !wanted(e.Path, e) {
-				return nil
-			}
-		}
-		if a.json {
-			return encoder.Encode(e)
-		}
-		path := e.Path
-		if a.outTerminal() && !o.print0 {
-			path = visible(path)
-		}
-		_, err := fmt.Fprint(a.out, path+end)
-		return err
+		found.entry, open = e, found
+		return nil
 	})
+	return firstError(err, settle(0))
+}
+
+// use returns what tests what is found, and does what is to be done to it. It leaves out what is in directories that are pruned.
+func (f *finder) use() func(*finding) error {
+	var pruned *string // the path of the last directory that was
+	return func(found *finding) error {
+		inside := pruned != nil && (*pruned == "" || strings.HasPrefix(found.rest, *pruned+"/"))
+		if inside || depthOf(found.rest) < f.x.MinDepth {
+			return nil
+		}
+		f.current = found
+		found.empty = found.empty || f.emptied[found.rest]
+		o, err := f.x.Apply(found.thing(), f)
+		if o.Prune {
+			pruned = &found.rest
+		}
+		if o.Quit {
+			f.quit = errQuit
+			return firstError(err, errQuit)
+		}
+		return err
+	}
 }

@@ -50,7 +50,7 @@ var Arrows = []Arrow{
 	{"node/vfs/vfstest", []string{"node/vfs", "share/..."}, "the conformance suite sees a file system, nothing else"},
 	{"node/gateway", []string{"node/vfs", "share"}, "a gateway translates one protocol over vfs, nothing else"},
 
-	{"cmd", []string{"cmd/...", "node/...", "introducer/...", "share/...", "internal/localgrid", "internal/baseline", "internal/spelling"}, "the command line talks to a node; grid and p2p are behind it"},
+	{"cmd", []string{"cmd/...", "node/...", "introducer/...", "share/...", "internal/localgrid", "internal/baseline", "internal/predicate", "internal/spelling"}, "the command line talks to a node; grid and p2p are behind it"},
 
 	{"internal", []string{"internal/...", "node/...", "grid/...", "introducer/...", "p2p/...", "share/..."}, "support of tests may use everything but the command line"},
 	{"internal/layers", nil, "the rules read the tree, they do not run it"},
@@ -58,6 +58,7 @@ var Arrows = []Arrow{
 	{"internal/awake", nil, "waiting needs no package of ours"},
 	{"internal/boltfile", nil, "opening a file needs no package of ours"},
 	{"internal/wholefile", nil, "writing a file needs no package of ours"},
+	{"internal/predicate", nil, "the language of find(1) is about what any file system has"},
 	{"internal/spelling", nil, "comparing words needs no package of ours"},
 	{"internal/localgrid", nil, "starting processes needs no package of ours"},
 }
