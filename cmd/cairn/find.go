@@ -28,7 +28,7 @@ your root directory home:. Tests are joined as in find(1), by ( ) ! -a -o and a 
   -newer TIME       its contents changed after TIME: a date such as 2026-11-01, or a file on disk or on the grid
   -mtime [+-]N      its contents changed N days ago, or longer (+) or shorter (-) ago; -mmin in minutes
   -empty            it is a file without contents, or a directory with nothing in it; also -executable, -true, -false
-  -maxdepth N       go N directories deep at most; -mindepth N leaves out what is less deep; -depth: inner things first
+  -maxdepth N       go N directories deep at most, -mindepth N at least; -depth: what is in a directory first
   -print, -print0   print the path, ended by a newline or a zero byte; so does an expression without an action
   -prune, -quit     do not go into the directory; end here
   -exec COMMAND ;   run a program of this machine, with the path for {}; with {} + for many paths at once
