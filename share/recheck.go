@@ -14,6 +14,13 @@ type Rechecker interface {
 	Recheck(ctx context.Context, index StorageIndex, number Number, segment int64) (held bool, err error)
 }
 
+// An Examiner is a Rechecker that is asked by others as often as they like, because looking costs money.
+type Examiner interface {
+	// Examine is Recheck, but what was found good within the last hour, and is still the same bytes at the same place, is not read
+	// again; of several who ask for the same at a time one has it read. It also returns how many bytes were read for it.
+	Examine(ctx context.Context, index StorageIndex, number Number, segment int64) (held bool, read int64, err error)
+}
+
 // A Staler is a Reader that knows whether another Reader of the same share, opened now, would read something else: the share
 // was moved, or stored again after the bytes that this one reads had turned out to be damaged.
 type Staler interface {

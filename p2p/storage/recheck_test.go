@@ -60,6 +60,78 @@ func TestRecheckIsNotBelieved(t *testing.T) {
 	}
 }
 
+// A costlyStore says of each complaint that it reads so much.
+type costlyStore struct {
+	*memory.Store
+	read   int64
+	looked atomic.Int64
+}
+
+func (s *costlyStore) Examine(ctx context.Context, index share.StorageIndex, number share.Number, segment int64) (bool, int64, error) {
+	s.looked.Add(1)
+	held, err := s.Recheck(ctx, index, number, segment)
+	return held, s.read, err
+}
+
+// TestComplaintsHaveABudget has peers complain of a good share without end, whatever the store says of what it costs. Time only gives more.
+func TestComplaintsHaveABudget(t *testing.T) {
+	f := storetest.NewFile(t, 1, 1, 2, 1<<20, 3<<20)
+	keep := memory.New(memory.Options{})
+	if err := f.Put(t.Context(), keep, 1, "somebody"); err != nil {
+		t.Fatal(err)
+	}
+	costly := &costlyStore{Store: keep, read: 4 << 20}
+	for what, test := range map[string]struct {
+		store   share.Store
+		allowed int
+	}{
+		"a store that tells what it reads":      {costly, 16},
+		"a store that does not":                 {keep, 64},
+		"a store that has read next to nothing": {&costlyStore{Store: keep, read: 1}, 256},
+		"a store that remembers":                {&costlyStore{Store: keep}, 1000},
+	} {
+		t.Run(what, func(t *testing.T) {
+			p := connect(t, test.store, storage.ServerOptions{}, storage.ClientOptions{})
+			answered, refused := 0, error(nil)
+			for refused == nil && answered < 1000 {
+				held, err := p.client.Recheck(t.Context(), f.Index, 1, 0)
+				if err == nil && !held {
+					t.Fatal("a good share is not held any more")
+				}
+				if refused = err; err == nil {
+					answered++
+				}
+			}
+			if answered < test.allowed || test.allowed < 1000 && !errors.Is(refused, share.ErrBusy) {
+				t.Errorf("%d complaints looked into, then %v; want %d", answered, refused, test.allowed)
+			}
+			if test.allowed == 1000 {
+				return
+			}
+			another := hostAt(t, tcp, p.far.Addresses()...)
+			client := storage.NewClient(another, p.far.ID(), storage.ClientOptions{})
+			defer client.Close()
+			if held, err := client.Recheck(t.Context(), f.Index, 1, 0); !held || err != nil {
+				t.Errorf("another peer's complaint: %v, %v", held, err)
+			}
+		})
+	}
+}
+
+// TestRightComplaintsAreFree complains of what is not held, or turns out damaged, as often as it takes.
+func TestRightComplaintsAreFree(t *testing.T) {
+	store := &costlyStore{Store: memory.New(memory.Options{}), read: 1 << 40}
+	p := connect(t, store, storage.ServerOptions{}, storage.ClientOptions{})
+	for range 10 {
+		if held, err := p.client.Recheck(t.Context(), share.StorageIndex{1}, 0, 0); held || err != nil {
+			t.Fatalf("recheck: %v, %v", held, err)
+		}
+	}
+	if looked := store.looked.Load(); looked != 10 {
+		t.Errorf("%d complaints looked into", looked)
+	}
+}
+
 // TestRecheckUnknown complains to a server of an older version, and to one whose store looks into nothing.
 func TestRecheckUnknown(t *testing.T) {
 	far := hostAt(t, tcp)

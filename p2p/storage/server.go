@@ -95,6 +95,7 @@ type Server struct {
 
 	complaints peerLocks // for complaints of shares
 	rechecks   chan struct{}
+	complained *complaintBudget
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -122,6 +123,7 @@ func NewServer(store share.Store, options ServerOptions) *Server {
 		bulks:      make(chan struct{}, options.Bulks),
 		complaints: newPeerLocks(),
 		rechecks:   make(chan struct{}, rechecksAtOnce),
+		complained: newComplaintBudget(),
 		streams:    make(map[network.Stream]struct{}),
 	}
 }

@@ -45,6 +45,15 @@ func (s *Store) AgeCredentials(by time.Duration) {
 	k.value.Expiration, k.renew = k.value.Expiration.Add(-by), k.renew.Add(-by)
 }
 
+// AgeVerdicts makes what is remembered of examined shares older.
+func (s *Store) AgeVerdicts(by time.Duration) {
+	s.verdicts.mu.Lock()
+	defer s.verdicts.mu.Unlock()
+	for _, v := range s.verdicts.all {
+		v.good = v.good.Add(-by)
+	}
+}
+
 // LoseCredentials has no credentials be found any more.
 func (s *Store) LoseCredentials() { s.bucket.keys.sources = nil }
 

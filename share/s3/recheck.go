@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
+	"time"
 
 	"cairn/share"
 	"cairn/share/encoding"
@@ -19,7 +21,8 @@ const rechecks = 5
 func (s *Store) Recheck(ctx context.Context, index share.StorageIndex, n share.Number, segment int64) (held bool, err error) {
 	err = s.writable(ctx)
 	if err == nil {
-		held, err = s.recheck(ctx, index, n, segment)
+		var read atomic.Int64
+		held, err = s.recheck(ctx, index, n, segment, &read)
 	}
 	if err != nil {
 		return false, fmt.Errorf("share %d of %s: %w", n, index, err)
@@ -27,8 +30,55 @@ func (s *Store) Recheck(ctx context.Context, index share.StorageIndex, n share.N
 	return held, nil
 }
 
-// recheck verifies a share, twice before it is condemned.
-func (s *Store) recheck(ctx context.Context, index share.StorageIndex, n share.Number, segment int64) (held bool, err error) {
+// Examine implements share.Examiner.
+func (s *Store) Examine(ctx context.Context, index share.StorageIndex, n share.Number, segment int64) (held bool, read int64, err error) {
+	err = s.writable(ctx)
+	if err == nil {
+		held, read, err = s.examineOnce(ctx, index, n, segment)
+	}
+	if err != nil {
+		return false, read, fmt.Errorf("share %d of %s: %w", n, index, err)
+	}
+	return held, read, nil
+}
+
+func (s *Store) examineOnce(ctx context.Context, index share.StorageIndex, n share.Number, segment int64) (held bool, read int64, err error) {
+	files, err := s.index.files(index)
+	if err != nil {
+		return false, 0, err
+	}
+	now, ok := files[0].share(n)
+	if !ok {
+		return false, 0, nil
+	}
+	root, err := encoding.CheckRoot(index, files[0].Root)
+	if err != nil {
+		return false, 0, err
+	}
+	switch {
+	case now.Size <= wholeMax:
+		segment = 0 // whichever is meant, all is verified
+	case segment < 0 || segment >= root.Layout().Segments():
+		segment = share.NoSegment
+	}
+	v, leave, err := s.verdicts.take(ctx, verdictKey{index, now, segment})
+	if err != nil {
+		return false, 0, err
+	}
+	defer leave()
+	if v.holds(time.Now()) {
+		return true, 0, nil
+	}
+	var bytes atomic.Int64
+	held, err = s.recheck(ctx, index, n, segment, &bytes)
+	if held && err == nil {
+		v.good = time.Now()
+	}
+	return held, bytes.Load(), err
+}
+
+// recheck verifies a share, twice before it is condemned. It adds what it reads.
+func (s *Store) recheck(ctx context.Context, index share.StorageIndex, n share.Number, segment int64, read *atomic.Int64) (held bool, err error) {
 	var before shareRecord
 	for try := range rechecks {
 		files, err := s.index.files(index)
@@ -39,7 +89,7 @@ func (s *Store) recheck(ctx context.Context, index share.StorageIndex, n share.N
 		if !ok {
 			return false, nil
 		}
-		bad := s.examine(ctx, holding{index, now, files[0].Root}, segment)
+		bad := s.examine(ctx, holding{index, now, files[0].Root}, segment, read)
 		switch {
 		case bad == nil:
 			return true, nil
@@ -87,12 +137,13 @@ func (s *Store) unchanged(ctx context.Context, bad error, size int64) (err error
 	return nil
 }
 
-// examine reads from the bucket what verifies one segment of a share.
-func (s *Store) examine(ctx context.Context, h holding, segment int64) error {
+// examine reads from the bucket what verifies one segment of a share, and adds how much that is.
+func (s *Store) examine(ctx context.Context, h holding, segment int64, read *atomic.Int64) error {
 	if h.held.Size > wholeMax {
-		return encoding.VerifySegment(ctx, directReader{s, h.held}, h.index, h.held.Number, h.root, segment)
+		return encoding.VerifySegment(ctx, directReader{s, h.held, read}, h.index, h.held.Number, h.root, segment)
 	}
 	data := make([]byte, h.held.Size)
+	read.Add(h.held.Size)
 	if err := s.bucket.get(ctx, h.held.Key, data, h.held.Offset); err != nil {
 		return err
 	}
@@ -116,12 +167,14 @@ func (s *Store) doubt(ctx context.Context, index share.StorageIndex, n share.Num
 type directReader struct {
 	store *Store
 	held  shareRecord
+	read  *atomic.Int64 // grows by what is read
 }
 
 func (r directReader) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if off < 0 || off+int64(len(p)) > r.held.Size {
 		return 0, io.ErrUnexpectedEOF
 	}
+	r.read.Add(int64(len(p)))
 	if err := r.store.bucket.get(ctx, r.held.Key, p, r.held.Offset+off); err != nil {
 		return 0, err
 	}

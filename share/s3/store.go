@@ -41,6 +41,7 @@ type Store struct {
 	running sync.WaitGroup
 
 	naming     nameGates // held while a head changes
+	verdicts   verdicts  // of what others doubt
 	collecting gate
 	scrubbing  gate
 	asking     asking
@@ -56,6 +57,7 @@ var (
 	_ share.Batcher   = (*Store)(nil)
 	_ share.HeadStore = (*Store)(nil)
 	_ share.Rechecker = (*Store)(nil)
+	_ share.Examiner  = (*Store)(nil)
 	_ share.Staler    = (*reader)(nil)
 )
 

@@ -216,6 +216,15 @@ func (l *Late) Recheck(ctx context.Context, index share.StorageIndex, number sha
 	return with(l, func(p Part) (bool, error) { return p.Recheck(ctx, index, number, segment) })
 }
 
+// Examine implements share.Examiner.
+func (l *Late) Examine(ctx context.Context, index share.StorageIndex, number share.Number, segment int64) (held bool, read int64, err error) {
+	p, err := l.part()
+	if err != nil {
+		return false, 0, err
+	}
+	return examine(ctx, p, index, number, segment)
+}
+
 // Release implements share.Mover.
 func (l *Late) Release(ctx context.Context, owner string, indexes []share.StorageIndex) error {
 	p, err := l.part()

@@ -94,6 +94,10 @@ func (s *Store) Open(ctx context.Context, index share.StorageIndex, number share
 func (s *Store) Recheck(ctx context.Context, index share.StorageIndex, number share.Number, segment int64) (held bool, err error) {
 	far, farErr := s.far.Recheck(ctx, index, number, segment) // first, as in Numbers
 	near, err := s.near.Recheck(ctx, index, number, segment)
+	return eitherHeld(ctx, near, err, far, farErr)
+}
+
+func eitherHeld(ctx context.Context, near bool, err error, far bool, farErr error) (held bool, _ error) {
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
@@ -101,6 +105,26 @@ func (s *Store) Recheck(ctx context.Context, index share.StorageIndex, number sh
 		return true, nil
 	}
 	return false, cmp.Or(err, farErr)
+}
+
+// Examine implements share.Examiner: both stores look at what they have of the share.
+func (s *Store) Examine(ctx context.Context, index share.StorageIndex, number share.Number, segment int64) (held bool, read int64, err error) {
+	far, farRead, farErr := examine(ctx, s.far, index, number, segment)
+	near, nearRead, err := examine(ctx, s.near, index, number, segment)
+	held, err = eitherHeld(ctx, near, err, far, farErr)
+	return held, farRead + nearRead, err
+}
+
+// examine asks a store that may be no share.Examiner: what it reads is not known then, and said to be a byte.
+func examine(ctx context.Context, p Part, index share.StorageIndex, number share.Number, segment int64) (held bool, read int64, err error) {
+	if x, ok := p.(share.Examiner); ok {
+		return x.Examine(ctx, index, number, segment)
+	}
+	held, err = p.Recheck(ctx, index, number, segment)
+	if held || err != nil {
+		read = 1
+	}
+	return held, read, err
 }
 
 // A farReader reads a share in the far store. When it has come back meanwhile, it goes on in the near one.
