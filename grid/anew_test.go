@@ -161,6 +161,26 @@ func TestStoreAnew(t *testing.T) {
 	}
 }
 
+// TestOutgrown: what a grid of now would store better is found, unless it could not store it.
+func TestOutgrown(t *testing.T) {
+	l := newLonely(t)
+	fresh := put(t, l.Grid, pattern(7000), known(pattern(7000))).Capability
+	lost := capability.File(share.IndexOf([]byte("nobody has it")), keys.NewReadKey())
+	caps := []capability.Capability{
+		l.entry("a/literal", "").Capability, fresh, l.entry("a/small", "").Capability, l.root, lost, l.entry("snapshot", "").Capability,
+	}
+	which, wanted, err := l.Outgrown(t.Context(), caps)
+	if err != nil || wanted != 4 || !slices.Equal(which, []int{2, 4, 5}) {
+		t.Errorf("%v of %d wanted, %v", which, wanted, err)
+	}
+	for i := range l.m.servers[1:] {
+		l.m.servers[i+1].Down = true
+	}
+	if which, wanted, err = l.Outgrown(t.Context(), caps); err != nil || wanted != 0 || which != nil {
+		t.Errorf("while too few answer: %v of %d wanted, %v", which, wanted, err)
+	}
+}
+
 // TestStoreAnewPart: one file by its path, and what no link can be changed for.
 func TestStoreAnewPart(t *testing.T) {
 	l := newLonely(t)

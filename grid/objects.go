@@ -256,3 +256,46 @@ func (g *Grid) checkObject(ctx context.Context, object Object, asked map[share.S
 func mendable(r health.Report) bool {
 	return !r.Healthy || len(r.Corrupt) > 0 || r.Thin && r.Spreadable()
 }
+
+// Outgrown returns the positions of those immutable things that would be better off if they were stored now: they are on fewer servers than that
+// gives, which is wanted, or not enough of them was found to read them. Of a directory only the first page is looked at, since all have
+// the same parameters. While too few servers answer to store anything, none is better off, and nothing is wanted.
+func (g *Grid) Outgrown(ctx context.Context, caps []capability.Capability) (which []int, wanted int, err error) {
+	servers := g.Servers(ctx)
+	wanted = g.params(share.Params{}, servers).Happy
+	servers = slices.DeleteFunc(slices.Clone(servers), func(s share.Server) bool { return s.Down })
+	if len(servers) < wanted {
+		return nil, 0, nil
+	}
+	var indexes []share.StorageIndex
+	var at []int
+	for i, c := range caps {
+		if index, ok := c.StorageIndex(); ok {
+			indexes, at = append(indexes, index), append(at, i)
+		}
+	}
+	for len(indexes) > 0 {
+		n := min(len(indexes), aheadObjects)
+		asked := g.askAhead(ctx, indexes[:n], false)
+		small := make([]bool, n)
+		var work errgroup.Group
+		work.SetLimit(checkAtOnce)
+		for i, index := range indexes[:n] {
+			work.Go(func() error {
+				report, err := g.look(ctx, index, asked, false)
+				small[i] = err == nil && (!report.Recoverable || report.Thin || !report.Spreadable())
+				return err
+			})
+		}
+		if err := work.Wait(); err != nil {
+			return nil, wanted, err
+		}
+		for i := range small {
+			if small[i] {
+				which = append(which, at[i])
+			}
+		}
+		indexes, at = indexes[n:], at[n:]
+	}
+	return which, wanted, nil
+}

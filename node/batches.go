@@ -33,6 +33,11 @@ func (a api) GetBatch(ctx context.Context, caps []capability.Capability) ([]cont
 	return fetched, err
 }
 
+func (a api) Outgrown(ctx context.Context, caps []capability.Capability) (control.Outgrown, error) {
+	which, wanted, err := a.n.grid.Outgrown(ctx, caps)
+	return control.Outgrown{Wanted: wanted, Which: which}, err
+}
+
 // Fill puts items into a directory.
 func (a api) Fill(ctx context.Context, request control.FillRequest) (control.Filled, error) {
 	ctx, err := a.n.copies(dir.Once(ctx))

@@ -132,6 +132,9 @@ func runBackup(ctx context.Context, a *app, o *backupOptions, source, target str
 func (a *app) backup(ctx context.Context, client *control.Client, tree *localtree.Tree, m *backup.Memory, files *backup.Files, r treeResult, fresh bool) error {
 	began := time.Now()
 	grid := treeGrid{client: client}
+	if err := review(ctx, client, files); err != nil {
+		return err
+	}
 	known := transfer.Memory(files)
 	if fresh {
 		known = unread{files}

@@ -50,6 +50,9 @@ func (a *app) copyTreeUp(ctx context.Context, o *cpOptions, source, target strin
 	case err == nil:
 		defer func() { err = errors.Join(err, m.Close()) }()
 		known = files
+		if err := review(ctx, client, files); err != nil {
+			return err
+		}
 	case !errors.Is(err, backup.ErrInUse):
 		return err
 	}

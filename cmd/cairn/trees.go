@@ -237,6 +237,18 @@ func (a *app) memory(folder string) (*backup.Memory, *backup.Files, error) {
 	return m, m.For(folder, min(relied, share.DefaultLease/4)), nil
 }
 
+// review has what was stored in a smaller grid stored anew.
+func review(ctx context.Context, client *control.Client, files *backup.Files) error {
+	now, err := client.Outgrown(ctx, nil)
+	if err != nil {
+		return err
+	}
+	return files.Review(ctx, now.Wanted, func(ctx context.Context, caps []capability.Capability) ([]int, error) {
+		answer, err := client.Outgrown(ctx, caps)
+		return answer.Which, err
+	})
+}
+
 // forgetful is the memory of a copy that has none.
 type forgetful struct{}
 

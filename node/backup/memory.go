@@ -22,8 +22,8 @@ const (
 	openTimeout = 2 * time.Second
 	// maxPending is how many records wait for the disk at most.
 	maxPending = 1000
-	// recordVersion is the first byte of a record.
-	recordVersion = 1
+	// recordVersion is the first byte of a record. One of version 1 does not have on how many servers what was stored then counted.
+	recordVersion = 2
 )
 
 var (
@@ -133,29 +133,58 @@ func (m *Memory) get(bucket, key []byte) (value []byte) {
 	return value
 }
 
-// A record is a version, a checksum over what follows, when it ends, the facts it depends on, and a capability.
+// A record says as what something was stored. On disk it is a version, a checksum over what follows, when it ends, the facts it depends
+// on, on how many servers what was stored then counted, and a capability.
+type record struct {
+	until      time.Time
+	facts      [sha256.Size]byte
+	wanted     int
+	capability capability.Capability
+}
+
 const recordHead = 1 + 8 + 8 + sha256.Size
 
-func encode(until time.Time, facts [sha256.Size]byte, c capability.Capability) []byte {
-	body := binary.BigEndian.AppendUint64(nil, uint64(until.Unix()))
-	body = append(body, facts[:]...)
-	body = append(body, c.Text()...)
+func (r record) encode() []byte {
+	body := binary.BigEndian.AppendUint64(nil, uint64(r.until.Unix()))
+	body = append(body, r.facts[:]...)
+	body = binary.BigEndian.AppendUint16(body, uint16(r.wanted))
+	body = append(body, r.capability.Text()...)
 	sum := sha256.Sum256(body)
 	return append(append([]byte{recordVersion}, sum[:8]...), body...)
 }
 
-// decode returns the capability of a record that holds for these facts now.
-func decode(record []byte, facts [sha256.Size]byte, now time.Time) (capability.Capability, bool) {
-	if len(record) < recordHead || record[0] != recordVersion {
-		return capability.Capability{}, false
+// parse returns the record, unless it is damaged or has ended.
+func parse(raw []byte, now time.Time) (r record, ok bool) {
+	if len(raw) < recordHead || raw[0] < 1 || raw[0] > recordVersion {
+		return r, false
 	}
-	body := record[9:]
+	body := raw[9:]
 	sum := sha256.Sum256(body)
-	if !bytes.Equal(sum[:8], record[1:9]) || !now.Before(ends(record)) || !bytes.Equal(body[8:8+len(facts)], facts[:]) {
+	r.until = ends(raw)
+	if !bytes.Equal(sum[:8], raw[1:9]) || !now.Before(r.until) {
+		return r, false
+	}
+	r.facts = [sha256.Size]byte(body[8:])
+	text := body[8+len(r.facts):]
+	if raw[0] > 1 {
+		if len(text) < 2 {
+			return r, false
+		}
+		r.wanted = int(binary.BigEndian.Uint16(text))
+		text = text[2:]
+	}
+	var err error
+	r.capability, err = capability.Parse(string(text))
+	return r, err == nil
+}
+
+// decode returns the capability of a record that holds for these facts now.
+func decode(raw []byte, facts [sha256.Size]byte, now time.Time) (capability.Capability, bool) {
+	r, ok := parse(raw, now)
+	if !ok || r.facts != facts {
 		return capability.Capability{}, false
 	}
-	c, err := capability.Parse(string(body[8+len(facts):]))
-	return c, err == nil
+	return r.capability, true
 }
 
 // facts are what has to be as it was for a file to be the same.
@@ -207,6 +236,7 @@ type Files struct {
 	m      *Memory
 	bucket []byte
 	holds  time.Duration
+	wanted int
 }
 
 // Stored returns what an unchanged file was stored as.
@@ -216,7 +246,7 @@ func (f *Files) Stored(e localtree.Entry) (capability.Capability, bool) {
 
 // Remember keeps what a file was stored as.
 func (f *Files) Remember(e localtree.Entry, c capability.Capability) error {
-	return f.m.put(pending{f.bucket, []byte(e.Path), encode(f.m.clock().Add(f.holds), facts(e), c)})
+	return f.m.put(pending{f.bucket, []byte(e.Path), f.record(facts(e), c)})
 }
 
 // Folder returns as what a folder with these contents, given by their digest, was stored.
@@ -226,5 +256,9 @@ func (f *Files) Folder(contents [sha256.Size]byte) (capability.Capability, bool)
 
 // RememberFolder keeps what a folder was stored as.
 func (f *Files) RememberFolder(contents [sha256.Size]byte, c capability.Capability) error {
-	return f.m.put(pending{nil, contents[:], encode(f.m.clock().Add(f.holds), contents, c)})
+	return f.m.put(pending{nil, contents[:], f.record(contents, c)})
+}
+
+func (f *Files) record(facts [sha256.Size]byte, c capability.Capability) []byte {
+	return record{until: f.m.clock().Add(f.holds), facts: facts, wanted: f.wanted, capability: c}.encode()
 }

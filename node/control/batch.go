@@ -56,12 +56,23 @@ type Fetched struct {
 	Err  error
 }
 
+// An Outgrown says which of several things are to be stored anew.
+type Outgrown struct {
+	// Wanted is on how many servers what is stored now counts at least.
+	Wanted int `json:"wanted"`
+	// Which are the positions of those which are on fewer, or of which not enough was found to read them.
+	Which []int `json:"which,omitempty"`
+}
+
 // Batches is the part of a Node that deals with many things at once.
 type Batches interface {
 	// PutBatch stores small files and returns their read capabilities.
 	PutBatch(ctx context.Context, files [][]byte) ([]capability.Capability, error)
 	// GetBatch reads small files.
 	GetBatch(ctx context.Context, caps []capability.Capability) ([]Fetched, error)
+	// Outgrown says of which of these immutable things too little is there beside what is stored now. Literals, and what can change,
+	// are passed over.
+	Outgrown(ctx context.Context, caps []capability.Capability) (Outgrown, error)
 	// Fill puts items into a directory in one step, in place of what has their names, and leaves what else is in it. It returns
 	// the directory with its capability.
 	Fill(ctx context.Context, request FillRequest) (Filled, error)
@@ -70,6 +81,7 @@ type Batches interface {
 func (s *Server) batches(mux *http.ServeMux) {
 	mux.HandleFunc("POST /v1/batch/put", s.putBatch)
 	mux.HandleFunc("POST /v1/batch/get", s.getBatch)
+	mux.HandleFunc("POST /v1/batch/outgrown", s.outgrown)
 	mux.HandleFunc("POST /v1/tree/fill", s.fill)
 }
 
@@ -167,6 +179,35 @@ func parseAll(texts []string) ([]capability.Capability, error) {
 		}
 	}
 	return caps, nil
+}
+
+func (s *Server) outgrown(w http.ResponseWriter, r *http.Request) {
+	texts, ok := readUpTo[[]string](w, r, maxItems)
+	if !ok {
+		return
+	}
+	caps, err := parseAll(texts)
+	var answer Outgrown
+	if err == nil && len(caps) > MaxBatchFiles {
+		err = &Error{Code: CodeMalformed, Message: fmt.Sprintf("local API: a batch has at most %d files", MaxBatchFiles)}
+	}
+	if err == nil {
+		answer, err = s.node.Outgrown(r.Context(), caps)
+	}
+	if err != nil {
+		fail(w, r, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+// Outgrown asks which things are to be stored anew. Without any it only asks what is wanted.
+func (c *Client) Outgrown(ctx context.Context, caps []capability.Capability) (Outgrown, error) {
+	texts := make([]string, len(caps))
+	for i, c := range caps {
+		texts[i] = c.Text()
+	}
+	return order[Outgrown](ctx, c, "/v1/batch/outgrown", texts)
 }
 
 func (s *Server) getBatch(w http.ResponseWriter, r *http.Request) {
