@@ -25,3 +25,29 @@ func TestEventually(t *testing.T) {
 		}
 	})
 }
+
+type judge struct {
+	testing.TB
+	failed bool
+}
+
+func (j *judge) Helper() {}
+
+func (j *judge) Errorf(string, ...any) { j.failed = true }
+
+// TestPromptly: what takes too long fails where the process did not stand still, without another try.
+func TestPromptly(t *testing.T) {
+	for took, fails := range map[time.Duration]bool{time.Second: false, 2 * time.Second: true} {
+		synctest.Test(t, func(t *testing.T) {
+			runs, j := 0, &judge{TB: t}
+			waittest.Promptly(j, time.Second, "sleeping", func() time.Duration {
+				runs++
+				time.Sleep(took)
+				return took
+			})
+			if runs != 1 || j.failed != fails {
+				t.Errorf("%v: %d runs, failed %t; want one run, failed %t", took, runs, j.failed, fails)
+			}
+		})
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"cairn/internal/waittest"
 	"cairn/introducer"
 	"cairn/p2p"
 	"cairn/share"
@@ -15,6 +16,10 @@ import (
 
 // TestAdmittedWithoutIntroducer: a member is admitted by another one that never heard of it, while nobody else is there.
 func TestAdmittedWithoutIntroducer(t *testing.T) {
+	waittest.Promptly(t, time.Second, "meeting", func() time.Duration { return admittedWithoutIntroducer(t) })
+}
+
+func admittedWithoutIntroducer(t *testing.T) (took time.Duration) {
 	g := found(t)
 	x := g.newcomer("introducer")
 	grant := x.grant()
@@ -32,10 +37,7 @@ func TestAdmittedWithoutIntroducer(t *testing.T) {
 		t.Fatal("the test starts from the wrong rosters")
 	}
 	fresh.host.Learn(old.host.Addresses()...)
-	took := eventually(t, "met", func() bool { return old.sees(fresh) && fresh.sees(old) })
-	if took > time.Second {
-		t.Errorf("it took %v, want less than a second", took)
-	}
+	took = eventually(t, "met", func() bool { return old.sees(fresh) && fresh.sees(old) })
 	m, ok := old.roster.AccountOf(fresh.id, time.Now())
 	if !ok || m.Nickname != "fresh" || m.GrantedBy != x.account.Key() {
 		t.Errorf("what the old member knows: %+v, %v", m, ok)
@@ -44,6 +46,7 @@ func TestAdmittedWithoutIntroducer(t *testing.T) {
 	if _, err := old.host.Stream(t.Context(), fresh.id, "hello/1"); err != nil {
 		t.Errorf("the other way: %v", err)
 	}
+	return took
 }
 
 // TestChangeReachesEverybody: five members in a row learn of a sixth from the one in the middle.
@@ -130,6 +133,10 @@ func TestPartitionHeals(t *testing.T) {
 
 // TestRevokedDuringTransfer: the revocation reaches a node that is just serving the member.
 func TestRevokedDuringTransfer(t *testing.T) {
+	waittest.Promptly(t, 2*time.Second, "ending the transfer", func() time.Duration { return revokedDuringTransfer(t) })
+}
+
+func revokedDuringTransfer(t *testing.T) (took time.Duration) {
 	g := found(t)
 	a, b, bad := g.member("ann"), g.member("bob"), g.member("bad")
 	for _, n := range []*node{a, b, bad} {
@@ -159,36 +166,36 @@ func TestRevokedDuringTransfer(t *testing.T) {
 	if _, err := b.roster.Revoke(g.founder, bad.account.Key(), "", time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	s.SetReadDeadline(time.Now().Add(5 * time.Second))
+	s.SetReadDeadline(time.Now().Add(waittest.Patience))
 	begin := time.Now()
 	// The sender never ends it. Whether the reader sees a reset or the end of the connection is a matter of which is noticed first.
-	if n, err := io.Copy(io.Discard, s); time.Since(begin) > 2*time.Second {
-		t.Errorf("the transfer ended after %v and %d bytes with %v", time.Since(begin), n, err)
-	}
+	n, err := io.Copy(io.Discard, s)
+	took = time.Since(begin)
+	t.Logf("the transfer ended after %v and %d bytes with %v", took, n, err)
 	eventually(t, "it is out", func() bool { return !a.sees(bad) && !b.sees(bad) })
 	if !a.sees(b) {
 		t.Error("the members lost each other")
 	}
+	return took
 }
 
 func TestExpiredMemberIsDropped(t *testing.T) {
 	g := found(t)
-	a := g.member("ann").up()
-	var b *node
-	// A machine that stands still may be past the end before they meet; then another one with more time comes.
-	for met, life := false, 3*time.Second; !met; life *= 2 {
-		b = g.newcomer("brief")
-		grant := b.grant()
-		grant.Expires = time.Now().Add(life)
-		g.join(b, g.founder, g.roster, grant)
-		b.up()
-		b.host.Learn(a.host.Addresses()...)
-		eventually(t, "met", func() bool {
-			met = a.sees(b)
-			return met || life < time.Minute && time.Now().After(grant.Expires)
-		})
+	a, b := g.member("ann"), g.newcomer("brief")
+	g.join(b, g.founder, g.roster, b.grant())
+	a.up()
+	b.up()
+	b.host.Learn(a.host.Addresses()...)
+	eventually(t, "met", func() bool { return a.sees(b) })
+	grant, now := b.grant(), time.Now()
+	grant.Expires = now.Add(3 * time.Second)
+	if _, err := a.roster.Vouch(g.founder, grant, now); err != nil {
+		t.Fatal(err)
 	}
 	eventually(t, "dropped after the membership ended", func() bool { return !a.sees(b) })
+	if early := time.Until(grant.Expires); early > time.Second { // statements count in seconds
+		t.Errorf("it was dropped %v before that", early)
+	}
 	if err := a.roster.Admit(b.id); !errors.Is(err, share.ErrDenied) {
 		t.Errorf("an expired member: %v", err)
 	}
@@ -209,7 +216,7 @@ func TestRevokedLearnsWhy(t *testing.T) {
 	events, cancel := bad.host.Subscribe()
 	defer cancel()
 	bad.host.Learn(a.host.Addresses()...)
-	timer := time.NewTimer(5 * time.Second)
+	timer := time.NewTimer(waittest.Patience)
 	defer timer.Stop()
 	for {
 		select {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"cairn/internal/waittest"
 	"cairn/introducer"
 	"cairn/introducer/message"
 	"cairn/p2p"
@@ -34,7 +35,7 @@ func TestForgedStatements(t *testing.T) {
 	victim.up()
 	host, err := p2p.Open(t.Context(), p2p.Config{
 		Key: liar.key, Grid: g.desc.ID(), Listen: p2p.LoopbackAddresses(0), Gate: liar.roster, Self: func() wire.Hello { return wire.Hello{} },
-		Bootstrap: victim.host.Addresses(),
+		Bootstrap: victim.host.Addresses(), DialTimeout: waittest.Patience, AnswerWithin: waittest.Patience,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +85,7 @@ func TestForgedStatements(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		s.SetDeadline(time.Now().Add(5 * time.Second))
+		s.SetDeadline(time.Now().Add(waittest.Patience))
 		for _, m := range messages {
 			if err := message.Write(s, m, limit); err != nil {
 				t.Logf("%s: %v", name, err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cairn/internal/membertest"
+	"cairn/internal/waittest"
 	"cairn/introducer"
 	"cairn/introducer/exchange"
 	"cairn/introducer/message"
@@ -48,11 +49,7 @@ func proof(account introducer.Account, claimantNonce, memberNonce []byte, claima
 func TestOnlyAFreshProofCounts(t *testing.T) {
 	w := newTown(t)
 	key, id := membertest.Node(t)
-	host, err := p2p.OpenStranger(t.Context(), p2p.Config{Key: key})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer host.Close()
+	host := membertest.OpenStranger(t, key)
 	_, other := membertest.Node(t)
 	mine := make([]byte, 32)
 	for name, c := range map[string]struct {
@@ -93,7 +90,7 @@ func TestAnotherAnswers(t *testing.T) {
 	key, id := membertest.Node(t)
 	liar, err := p2p.Open(t.Context(), p2p.Config{
 		Key: key, Grid: w.roster.Grid().ID(), Listen: p2p.LoopbackAddresses(0), Gate: introducer.NewRoster(w.roster.Grid()),
-		Present: exchange.Present(w.roster, id),
+		Present: exchange.Present(w.roster, id), DialTimeout: waittest.Patience, StrangerFor: waittest.Patience,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +102,7 @@ func TestAnotherAnswers(t *testing.T) {
 	}
 	liar.HandleStranger(recovery.Protocol, func(s p2p.Stream) {
 		defer s.Close()
-		s.SetDeadline(time.Now().Add(5 * time.Second))
+		s.SetDeadline(time.Now().Add(waittest.Patience))
 		var h hail
 		var c claim
 		if errors.Join(message.Read(s, &h, 4096), message.Write(s, h, 4096), message.Read(s, &c, 4096)) == nil {

@@ -67,11 +67,7 @@ func (w *town) back(who recovery.Claimant, addresses ...string) (recovery.Member
 	w.t.Helper()
 	key, id := membertest.Node(w.t)
 	who.Node, who.Device = key, "new laptop"
-	host, err := p2p.OpenStranger(w.t.Context(), p2p.Config{Key: key})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer host.Close()
+	host := membertest.OpenStranger(w.t, key)
 	if len(addresses) == 0 {
 		addresses = w.host.Addresses()
 	}
