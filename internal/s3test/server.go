@@ -18,6 +18,8 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"cairn/internal/waittest"
 )
 
 // Credentials of the server's owner, and the name of the bucket that Start makes.
@@ -115,7 +117,7 @@ func (s *Server) Restart() {
 	done := make(chan struct{})
 	go func() { defer close(done); _ = command.Wait() }()
 	s.command, s.done = command, done
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), waittest.Patience)
 	defer cancel()
 	if err := s.wait(ctx); err != nil {
 		s.t.Fatal(err)

@@ -39,6 +39,7 @@ type bucket struct {
 	timeout time.Duration
 	stall   time.Duration
 	slowest int64
+	tries   int
 	md5     *atomic.Bool // what is put is sent with its MD5 sum, because the server wants it
 	plain   *atomic.Bool // what is put is sent without conditions, because the server refuses them
 }
@@ -94,7 +95,7 @@ func newBucket(c Config) (*bucket, error) {
 	timeout := cmp.Or(c.Timeout, defaultTimeout)
 	return &bucket{
 		core: core, name: c.Bucket, prefix: prefix, keys: keys, meter: m, timeout: timeout, stall: min(timeout, cmp.Or(c.stall, stallAfter)),
-		slowest: cmp.Or(c.slowest, slowest), md5: new(atomic.Bool), plain: new(atomic.Bool),
+		slowest: cmp.Or(c.slowest, slowest), tries: cmp.Or(c.attempts, attempts), md5: new(atomic.Bool), plain: new(atomic.Bool),
 	}, nil
 }
 
@@ -149,7 +150,7 @@ func (b *bucket) do(ctx context.Context, doing string, bytes int64, request func
 		if wantsMD5(explained) && !b.md5.Swap(true) {
 			continue
 		}
-		if ctx.Err() != nil || i+1 >= attempts || !again(explained) {
+		if ctx.Err() != nil || i+1 >= b.tries || !again(explained) {
 			return explained
 		}
 		wait := max(backoff(i), min(h.after, longestAsked))

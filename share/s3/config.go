@@ -86,6 +86,7 @@ type Config struct {
 	// What tests shorten or replace.
 	stall       time.Duration     // 0 for stallAfter
 	slowest     int64             // 0 for slowest
+	attempts    int               // 0 for attempts
 	closeWithin time.Duration     // 0 for closeWithin
 	transport   http.RoundTripper // nil for one to the endpoint
 }

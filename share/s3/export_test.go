@@ -28,6 +28,12 @@ func (c Config) WithLimits(stall, all time.Duration) Config {
 	return c
 }
 
+// WithAttempts returns settings with which a request is sent so many times at most.
+func (c Config) WithAttempts(n int) Config {
+	c.attempts = n
+	return c
+}
+
 // WithTransport returns settings with which requests go where a test wants.
 func (c Config) WithTransport(t http.RoundTripper) Config {
 	c.transport = t

@@ -73,8 +73,8 @@ func behind(t *testing.T) (*proxy, s3.Config) {
 	k := newKit(t, nil)
 	p := newProxy(t, k.server.Endpoint)
 	c := k.config(t)
-	c.Endpoint, c.Timeout = p.URL, 3*time.Second
-	return p, c
+	c.Endpoint = p.URL
+	return p, c.WithAttempts(4)
 }
 
 // TestThrottled has the server ask for fewer requests some times.

@@ -310,7 +310,8 @@ func TestSecrets(t *testing.T) {
 		fmt.Fprintf(&said, format, args...)
 	}
 	c := k.config(t)
-	c.Endpoint, c.Timeout = p.URL, time.Second
+	c.Endpoint = p.URL
+	c = c.WithAttempts(3)
 	for i, bad := range append([]func(w http.ResponseWriter, r *http.Request) bool{
 		func(http.ResponseWriter, *http.Request) bool { return false },
 		func(w http.ResponseWriter, _ *http.Request) bool {

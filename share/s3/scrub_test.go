@@ -346,7 +346,7 @@ func TestScrubDoubts(t *testing.T) {
 			x.store.Close()
 			p := newProxy(t, x.server.Endpoint)
 			x.config.Endpoint = p.URL
-			x.config = x.config.WithLimits(time.Second, 2*time.Second)
+			x.config = x.config.WithAttempts(3)
 			x.store = open(t, x.config)
 			hurt(x, p)
 			report, err := x.store.Scrub(t.Context(), everything)

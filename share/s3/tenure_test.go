@@ -112,7 +112,7 @@ func TestProbeLeftBehind(t *testing.T) {
 
 // TestIndexStays opens a prefix again and again with the same index, also when the server was away meanwhile: it is not computed anew.
 func TestIndexStays(t *testing.T) {
-	k := newKit(t, func(c s3.Config) s3.Config { c.Timeout = time.Second; return c })
+	k := newKit(t, func(c s3.Config) s3.Config { return c.WithAttempts(3) })
 	c := k.config(t)
 	store := open(t, c)
 	storePack(t, store)
