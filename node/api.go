@@ -210,7 +210,8 @@ func (a api) Put(ctx context.Context, r io.Reader, request control.PutRequest, p
 }
 
 func (a api) Open(ctx context.Context, c capability.Capability) (control.File, error) {
-	return a.n.grid.Open(ctx, c)
+	f, err := a.n.grid.Open(ctx, c)
+	return a.n.explained(f, err)
 }
 
 func (a api) Stat(ctx context.Context, c capability.Capability) (control.Stat, error) {

@@ -23,12 +23,22 @@ const monthsTold = 2
 // bucketUse says what is in a bucket that is open, and what it was asked.
 func bucketUse(bucket *s3.Store, c config.Bucket) control.BucketUse {
 	stats := bucket.Stats()
-	return control.BucketUse{
+	use := control.BucketUse{
 		Open: true, Objects: stats.Objects, Stored: stats.Stored,
 		Requests: stats.Put.Requests + stats.Get.Requests + stats.Head.Requests + stats.List.Requests + stats.Delete.Requests,
 		Sent:     stats.Put.Sent, Received: stats.Get.Received, Months: bucketMonths(bucket, c),
 	}
+	reading, writing := bucket.Met()
+	for _, met := range []*s3.Met{reading, writing} {
+		if met != nil && time.Since(met.At) < metLately && met.At.After(use.MetAt) {
+			use.Met, use.MetAt = s3.Explain(met.Err), met.At
+		}
+	}
+	return use
 }
+
+// metLately is for how long a status tells of a request that failed. Once a minute the bucket is asked whether all is well again.
+const metLately = 2 * time.Minute
 
 // bucketMonths says what was asked of a bucket, and what it costs at the prices that are set.
 func bucketMonths(bucket *s3.Store, c config.Bucket) []control.BucketMonth {

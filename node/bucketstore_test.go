@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,6 +20,7 @@ import (
 	"cairn/node/config"
 	"cairn/node/control"
 	"cairn/share"
+	"cairn/share/capability"
 	"cairn/share/s3"
 	"cairn/share/spill"
 )
@@ -144,7 +147,7 @@ func TestBucketOpensLate(t *testing.T) {
 func TestBucketIsExplainedOnce(t *testing.T) {
 	n := &Node{own: &bucketStore{where: s3.Config{Bucket: "shares"}}}
 	err := n.explainBucket(n.explainBucket(&control.Error{Code: control.CodeNotEnough, Hint: "start more nodes"}))
-	if got, want := control.ErrorOf(err).Hint, "start more nodes; the bucket s3://shares takes nothing now: "+errOpening.Error(); got != want {
+	if got, want := control.ErrorOf(err).Hint, "start more nodes; the bucket s3://shares takes nothing now: "+errOpening.Error()+"; \"cairn storage test\" tries it out"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -157,4 +160,48 @@ func bucketBytes(server *s3test.Server) (total int64) {
 		}
 	}
 	return total
+}
+
+// TestCommandsNameTheBucket reads and stores while the own bucket, which is all there is, fails: the error says what to do about that, and the status what
+// requests met, at once.
+func TestCommandsNameTheBucket(t *testing.T) {
+	server := s3test.Start(t)
+	n := openBucketNode(t, server)
+	a := api{n}
+	put := func() (control.PutResult, error) {
+		data := make([]byte, 300_000)
+		rand.Read(data)
+		return a.Put(t.Context(), bytes.NewReader(data), control.PutRequest{Size: int64(len(data))}, func(control.Progress) {})
+	}
+	stored, err := put()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if met := n.bucketStatus().Met; met != "" {
+		t.Errorf("while all is well the status tells of %q", met)
+	}
+	if err := os.Rename(filepath.Join(server.Dir, s3test.Bucket), filepath.Join(server.Dir, "elsewhere")); err != nil {
+		t.Fatal(err)
+	}
+	c, err := capability.Parse(stored.Capability)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := a.Open(t.Context(), c)
+	if err == nil {
+		defer file.Close()
+		_, err = file.WriteTo(t.Context(), io.Discard, 0, file.Size())
+	}
+	_, putErr := put()
+	for what, err := range map[string]error{"gives what is in it": err, "takes nothing now": putErr} {
+		told := control.ErrorOf(err)
+		hint := "the bucket " + n.own.where.URL() + " " + strings.Replace(what, "gives", "does not give", 1) +
+			": there is no such bucket: make it, or check its name and the endpoint; \"cairn storage test\" tries it out; "
+		if told.Code != control.CodeNotEnough || !strings.HasPrefix(told.Hint, hint) || strings.Contains(told.Hint, "peers") || strings.Contains(told.Hint, "invite") {
+			t.Errorf("%v: next: %s", err, told.Hint)
+		}
+	}
+	if met := n.bucketStatus().Met; !strings.Contains(met, "no such bucket") {
+		t.Errorf("the status says that requests met %q", met)
+	}
 }

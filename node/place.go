@@ -82,7 +82,7 @@ func (p place) explain(n *Node, err error) error {
 		}
 		err = fmt.Errorf("%w: nothing was put into the root directory yet", share.ErrNotFound)
 	}
-	told := control.ErrorOf(fmt.Errorf("%s: %w", strings.TrimSuffix(wrong, ":"), err))
+	told := control.ErrorOf(n.explainBucket(fmt.Errorf("%s: %w", strings.TrimSuffix(wrong, ":"), err)))
 	if _, few := errors.AsType[*share.NotEnoughSharesError](err); few && directory {
 		told.Hint = strings.TrimPrefix(told.Hint+"; "+formerVersions(wrong), "; ")
 	}

@@ -3,8 +3,11 @@ package node
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
+	"time"
 
 	"cairn/grid"
 	"cairn/node/control"
@@ -75,27 +78,78 @@ func (n *Node) copies(ctx context.Context) (context.Context, error) {
 	return grid.KeepCopy(ctx), nil
 }
 
-// explainBucket says once, where too few servers took something, that the bucket which could have taken the rest is in trouble.
+// explainBucket says once, where too few servers took something or gave what was to be read, that the bucket which could have is in trouble, and
+// how to find out more.
 func (n *Node) explainBucket(err error) error {
 	if err == nil {
 		return nil
 	}
-	url, trouble := "", error(nil)
-	switch {
-	case n.own != nil:
-		url, trouble = n.own.where.URL(), n.own.problem()
-	case n.spill != nil:
-		n.spill.mu.Lock()
-		url, trouble = n.spill.where.URL(), n.spill.trouble()
-		n.spill.mu.Unlock()
-	}
 	told := *control.ErrorOf(err)
-	says := fmt.Sprintf("the bucket %s takes nothing now: ", url)
-	if trouble == nil || told.Code != control.CodeNotEnough || strings.Contains(told.Hint, says) {
+	_, reads := errors.AsType[*share.NotEnoughSharesError](err)
+	url, test, trouble := n.bucketTrouble(func(reading, writing *s3.Met) *s3.Met {
+		if reads {
+			return reading
+		}
+		return writing
+	})
+	if trouble == nil || told.Code != control.CodeNotEnough || strings.Contains(told.Hint, test) {
 		return err
 	}
-	told.Hint = strings.TrimPrefix(told.Hint+"; "+says+s3.Explain(trouble), "; ")
+	what, again := "takes nothing now", "running the same command again continues where it stopped"
+	if reads {
+		what, again = "does not give what is in it", "try again when that is mended"
+	}
+	says := fmt.Sprintf("the bucket %s %s: %s; %s tries it out", url, what, s3.Explain(trouble), test)
+	if n.host != nil && n.disk == nil && n.company() == (company{}) { // there is nothing else that could help
+		told.Hint = says + "; " + again
+	} else {
+		told.Hint = strings.TrimPrefix(told.Hint+"; "+says, "; ")
+	}
 	return &told
+}
+
+// bucketTrouble returns what the node's bucket is in trouble with, as far as is known or as a request has just met it, and the command that says more. The function
+// chooses among what requests met.
+func (n *Node) bucketTrouble(of func(reading, writing *s3.Met) *s3.Met) (url, test string, trouble error) {
+	var bucket *s3.Store
+	switch {
+	case n.own != nil:
+		url, test, trouble, bucket = n.own.where.URL(), "\"cairn storage test\"", n.own.problem(), n.own.opened()
+	case n.spill != nil:
+		n.spill.mu.Lock()
+		trouble = n.spill.trouble()
+		n.spill.mu.Unlock()
+		url, test, bucket = n.spill.where.URL(), "\"cairn spill test\"", n.spill.opened()
+	}
+	if bucket != nil && trouble == nil {
+		if met := of(bucket.Met()); met != nil && time.Since(met.At) < metJust {
+			trouble = met.Err
+		}
+	}
+	return url, test, trouble
+}
+
+// metJust is how long ago a request may have failed that is the reason why a person's command has.
+const metJust = 40 * time.Second
+
+// An explainedFile is a file that is read, as far as its shares are there, from the node's bucket.
+type explainedFile struct {
+	control.File
+	n *Node
+}
+
+// WriteTo implements control.File.
+func (f explainedFile) WriteTo(ctx context.Context, w io.Writer, off, n int64) (int64, error) {
+	written, err := f.File.WriteTo(ctx, w, off, n)
+	return written, f.n.explainBucket(err)
+}
+
+// explained returns a file that tells of the bucket where reading it fails.
+func (n *Node) explained(f control.File, err error) (control.File, error) {
+	if err != nil || n.own == nil && n.spill == nil {
+		return f, n.explainBucket(err)
+	}
+	return explainedFile{f, n}, nil
 }
 
 // why says in plain words why the bucket is not open.

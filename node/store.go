@@ -34,7 +34,8 @@ func (a api) OpenAt(ctx context.Context, target string) (control.File, control.E
 	}
 	e := p.entry(n, false)
 	e.Size = file.Size()
-	return file, e, nil
+	explained, err := a.n.explained(file, nil)
+	return explained, e, err
 }
 
 var errLink = errors.New("it is a symbolic link, and nothing on the grid follows those")

@@ -12,6 +12,7 @@ import (
 
 	"cairn/node"
 	"cairn/node/config"
+	"cairn/share"
 	"cairn/share/s3"
 )
 
@@ -182,7 +183,7 @@ func (a *app) tryBucket(ctx context.Context, o *bucketOptions, c config.Config) 
 	}
 	found, err := node.TryBucket(ctx, c, keys, o.claim.BucketClaim)
 	if err != nil {
-		return keys, bucketAdvice{url: c.Storage.Path, takeOver: "--take-over", force: "--take-over --force", correct: "correct it and try again; nothing was made"}.explain(err)
+		return keys, bucketAdvice{url: c.Storage.Path, takeOver: "--take-over", force: "--take-over --force", correct: "correct it and try again; nothing was made", again: "try again; nothing was made"}.explain(err)
 	}
 	a.noteProbed(found)
 	return keys, nil
@@ -195,6 +196,8 @@ type bucketAdvice struct {
 	takeOver string // how to take the prefix over
 	force    string // how to do that though the other node may be there
 	correct  string // how to correct what is wrong otherwise
+	again    string // how to try again
+	away     string // stands before how to correct it where the server may be away; may be empty
 }
 
 // explain says in plain words why a bucket cannot be used, and what to do about it.
@@ -211,10 +214,31 @@ func (b bucketAdvice) explain(err error) error {
 	if errors.Is(err, s3.ErrNobody) {
 		return withHint(err, "check the names of the bucket and of the prefix, and the endpoint; a prefix that is to be new needs no taking over")
 	}
-	if _, answered := errors.AsType[*s3.Error](err); answered {
-		return withHint(&bucketError{url: b.url, err: err}, "%s", b.correct)
+	if errors.Is(err, s3.ErrForeign) {
+		return withHint(err, "if another program has the prefix, choose another one%s; if it was this node's, something changes what is read on its way, or changed it in the bucket: %s",
+			b.another, b.again)
+	}
+	if answer, answered := errors.AsType[*s3.Error](err); answered {
+		return withHint(&bucketError{url: b.url, err: err}, "%s", b.next(answer))
 	}
 	return err
+}
+
+// next returns what can be done about an error of the server, or of who answers in its place.
+func (b bucketAdvice) next(e *s3.Error) string {
+	switch {
+	case e.Code == "RequestTimeTooSkewed", e.Code == "RequestExpired":
+		return "set this machine's clock, as \"timedatectl set-ntp true\" does on Linux, then " + b.again
+	case errors.Is(e.Kind, share.ErrBusy):
+		return "wait some minutes, then " + b.again + "; if it goes on, its provider can tell how many requests are allowed"
+	case errors.Is(e.Kind, share.ErrNoSpace):
+		return "make room there, or have the limit raised, then " + b.again
+	case errors.Is(e.Kind, share.ErrCorrupt), e.Garbled():
+		return "look for a proxy or a device between this machine and the server, or use an https:// endpoint, then " + b.again
+	case s3.Temporary(e):
+		return b.away + b.correct
+	}
+	return b.correct
 }
 
 // explainOwnBucket explains what is wrong with the bucket of a node that is there.
@@ -226,6 +250,8 @@ func (a *app) explainOwnBucket(err error, c config.Config) error {
 		url: c.Storage.Path, another: fmt.Sprintf(" (%q)", a.command("config set storage.path s3://BUCKET/PREFIX")),
 		takeOver: fmt.Sprintf("%q", a.command("storage take-over")), force: fmt.Sprintf("%q", a.command("storage take-over --force")),
 		correct: fmt.Sprintf("correct it with %q, or the keys with %q; %q tries it out", a.command("config set storage..."), a.command("storage keys"), a.command("storage test")),
+		again:   fmt.Sprintf("try it out with %q", a.command("storage test")),
+		away:    "if the server is away, wait until it is there; otherwise ",
 	}.explain(err)
 }
 

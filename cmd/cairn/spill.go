@@ -207,6 +207,9 @@ func (a *app) printSpill(w io.Writer, s control.Spill) {
 			return
 		}
 	}
+	if s.Problem == "" && s.Met != "" {
+		fmt.Fprintf(w, "lately    %s\n", metText(s.BucketUse))
+	}
 	fmt.Fprintf(w, "holds     %s of shares, %d objects of %s\n", sizeText(s.Used), s.Objects, sizeText(s.Stored))
 	fmt.Fprintf(w, "requests  %d, %s sent, %s received since the node started\n", s.Requests, sizeText(s.Sent), sizeText(s.Received))
 	for i := range s.Months {

@@ -161,6 +161,7 @@ func spillAdvice(a *app, url, takeOver, force string) bucketAdvice {
 	return bucketAdvice{
 		url: url, takeOver: takeOver, force: force,
 		correct: fmt.Sprintf("correct it, with %q where it is a setting, and try again", a.command("spill set "+url)),
+		again:   "try again",
 	}
 }
 

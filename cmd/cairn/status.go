@@ -68,6 +68,9 @@ func printStatus(w io.Writer, s control.Status) {
 			held += ", but it is in trouble: " + s.Spill.Problem
 		}
 		fmt.Fprintf(w, "bucket   %s %s, %s\n", s.Spill.Bucket, where, held)
+		if s.Spill.Problem == "" && s.Spill.Met != "" {
+			fmt.Fprintf(w, "lately   %s\n", metText(s.Spill.BucketUse))
+		}
 		printMonths(w, s.Spill.Months)
 	}
 	if s.Alone != "" {
@@ -88,8 +91,15 @@ func printBucket(w io.Writer, b *control.Bucket) {
 	fmt.Fprintln(w)
 	if b.Problem != "" {
 		fmt.Fprintf(w, "problem  %s\n", b.Problem)
+	} else if b.Met != "" {
+		fmt.Fprintf(w, "lately   %s\n", metText(b.BucketUse))
 	}
 	printMonths(w, b.Months)
+}
+
+// metText tells of a request to a bucket that failed.
+func metText(u control.BucketUse) string {
+	return fmt.Sprintf("a request failed %s ago: %s", time.Since(u.MetAt).Round(time.Second), u.Met)
 }
 
 func printMonths(w io.Writer, months []control.BucketMonth) {

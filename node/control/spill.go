@@ -46,6 +46,9 @@ type BucketUse struct {
 	Requests int64 `json:"requests"`
 	Sent     int64 `json:"sent"`
 	Received int64 `json:"received"`
+	// Met is what the last request met that read or wrote, in plain words, where it failed, and MetAt when.
+	Met   string    `json:"met,omitempty"`
+	MetAt time.Time `json:"met_at,omitzero"`
 	// Months are this month and the last one.
 	Months []BucketMonth `json:"months,omitempty"`
 }

@@ -137,12 +137,14 @@ func (b *bucket) do(ctx context.Context, doing string, bytes int64, request func
 	for i := 0; ; i++ {
 		h, err := b.attempt(limited, request)
 		if err == nil {
+			h.meet(b.meter, nil)
 			return nil
 		}
 		if ctx.Err() == nil && limited.Err() != nil && explained != nil {
 			return explained // what an earlier attempt met says more than that the time is over
 		}
 		explained = explain(ctx, doing, h, err)
+		h.meet(b.meter, explained)
 		if e, ok := errors.AsType[*Error](explained); ok && !renewed && b.keys.stale(e.Code) {
 			renewed = true
 			continue

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -136,13 +137,17 @@ func explain(ctx context.Context, doing string, h *hint, err error) error {
 		if !known && answer.Code != "" && (h.status == http.StatusBadRequest || h.status == http.StatusNotImplemented) {
 			m, known = meaning{share.ErrDenied, "the server does not take this request: " + cmp.Or(line(answer.Message), answer.Code)}, true
 		}
+		if answer.Code == "InternalError" && !h.writes && h.status < http.StatusMultipleChoices { // the client says so of headers that it does not understand
+			known = false
+			e.Cause = errGarbled
+		}
 		if known && h.s3() {
 			e.Kind, e.Words = m.kind, m.words
 			e.again = passes(e, h)
 			return e
 		}
 	}
-	m := unknown(h, err)
+	m := unknown(h, e.Cause)
 	e.Kind, e.Words = m.kind, m.words
 	e.again = passes(e, h)
 	return e
@@ -229,11 +234,27 @@ func unknown(h *hint, err error) meaning {
 	case errors.As(err, &system):
 		return meaning{share.ErrUnavailable, "the endpoint cannot be reached: " + system.Err.Error()}
 	}
+	if garbled(err) {
+		return meaning{share.ErrUnavailable, garbledWords}
+	}
 	return meaning{share.ErrUnavailable, err.Error()}
+}
+
+const garbledWords = "what the server answers cannot be understood: something between this machine and it changes it, or the endpoint is no S3 server"
+
+// Garbled reports whether what came back cannot be understood.
+func (e *Error) Garbled() bool { return e.Words == garbledWords }
+
+// garbled reports whether an answer that should be XML is none.
+func garbled(err error) bool {
+	var syntax *xml.SyntaxError
+	var value xml.UnmarshalError
+	return errors.Is(err, errGarbled) || errors.As(err, &syntax) || errors.As(err, &value)
 }
 
 var (
 	errShort         = errors.New("the object ends before what was asked for")
 	errNotS3         = errors.New("not an answer of S3")
+	errGarbled       = errors.New("not an answer that can be understood")
 	errNoCredentials = errors.New("no credentials")
 )

@@ -223,6 +223,14 @@ func TestRefusals(t *testing.T) {
 		return func(w http.ResponseWriter, _ *http.Request) bool { return refuse(w, status, code) }
 	}
 	pass := func(http.ResponseWriter, *http.Request) bool { return false }
+	garbage := func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("Content-Type", "application/xml")
+		_, _ = io.WriteString(w, "<?xml version='1.0'?><Nam\x01e>")
+		return true
+	}
+	garbageOf := func(query string) func(w http.ResponseWriter, r *http.Request) bool {
+		return func(w http.ResponseWriter, r *http.Request) bool { return r.URL.Query().Has(query) && garbage(w, r) }
+	}
 	for what, test := range map[string]struct {
 		change func(*s3.Config)
 		answer func(w http.ResponseWriter, r *http.Request) bool
@@ -234,6 +242,8 @@ func TestRefusals(t *testing.T) {
 		"no such bucket":     {func(c *s3.Config) { c.Bucket = "no-such-bucket" }, pass, share.ErrUnavailable, "no such bucket"},
 		"a wrong clock":      {nil, code(http.StatusForbidden, "RequestTimeTooSkewed"), share.ErrDenied, "clock"},
 		"a web server":       {nil, html, share.ErrUnavailable, "not as an S3 server"},
+		"changed answers":    {nil, garbage, share.ErrUnavailable, "cannot be understood"},
+		"changed listings":   {nil, garbageOf("list-type"), share.ErrUnavailable, "cannot be understood"},
 		"nobody":             {func(c *s3.Config) { c.Endpoint = "http://127.0.0.1:1" }, pass, share.ErrUnavailable, "cannot be reached"},
 		"TLS":                {func(c *s3.Config) { c.Endpoint = strings.Replace(c.Endpoint, "http:", "https:", 1) }, pass, share.ErrUnavailable, "TLS"},
 	} {

@@ -130,16 +130,19 @@ func (s *Store) checkMarker(ctx context.Context) (id string, err error) {
 	return id, err
 }
 
+// ErrForeign says that the object by which a prefix is known is another one than this program writes. It wraps share.ErrDenied.
+var ErrForeign = fmt.Errorf("%w", share.ErrDenied)
+
 func (s *Store) readMarker(data []byte) (id string, err error) {
 	var m markerText
 	if err := json.Unmarshal(data, &m); err != nil || m.Format != formatName {
-		return "", fmt.Errorf("bucket %s: %w: the object %s%s is not of this program: choose another prefix", s.config.URL(), share.ErrDenied, s.bucket.prefix, markerName)
+		return "", fmt.Errorf("bucket %s: %w: the object %s%s is not of this program", s.config.URL(), ErrForeign, s.bucket.prefix, markerName)
 	}
 	if m.Version != formatOne {
 		return "", fmt.Errorf("bucket %s: %w: its format is %d, this program knows %d", s.config.URL(), share.ErrVersion, m.Version, formatOne)
 	}
 	if m.ID == "" {
-		return "", fmt.Errorf("bucket %s: %w: the object %s%s has no id: choose another prefix", s.config.URL(), share.ErrDenied, s.bucket.prefix, markerName)
+		return "", fmt.Errorf("bucket %s: %w: the object %s%s has no id", s.config.URL(), ErrForeign, s.bucket.prefix, markerName)
 	}
 	return m.ID, nil
 }

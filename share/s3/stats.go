@@ -2,6 +2,7 @@ package s3
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -44,8 +45,9 @@ type meter struct {
 	counts   [kinds]Count
 	taken    [kinds]Count // of counts, what months have
 	repeated atomic.Int64
-	clock    atomic.Int64 // the server's time of the last answer in Unix seconds
-	answered atomic.Int64 // when that came, in nanoseconds since the meter began
+	clock    atomic.Int64           // the server's time of the last answer in Unix seconds
+	answered atomic.Int64           // when that came, in nanoseconds since the meter began
+	met      [2]atomic.Pointer[Met] // of requests that read, and of those that write
 }
 
 const (
@@ -91,6 +93,32 @@ func (c Count) less(other Count) Count {
 	return Count{c.Requests - other.Requests, c.Failed - other.Failed, c.Sent - other.Sent, c.Received - other.Received}
 }
 
+// A Met is an error that a request met, and when.
+type Met struct {
+	Err error
+	At  time.Time
+}
+
+// Met returns what the last request met that reads, and the last one that writes: nil for one that was answered, or where there was none yet. A request that is to be sent
+// again counts, so that it tells more than the error of who did not wait for that.
+func (s *Store) Met() (reading, writing *Met) {
+	m := s.bucket.meter
+	return m.met[0].Load(), m.met[1].Load()
+}
+
+// meet notes how a request ended. What its caller's context ended tells nothing.
+func (h *hint) meet(m *meter, err error) {
+	met := &m.met[0]
+	if h.writes {
+		met = &m.met[1]
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		met.Store(&Met{Err: e, At: time.Now()})
+	} else if err == nil || errors.Is(err, errNoKey) || errors.Is(err, errTaken) {
+		met.Store(nil)
+	}
+}
+
 // quiet returns how long the server has not answered.
 func (m *meter) quiet() time.Duration {
 	return time.Since(m.since) - time.Duration(m.answered.Load())
@@ -132,6 +160,7 @@ type hint struct {
 	status int
 	after  time.Duration // what Retry-After asked for
 	kind   string        // the content type of the answer
+	writes bool
 }
 
 // RoundTrip sends a request and counts it.
@@ -142,6 +171,7 @@ func (m *meter) RoundTrip(r *http.Request) (*http.Response, error) {
 	if h == nil {
 		h = &hint{moved: func() {}}
 	}
+	h.writes = kind == kindPut || kind == kindDelete
 	if r.Body != nil && r.Body != http.NoBody {
 		watched := *r
 		watched.Body = &countedBody{ReadCloser: r.Body, add: func(int) { h.moved() }}
