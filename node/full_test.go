@@ -43,6 +43,9 @@ func TestFullAccount(t *testing.T) {
 	if err := errors.Join(put("home:notes", 30_000, true), mkdir("home:below"), put("home:below/file", 100, false)); err != nil {
 		t.Fatal(err)
 	}
+	if err := put("home:big", 320_000, true); err != nil {
+		t.Fatal(err)
+	}
 	for size := 200_000; size > 60; size = size * 2 / 3 {
 		for put("", size, false) == nil { //nolint:revive // until nothing of that size fits
 		}
@@ -54,6 +57,19 @@ func TestFullAccount(t *testing.T) {
 		if !ok || e.Code != control.CodeRefused || !strings.Contains(e.Message, "quota") || e.Hint == "" {
 			t.Errorf("%s: %+v", what, err)
 		}
+	}
+	e, ok := errors.AsType[*control.Error](put("home:big", 300_000, false))
+	if !ok || e.Code != control.CodeRefused || !strings.Contains(e.Hint, "\"cairn history --keep-versions 1 --keep-for 1h home:big\"") {
+		t.Errorf("a version that is smaller, and has no room beside the larger one: %+v", e)
+	}
+	if _, err := at.Retain(ctx, control.RetainRequest{Target: "home:big", Keep: control.Retention{Versions: 1, Seconds: 3600}}); err != nil {
+		t.Errorf("keep less of a large file: %v", err)
+	}
+	if err := put("home:big", 10_000, false); err != nil {
+		t.Errorf("a version that goes along with its head: %v", err)
+	}
+	if _, err := at.Remove(ctx, control.RemoveRequest{Target: "home:big"}); err != nil {
+		t.Errorf("remove a large file: %v", err)
 	}
 	for i := range 30 {
 		if _, err := at.Remove(ctx, control.RemoveRequest{Target: fmt.Sprintf("home:file %02d", i)}); err != nil {

@@ -86,6 +86,9 @@ func (p place) explain(n *Node, err error) error {
 	if _, few := errors.AsType[*share.NotEnoughSharesError](err); few && directory {
 		told.Hint = strings.TrimPrefix(told.Hint+"; "+formerVersions(wrong), "; ")
 	}
+	if _, beside := errors.AsType[*besideError](err); beside {
+		told.Hint = hintBeside(wrong)
+	}
 	if told.Hint == "" {
 		told.Hint = hintFor(wrong, err)
 	}

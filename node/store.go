@@ -198,6 +198,9 @@ func (a api) overwrite(ctx context.Context, p place, n tree.Node, r io.Reader, r
 	}
 	in := &counted{r: r, total: request.Size, progress: progress}
 	v, err := a.write(ctx, c, key, in, request)
+	if unhappy, ok := errors.AsType[*share.UnhappyError](err); ok && unhappy.OverQuota() {
+		err = &besideError{err}
+	}
 	if err != nil {
 		return control.PutResult{}, err
 	}
@@ -217,6 +220,19 @@ func (a api) overwrite(ctx context.Context, p place, n tree.Node, r io.Reader, r
 	}
 	result := control.PutResult{Capability: c.Text(), Size: v.Size, Params: a.paramsOf(ctx, request), Path: p.path(n.Path), Version: v.Head.Sequence}
 	return result, err
+}
+
+// A besideError says that a new version has no room beside those before it.
+type besideError struct{ err error }
+
+func (e *besideError) Error() string { return e.err.Error() }
+
+func (e *besideError) Unwrap() error { return e.err }
+
+// hintBeside says how to make room for a version of a file.
+func hintBeside(path string) string {
+	return fmt.Sprintf("a version is stored before the one that it replaces goes, and past versions take room too: \"cairn history --keep-versions 1 --keep-for 1h %s\" "+
+		"lets go of those that were replaced more than an hour ago, then store it again; or remove something else, or lend more space", path)
 }
 
 func (a api) write(ctx context.Context, c capability.Capability, key keys.WriteKey, r io.Reader, request control.PutRequest) (*mutable.Version, error) {

@@ -23,7 +23,7 @@ func (c *conn) setHeadWithin(ctx context.Context, store share.HeadStore, u share
 	record := int64(len(u.Record))
 	err := c.growWithin(ctx, record, u.Shares, u.Adds, func() error { return store.SetHead(ctx, u) })
 	accounter, accounts := c.server.store.(share.Accounter)
-	if c.server.options.Margin <= 0 || !accounts || u.Replaces == (share.Digest{}) || len(u.Drops) == 0 || !errors.Is(err, share.ErrQuota) {
+	if c.server.options.Margin <= 0 || !accounts || u.Replaces == (share.Digest{}) || !errors.Is(err, share.ErrQuota) {
 		return err
 	}
 	dropped, own, unknown := c.dropped(ctx, accounter, u.Drops)

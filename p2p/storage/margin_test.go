@@ -80,6 +80,17 @@ func TestRemovalBeyondQuota(t *testing.T) {
 	}
 }
 
+// TestKeepLessBeyondQuota: who has reached the quota can write a version of the same file, as one does that keeps fewer past ones.
+func TestKeepLessBeyondQuota(t *testing.T) {
+	f := newFullPeer(t, 100_000_000)
+	f.name.Keep = share.Retention{Versions: 1, Age: time.Hour}
+	u := f.name.Next(f.name.Head.Root, "")
+	u.Drops = nil
+	if err := f.client.SetHead(t.Context(), u); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestMarginIsBounded: again and again a version as large as the one before, with the longest history. It grows to the margin; then
 // the history goes, and the account has no more than that.
 func TestMarginIsBounded(t *testing.T) {

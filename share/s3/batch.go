@@ -35,7 +35,7 @@ func (s *Store) Put(ctx context.Context, shares []share.WholeShare, lease share.
 	for i := range shares {
 		roots[i], errs[i] = column.CheckWhole(shares[i])
 	}
-	claimed, err := s.putNew(ctx, shares, roots, errs, lease)
+	claimed, err := s.putNew(ctx, shares, roots, errs, lease, 0)
 	if err != nil {
 		s.unclaim(lease.Owner, claimed)
 		return nil, fmt.Errorf("batch: %w", err)
@@ -50,9 +50,9 @@ func (s *Store) unclaim(owner string, claimed int64) {
 	s.space.mu.Unlock()
 }
 
-// putNew stores the shares that have a root and no error, and gives the lease to those that are held. It returns what it has claimed of the space for
-// shares that were not stored.
-func (s *Store) putNew(ctx context.Context, shares []share.WholeShare, roots [][]byte, errs []error, lease share.Lease) (claimed int64, err error) {
+// putNew stores the shares that have a root and no error, and gives the lease to those that are held, where so much more than what is offered may
+// be taken. It returns what it has claimed of the space for shares that were not stored.
+func (s *Store) putNew(ctx context.Context, shares []share.WholeShare, roots [][]byte, errs []error, lease share.Lease, margin int64) (claimed int64, err error) {
 	indexes := make([]share.StorageIndex, len(shares))
 	for i := range shares {
 		indexes[i] = shares[i].Index
@@ -75,7 +75,7 @@ func (s *Store) putNew(ctx context.Context, shares []share.WholeShare, roots [][
 			continue
 		}
 		size := int64(len(whole.Data))
-		if errs[i] = s.space.charge(lease.Owner, 0, size); errs[i] != nil {
+		if errs[i] = s.space.chargeBeyond(lease.Owner, 0, size, margin); errs[i] != nil {
 			continue
 		}
 		seen[at] = true

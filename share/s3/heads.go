@@ -136,11 +136,15 @@ func (s *Store) SetHead(ctx context.Context, u share.HeadUpdate) error {
 	if err := n.follows(u, parsed); err != nil {
 		return err
 	}
-	if err := s.space.charge(u.Lease.Owner, 0, int64(len(u.Record))); err != nil {
+	margin, err := s.beyond(u)
+	if err != nil {
+		return fmt.Errorf("head: %w", err)
+	}
+	if err := s.space.chargeBeyond(u.Lease.Owner, 0, int64(len(u.Record)), margin); err != nil {
 		return fmt.Errorf("head: %w", err)
 	}
 	defer s.unclaim(u.Lease.Owner, int64(len(u.Record)))
-	if err := s.putHeadShares(ctx, u); err != nil {
+	if err := s.putHeadShares(ctx, u, margin); err != nil {
 		return fmt.Errorf("head: %w", err)
 	}
 	return s.setHead(ctx, n, u, parsed, now)
@@ -161,8 +165,8 @@ func (n *nameRecord) follows(u share.HeadUpdate, next head.Head) error {
 	return nil
 }
 
-// putHeadShares stores the shares of a version. They have been checked.
-func (s *Store) putHeadShares(ctx context.Context, u share.HeadUpdate) error {
+// putHeadShares stores the shares of a version, where so much more than what is offered may be taken. They have been checked.
+func (s *Store) putHeadShares(ctx context.Context, u share.HeadUpdate, margin int64) error {
 	if len(u.Shares) == 0 {
 		return nil
 	}
@@ -171,7 +175,7 @@ func (s *Store) putHeadShares(ctx context.Context, u share.HeadUpdate) error {
 	for i, whole := range u.Shares {
 		roots[i] = column.WholeRoot(whole.Index, whole.Data)
 	}
-	claimed, err := s.putNew(ctx, u.Shares, roots, errs, u.Lease)
+	claimed, err := s.putNew(ctx, u.Shares, roots, errs, u.Lease, margin)
 	if err != nil {
 		s.unclaim(u.Lease.Owner, claimed)
 	}

@@ -19,14 +19,52 @@ type space struct {
 }
 
 // charge changes what an unfinished upload of an owner takes. More is refused when there is no room for it.
-func (s *space) charge(owner string, from, to int64) error {
+func (s *space) charge(owner string, from, to int64) error { return s.chargeBeyond(owner, from, to, 0) }
+
+// chargeBeyond is charge where so much more than what is offered may be taken.
+func (s *space) chargeBeyond(owner string, from, to, margin int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if more := to - from; more > 0 && more > s.offer-s.held.bytes-s.open {
+	if more := to - from; more > 0 && more > s.offer+margin-s.held.bytes-s.open {
 		return fmt.Errorf("%d bytes more: %w: %d of %d bytes are used", more, share.ErrNoSpace, s.held.bytes+s.open, s.offer)
 	}
 	s.add(owner, to-from)
 	return nil
+}
+
+// A store that is full still takes versions of names that are no larger than what they drop, so that people can remove things: together at
+// most a sixteenth of what is offered beyond it, and maxRemovals at most.
+const (
+	maxRemovals  = 64 << 20
+	removalsPart = 16
+	// lighterBy is by how much such a version may be larger: pages of directories do not shrink evenly.
+	lighterBy = 4 << 10
+)
+
+// beyond returns how much more than what is offered may be taken for a version.
+func (s *Store) beyond(u share.HeadUpdate) (int64, error) {
+	if u.Replaces == (share.Digest{}) {
+		return 0, nil
+	}
+	files, err := s.index.files(u.Drops...)
+	if err != nil {
+		return 0, err
+	}
+	left := int64(lighterBy)
+	for _, whole := range u.Shares {
+		left -= int64(len(whole.Data))
+	}
+	seen := map[share.StorageIndex]bool{}
+	for i, index := range u.Drops {
+		if !seen[index] {
+			left += files[i].bytes()
+		}
+		seen[index] = true
+	}
+	if left < 0 {
+		return 0, nil
+	}
+	return min(maxRemovals, s.space.offer/removalsPart), nil
 }
 
 // add changes what an owner takes. Its caller holds the mutex.
