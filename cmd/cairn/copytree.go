@@ -159,8 +159,14 @@ func (a *app) down(ctx context.Context, client *control.Client, verb string, e c
 	if o.Root, err = capability.Parse(e.Capability); err != nil {
 		return err
 	}
+	folder, err := filepath.Abs(filepath.Join(o.Target, o.Name))
+	if err != nil {
+		return err
+	}
+	versions := &versionMemory{a: a, folder: folder}
+	defer func() { err = errors.Join(err, versions.Close()) }()
 	bar := a.progress()
-	o.Source, o.Progress = treeGrid{client: client}, bar.tree
+	o.Source, o.Progress, o.Memory = treeGrid{client: client}, bar.tree, versions
 	result, err := transfer.Down(ctx, o)
 	bar.done()
 	if repeats, ok := errors.AsType[*transfer.RepeatsError](err); ok {

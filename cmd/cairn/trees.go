@@ -144,6 +144,16 @@ func (g treeGrid) GetSmall(ctx context.Context, files []capability.Capability) (
 	return data, errs, err
 }
 
+// Version returns what verifies the present contents of a file that can change.
+func (g treeGrid) Version(ctx context.Context, file capability.Capability) (none capability.Capability, _ error) {
+	s, err := g.client.Stat(ctx, file)
+	if err != nil || s.StorageIndex == "" {
+		return none, err
+	}
+	index, err := share.ParseStorageIndex(s.StorageIndex)
+	return capability.FileVerify(index), err
+}
+
 // Get reads a file of any size.
 func (g treeGrid) Get(ctx context.Context, file capability.Capability, w io.Writer) error {
 	download, err := g.client.Get(ctx, file, 0, -1)

@@ -44,7 +44,7 @@ func (t *Tree) Stat(at string) (Entry, error) {
 	if !info.Mode().IsRegular() {
 		return Entry{}, Problem{at, ErrKind}
 	}
-	return entryOf(at, info), nil
+	return EntryOf(at, info), nil
 }
 
 // Check returns ErrChanged if the file is not any more what it was when the walk came by. Whoever has read to the end
@@ -54,7 +54,7 @@ func (s *Source) Check() error {
 	if err != nil {
 		return Problem{s.entry.Path, cause(err)}
 	}
-	if !info.Mode().IsRegular() || !entryOf(s.entry.Path, info).Same(s.entry) {
+	if !info.Mode().IsRegular() || !EntryOf(s.entry.Path, info).Same(s.entry) {
 		return Problem{s.entry.Path, ErrChanged}
 	}
 	return nil

@@ -153,7 +153,7 @@ func (t *Tree) Walk(ctx context.Context, v Visitor) error {
 		return Problem{t.name, cause(err)}
 	}
 	w := walk{Tree: t, visitor: v, ctx: ctx, near: base{t.root, ""}}
-	return w.folder(entryOf(".", info), 0)
+	return w.folder(EntryOf(".", info), 0)
 }
 
 type walk struct {
@@ -256,7 +256,7 @@ func (w *walk) entry(parent Entry, name string, depth int) error {
 		w.visitor.Problem(Problem{at, cause(err)})
 		return nil
 	}
-	e := entryOf(at, info)
+	e := EntryOf(at, info)
 	if w.filter.Excludes(at, info.IsDir()) {
 		return nil
 	}
@@ -279,7 +279,8 @@ func (w *walk) entry(parent Entry, name string, depth int) error {
 	return nil
 }
 
-func entryOf(at string, info fs.FileInfo) Entry {
+// EntryOf describes what a path leads to. Of a link it does not tell where that points.
+func EntryOf(at string, info fs.FileInfo) Entry {
 	e := Entry{Path: at, Size: info.Size(), Modified: info.ModTime(), Executable: info.Mode()&0o111 != 0, ID: idOf(info)}
 	switch {
 	case info.IsDir():

@@ -31,6 +31,8 @@ type Source interface {
 	GetSmall(ctx context.Context, files []capability.Capability) ([][]byte, []error, error)
 	// Get writes a file.
 	Get(ctx context.Context, file capability.Capability, w io.Writer) error
+	// Version returns a capability that is the same as long as the contents of a file that can change are the same.
+	Version(ctx context.Context, file capability.Capability) (capability.Capability, error)
 }
 
 // listLimit is how many items of a folder are asked for at a time.
@@ -78,6 +80,8 @@ type DownOptions struct {
 	// Repeats bounds how many entries come down that came down already, in folders to which the source leads more than once;
 	// DefaultRepeats where it is 0. Beyond it Down ends with a *RepeatsError.
 	Repeats int
+	// Memory, if set, keeps which version of a file that can change is on disk, so that it is not fetched again.
+	Memory Memory
 	// KeepExisting leaves files alone that are there already, whatever is in them.
 	KeepExisting bool
 	// Progress, if set, is called after each step, from one goroutine at a time.
@@ -85,7 +89,7 @@ type DownOptions struct {
 }
 
 // Down writes a folder of the grid to disk. A file appears under its name when it is complete, and with its time; one that is
-// there with the same size and time is not fetched again, so that an interrupted Down goes on where it was; what one that was killed
+// there with the same size and time is not fetched again, nor one that can change and is there as Memory tells, so that an interrupted Down goes on where it was; what one that was killed
 // has left unfinished is removed. No link below the
 // target is followed, and nothing is written outside of it, whoever moves things about meanwhile. What cannot be read or written is a Problem; only when the folder at the top
 // cannot, or the context ends, there is an error.
@@ -389,12 +393,49 @@ func (d *down) fetchBatches() {
 
 func (d *down) fetchLarge() {
 	for w := range d.large {
+		version, known := d.version(w)
+		if size, same := d.has(w, version); known && same {
+			d.file(size, false)
+			continue
+		}
 		var size counter
 		err := d.write(w, func(f io.Writer) error { return d.Source.Get(d.ctx, w.item.Capability, io.MultiWriter(f, &size)) }, nil)
 		if w.item.Changes {
 			w.item.Size = int64(size)
 		}
 		d.wrote(w, err)
+		if known && err == nil {
+			d.remember(w, version)
+		}
+	}
+}
+
+// version returns which version a file that can change has now. What it has when it is read may be a later one.
+func (d *down) version(w wanted) (version capability.Capability, known bool) {
+	if !w.item.Changes || d.Memory == nil {
+		return version, false
+	}
+	version, err := d.Source.Version(d.ctx, w.item.Capability)
+	return version, err == nil && !version.IsZero()
+}
+
+// has reports whether the version of a file that can change is on disk, and how long it is there.
+func (d *down) has(w wanted, version capability.Capability) (size int64, same bool) {
+	info, err := d.root.Lstat(w.path)
+	if err != nil || d.Memory == nil || !info.Mode().IsRegular() {
+		return 0, false
+	}
+	if !w.item.Modified.IsZero() && !sameTime(info.ModTime(), w.item.Modified) || (info.Mode()&0o100 != 0) != w.item.Executable {
+		return 0, false
+	}
+	there, ok := d.Memory.Stored(localtree.EntryOf(w.path, info))
+	return info.Size(), ok && there.Equal(version)
+}
+
+// remember keeps which version of a file is on disk. Without it, it is fetched once more.
+func (d *down) remember(w wanted, version capability.Capability) {
+	if info, err := d.root.Lstat(w.path); err == nil {
+		_ = d.Memory.Remember(localtree.EntryOf(w.path, info), version)
 	}
 }
 
