@@ -1,6 +1,7 @@
 package transfer_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,6 +13,12 @@ import (
 	"cairn/share/capability"
 	"cairn/share/keys"
 )
+
+// Version returns what differs with the contents.
+func (g *grid) Version(_ context.Context, c capability.Capability) (capability.Capability, error) {
+	data, err := g.get(c)
+	return capability.FileVerify(share.IndexOf(data)), err
+}
 
 // TestDownRemembersVersions: with a memory, a file that can change is read again when its version is another one, or what is on disk is
 // not what was written there.

@@ -142,12 +142,6 @@ func (g *grid) Get(_ context.Context, c capability.Capability, w io.Writer) erro
 	return err
 }
 
-// Version returns what differs with the contents.
-func (g *grid) Version(_ context.Context, c capability.Capability) (capability.Capability, error) {
-	data, err := g.get(c)
-	return capability.FileVerify(share.IndexOf(data)), err
-}
-
 // A memory remembers everything.
 type memory struct {
 	sync.Mutex
