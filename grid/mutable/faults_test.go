@@ -305,7 +305,9 @@ func hammer(t *testing.T, seed uint64, writers, changes int) {
 }
 
 // TestCancelledWrite ends with its context and leaves a file that can be read and written.
-func TestCancelledWrite(t *testing.T) {
+func TestCancelledWrite(t *testing.T) { synctest.Test(t, cancelledWrite) }
+
+func cancelledWrite(t *testing.T) {
 	g := newGrid(10)
 	key := keys.NewWriteKey()
 	m := newFiles(t, g)

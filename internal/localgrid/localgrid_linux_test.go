@@ -7,7 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"cairn/internal/waittest"
 )
 
 // TestChildDiesWithParent kills a process that has started a child, and waits for the child's end.
@@ -26,14 +27,7 @@ func TestChildDiesWithParent(t *testing.T) {
 		t.Fatalf("the child is not running: %v", err)
 	}
 	parent.Kill()
-	poll := time.NewTicker(10 * time.Millisecond)
-	defer poll.Stop()
-	for deadline := time.Now().Add(10 * time.Second); !gone(child); {
-		if time.Now().After(deadline) {
-			t.Fatal("the child outlived its parent")
-		}
-		<-poll.C
-	}
+	waittest.Eventually(t, "the child ended with its parent", func() bool { return gone(child) })
 }
 
 // gone reports whether a process has ended; one that waits to be collected counts.

@@ -6,8 +6,8 @@ import (
 	"encoding/binary"
 	"log/slog"
 	"testing"
-	"time"
 
+	"cairn/internal/waittest"
 	"cairn/share"
 )
 
@@ -44,14 +44,11 @@ func TestCompaction(t *testing.T) {
 			}
 			x.compact.stop()
 			// Badger writes its last tables in the background.
-			poll, deadline := time.NewTicker(10*time.Millisecond), time.Now().Add(10*time.Second)
-			defer poll.Stop()
-			for test.free(0) != nil && x.db.Levels()[0].NumTables < compactTables && time.Now().Before(deadline) {
-				<-poll.C
-			}
-			fresh := x.db.Levels()[0].NumTables
-			if merged := fresh < compactTables; merged != (test.free(0) == nil) {
-				t.Errorf("%d fresh tables", fresh)
+			fresh := func() int { return x.db.Levels()[0].NumTables }
+			if test.free(0) != nil {
+				waittest.Eventually(t, "fresh tables stay", func() bool { return fresh() >= compactTables })
+			} else if n := fresh(); n >= compactTables {
+				t.Errorf("%d fresh tables", n)
 			}
 			x.compact = nil
 			if err := x.close(); err != nil {
