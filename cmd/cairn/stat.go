@@ -13,14 +13,18 @@ import (
 )
 
 func newStatCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	format := ""
+	cmd := &cobra.Command{
 		Use:   "stat CAPABILITY|PATH...",
 		Short: "show what files and directories are",
 		Long: help("Shows what a capability or a path leads to: its kind, its size, how it is encoded, and what its directory\n"+
-			"tells of it. Of an immutable file a verify capability is enough.\n\n"+pathHelp, statusNotFound, statusNotEnough, statusRefused),
+			"tells of it. Of an immutable file a verify capability is enough.\n\n"+statFormats+"\n"+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeTargets(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkStatFormat(format); err != nil {
+				return err
+			}
 			shown := []stat{}
 			err := forEach(a, "stat", args, func(text string) error {
 				s, err := a.stat(cmd.Context(), text)
@@ -29,15 +33,21 @@ func newStatCommand(a *app) *cobra.Command {
 				}
 				return err
 			})
+			if format != "" && !a.json {
+				return firstError(err, a.printFormatted(format, shown))
+			}
 			return firstError(err, a.printStats(shown, len(args) > 1))
 		},
 	}
+	cmd.Flags().StringVarP(&format, "format", "c", "", "print a line of `FORMAT` for each")
+	return cmd
 }
 
 // A stat is what is known of one thing.
 type stat struct {
 	value any // for programs
 	human func(io.Writer)
+	entry control.Entry // with what is known of it
 }
 
 // printStats prints one object where one thing was named, and a list where several were.
@@ -71,7 +81,7 @@ func (a *app) stat(ctx context.Context, text string) (stat, error) {
 		return stat{}, err
 	}
 	if data, ok := c.Data(); ok {
-		return statOf(control.Stat{Kind: c.Kind().String(), Size: int64(len(data))}), nil
+		return statOf(c, control.Stat{Kind: c.Kind().String(), Size: int64(len(data))}), nil
 	}
 	client, err := a.client()
 	if err != nil {
@@ -79,11 +89,12 @@ func (a *app) stat(ctx context.Context, text string) (stat, error) {
 	}
 	defer client.Close()
 	s, err := client.Stat(ctx, c)
-	return statOf(s), about(err, "stat %s", c)
+	return statOf(c, s), about(err, "stat %s", c)
 }
 
-func statOf(s control.Stat) stat {
-	return stat{value: s, human: func(w io.Writer) { writeStat(w, s) }}
+func statOf(c capability.Capability, s control.Stat) stat {
+	e := control.Entry{Path: c.String(), Type: control.TypeFile, Kind: s.Kind, Size: s.Size, ID: s.StorageIndex}
+	return stat{value: s, human: func(w io.Writer) { writeStat(w, s) }, entry: e}
 }
 
 func writeStat(w io.Writer, s control.Stat) {
@@ -124,7 +135,7 @@ func (a *app) statPath(ctx context.Context, path string) (shown stat, err error)
 			StorageIndex string `json:"storage_index,omitempty"`
 			Copy         bool   `json:"copy,omitempty"`
 		}{e, s.Needed, s.Total, s.BlockSize, s.StorageIndex, s.Copy}
-		shown = stat{document, func(w io.Writer) {
+		shown = stat{value: document, entry: e, human: func(w io.Writer) {
 			fmt.Fprintf(w, "path           %s\n", e.Path)
 			if e.Directory() {
 				fmt.Fprintf(w, "kind           %s\n", e.Kind)

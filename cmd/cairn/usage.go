@@ -198,7 +198,8 @@ func unknownFlag(cmd *cobra.Command, e *pflag.NotExistError) error {
 		if letters != e.GetSpecifiedName() {
 			in = " (in -" + letters + ")"
 		}
-		return usagef("%sthere is no flag -%s%s", verbOf(cmd), e.GetSpecifiedName()[:1], in)
+		flag := "-" + e.GetSpecifiedName()[:1]
+		return usagef("%sthere is no flag %s%s%s", verbOf(cmd), flag, in, instead(cmd.Name(), flag))
 	}
 	var known []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
@@ -206,7 +207,8 @@ func unknownFlag(cmd *cobra.Command, e *pflag.NotExistError) error {
 			known = append(known, f.Name)
 		}
 	})
-	said := fmt.Sprintf("%sthere is no flag --%s", verbOf(cmd), e.GetSpecifiedName())
+	flag := "--" + e.GetSpecifiedName()
+	said := fmt.Sprintf("%sthere is no flag %s%s", verbOf(cmd), flag, instead(cmd.Name(), flag))
 	if nearest, distance := spelling.Nearest(e.GetSpecifiedName(), known); distance <= max(1, len(nearest)/3) {
 		said += "; there is --" + nearest
 	}

@@ -44,6 +44,8 @@ func TestMisunderstood(t *testing.T) {
 		{"frobnicate", `there is no command "frobnicate"`, ""},
 		{"ls -lZ", "ls: there is no flag -Z", `see "cairn ls --help"`},
 		{"find home: -foo", `find: there is no test "-foo"`, `see "cairn find --help"`},
+		{"ln -s home:a home:b", "ln: there is no flag -s: a name on the grid leads to the thing itself, wherever that is moved", ""},
+		{"ls --color=auto", "ls: there is no flag --color: names are never told apart by their colour; -F puts a slash behind directories", ""},
 		{"ls -foo home:", "ls: there is no flag -f (in -foo)", ""},
 		{"find home: -name", "find: -name: its value is missing", ""},
 		{"ls --recursiv", "ls: there is no flag --recursiv; there is --recursive", ""},
@@ -61,6 +63,29 @@ func TestMisunderstood(t *testing.T) {
 		lines := strings.Split(said.String(), "\n")
 		if status != statusUsage || len(lines) != 3 || lines[0] != "cairn: "+try.want || try.next != "" && lines[1] != "next: "+try.next {
 			t.Errorf("cairn %s: status %d and\n%s", try.args, status, said.String())
+		}
+	}
+}
+
+// TestAbsentFlags: what is said to be absent is, and the document tells of it.
+func TestAbsentFlags(t *testing.T) {
+	document, err := os.ReadFile("../../docs/cli.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for which := range absent {
+		verb, flag, _ := strings.Cut(which, " ")
+		cmd, _, err := newRoot(&app{}).Find([]string{verb})
+		if err != nil {
+			t.Errorf("%s: %v", which, err)
+			continue
+		}
+		name := strings.TrimLeft(flag, "-")
+		if len(name) == 1 && cmd.Flags().ShorthandLookup(name) != nil || len(name) > 1 && cmd.Flags().Lookup(name) != nil {
+			t.Errorf("%s is there", which)
+		}
+		if !strings.Contains(string(document), "| `"+which+"` |") {
+			t.Errorf("docs/cli.md does not tell of %s", which)
 		}
 	}
 }
