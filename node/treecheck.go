@@ -76,7 +76,7 @@ func (c *treeCheck) run(ctx context.Context, note string, o grid.TreeOptions) er
 			return c.place.explain(c.n, problem.Err)
 		}
 		item := control.TreeItem{Path: c.place.path(problem.Path), ID: problem.ID}
-		fail(&item, problem.Err)
+		c.unreadable(&item, problem.Err)
 		c.report.Unrecoverable++
 		c.list(item)
 	}
@@ -94,13 +94,14 @@ func (c *treeCheck) count(r grid.TreeResult) {
 	if r.Made > 0 {
 		c.report.Repaired++
 	}
+	c.report.Away = max(c.report.Away, len(r.Report.Unanswered))
 	for _, u := range r.Report.Unanswered {
 		c.silent[u.Peer] = u.Reason
 	}
 	item := control.TreeItem{
 		Path: c.place.path(r.Path), ID: r.Index.String(), Healthy: r.Report.Healthy, Recoverable: r.Report.Recoverable,
 		SharesGood: r.Report.SharesGood, SharesTotal: r.Report.SharesTotal, Needed: r.Report.SharesNeeded, Made: r.Made,
-		Thin: r.Report.Thin, Servers: r.Report.Happiness, Wanted: r.Report.Wanted,
+		Thin: r.Report.Thin, Servers: r.Report.Happiness, Wanted: r.Report.Wanted, Corrupt: r.Report.Corrupt,
 	}
 	if r.Report.SharesTotal == 0 && r.Report.Asked > 0 || r.Report.SharesTotal > 0 && !r.Report.Recoverable {
 		item.Code = control.CodeNotEnough // the numbers say all that the error does
@@ -123,6 +124,22 @@ func (c *treeCheck) count(r grid.TreeResult) {
 		c.report.Unrecoverable++
 	}
 	c.list(item)
+}
+
+// unreadable says in an item why a directory, or a file that changes, cannot be looked into.
+func (c *treeCheck) unreadable(item *control.TreeItem, err error) {
+	few, isFew := errors.AsType[*share.NotEnoughSharesError](err)
+	switch {
+	case isFew:
+		c.report.Away = max(c.report.Away, few.Asked-few.Answered)
+		short := *few
+		short.Causes = nil
+		item.Problem, item.Code = "it cannot be read: "+short.Error(), control.CodeNotEnough
+	case errors.Is(err, share.ErrNotFound):
+		item.Problem, item.Code = "it cannot be read: no server that answers has it", control.CodeNotFound
+	default:
+		fail(item, err)
+	}
 }
 
 // fail says in an item what went wrong. The path is said already.

@@ -262,7 +262,7 @@ func printReport(w io.Writer, r control.Report, names peerNames) {
 	for _, f := range r.Corrupt {
 		dropped := ""
 		if f.Dropped {
-			dropped = "; it does not hold it any more, and takes it anew"
+			dropped = "; it has let go of it, and takes it anew"
 		}
 		fmt.Fprintf(w, "  corrupt: share %d on %s: %s%s\n", f.Number, names.of(f.Peer), f.Reason, dropped)
 	}

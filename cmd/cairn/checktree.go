@@ -25,7 +25,7 @@ func runCheckTree(ctx context.Context, a *app, o *checkOptions, verb, target str
 			return err
 		}
 		if o.repair {
-			return repaired(verb, report)
+			return a.repaired(verb, target, report)
 		}
 		return a.checkedTree(target, report)
 	})
@@ -34,7 +34,7 @@ func runCheckTree(ctx context.Context, a *app, o *checkOptions, verb, target str
 // checkedTree returns an error where something cannot be recovered, and advises to repair what can.
 func (a *app) checkedTree(target string, r control.TreeReport) error {
 	if r.Unrecoverable > 0 {
-		return lostError(r)
+		return a.lostError(target, r)
 	}
 	again := fmt.Sprintf("%q", a.command(typed("repair", "-r", target)))
 	if strings.HasPrefix(target, "cairn:") { // a secret
@@ -57,21 +57,33 @@ func (a *app) checkedTree(target string, r control.TreeReport) error {
 	return nil
 }
 
-func lostError(r control.TreeReport) error {
-	return &control.Error{
-		Code: control.CodeNotEnough, Message: fmt.Sprintf("%s  %d of %d objects cannot be recovered now", r.Path, r.Unrecoverable, r.Objects),
-		Hint: "\"cairn peers\" shows who answers; try again when more members are up",
+// lostError says that something cannot be recovered, and what may help.
+func (a *app) lostError(target string, r control.TreeReport) error {
+	e := &control.Error{
+		Code: control.CodeNotEnough, Message: fmt.Sprintf("%s: %d of %d objects cannot be recovered now", strings.TrimSuffix(r.Path, ":"), r.Unrecoverable, r.Objects),
 	}
+	if r.Away > 0 {
+		e.Hint = fmt.Sprintf("%s did not answer; \"%s\" shows who does, try again when they are back", counted(int64(r.Away), "server"), a.command("peers"))
+		return e
+	}
+	e.Hint = "every server answered, so it is lost unless somebody who left comes back"
+	for _, item := range r.Unhealthy {
+		if changes := item.SharesTotal == 0 && item.Problem != ""; changes && !strings.HasPrefix(target, "cairn:") {
+			e.Hint += fmt.Sprintf("; earlier versions may be there: \"%s\"", a.command(typed("history", item.Path)))
+			break
+		}
+	}
+	return e
 }
 
 // repaired returns an error where something is left that a repair was to mend. What can only be read is for others to mend.
-func repaired(verb string, r control.TreeReport) error {
+func (a *app) repaired(verb, target string, r control.TreeReport) error {
 	switch {
 	case r.Unrecoverable > 0:
-		return lostError(r)
+		return a.lostError(target, r)
 	case r.Stopped != nil:
 		stopped := *r.Stopped
-		stopped.Message = fmt.Sprintf("%s  %d of %d objects are on too few servers still: %s", r.Path, r.Thin, r.Objects, stopped.Message)
+		stopped.Message = fmt.Sprintf("%s: %d of %d objects are on too few servers still: %s", strings.TrimSuffix(r.Path, ":"), r.Thin, r.Objects, stopped.Message)
 		return about(&stopped, "%s", verb)
 	}
 	left, code := 0, control.Code("")
@@ -86,8 +98,9 @@ func repaired(verb string, r control.TreeReport) error {
 	}
 	return about(&control.Error{
 		Code:    cmp.Or(code, control.CodeNotEnough),
-		Message: fmt.Sprintf("%s  %d of %d objects could not be made whole: they can be read, and are named above", r.Path, left, r.Objects),
-		Hint:    "\"cairn peers\" shows who answers and how much each takes; start or invite more nodes that store, or wait for those that are away, and run it again",
+		Message: fmt.Sprintf("%s: %d of %d objects could not be made whole: they can be read, and are named above", strings.TrimSuffix(r.Path, ":"), left, r.Objects),
+		Hint: fmt.Sprintf("\"%s\" shows who answers and how much each takes; start or invite more nodes that store, or wait for those that are away, and run it again",
+			a.command("peers")),
 	}, "%s", verb)
 }
 
@@ -97,7 +110,7 @@ func printTreeReport(w io.Writer, o *checkOptions, r control.TreeReport, names p
 		for next < len(r.Unhealthy) && r.Unhealthy[next].Path == r.Unhealthy[first].Path {
 			next++
 		}
-		fmt.Fprintf(w, "  %s: %s\n", strings.TrimSuffix(r.Unhealthy[first].Path, ":"), conditionOf(r.Unhealthy[first:next]))
+		fmt.Fprintf(w, "  %s: %s\n", strings.TrimSuffix(r.Unhealthy[first].Path, ":"), conditionOf(r.Unhealthy[first:next], names))
 		first = next
 	}
 	if more := r.Thin + r.Degraded + r.Unrecoverable - len(r.Unhealthy); more > 0 {
@@ -132,14 +145,14 @@ func directoriesText(n int) string {
 }
 
 // conditionOf says what is wrong with a thing: with the worst of the pages, where it is a directory that has several.
-func conditionOf(items []control.TreeItem) string {
+func conditionOf(items []control.TreeItem, names peerNames) string {
 	worst := items[0]
 	for _, item := range items[1:] {
 		if badness(item) > badness(worst) {
 			worst = item
 		}
 	}
-	text := condition(worst)
+	text := condition(worst, names)
 	if len(items) > 1 {
 		text += fmt.Sprintf(" (the worst of %d pages of the directory)", len(items))
 	}
@@ -157,7 +170,7 @@ func badness(item control.TreeItem) int {
 	return 1<<10 + item.SharesTotal - item.SharesGood
 }
 
-func condition(item control.TreeItem) string {
+func condition(item control.TreeItem, names peerNames) string {
 	text := ""
 	switch {
 	case item.SharesTotal == 0 && item.Problem != "":
@@ -170,6 +183,9 @@ func condition(item control.TreeItem) string {
 		text = fmt.Sprintf("on %s, what is stored now is on %d", counted(int64(item.Servers), "server"), item.Wanted)
 	default:
 		text = fmt.Sprintf("%d of %d shares good (%d needed)", item.SharesGood, item.SharesTotal, item.Needed)
+	}
+	for _, f := range item.Corrupt {
+		text += fmt.Sprintf("; share %d on %s is damaged", f.Number, cmp.Or(names[f.Peer], f.Peer.Short()))
 	}
 	if item.Problem != "" {
 		text += "; " + item.Problem

@@ -99,6 +99,7 @@ func (s *survey) blame(i int, number share.Number, err error, dropped bool) (gon
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		fault.Reason = "the share ends too soon"
 	case errors.Is(err, share.ErrCorrupt):
+		fault.Reason = "the server itself finds it damaged"
 	default:
 		s.undelivered = append(s.undelivered, fault)
 		return true

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cairn/grid/dir"
+	"cairn/grid/health"
 	"cairn/share"
 )
 
@@ -254,6 +255,8 @@ type TreeItem struct {
 	Thin    bool `json:"thin,omitempty"`
 	Servers int  `json:"servers,omitempty"`
 	Wanted  int  `json:"wanted,omitempty"`
+	// Corrupt names each share that does not verify, and the server that gives it.
+	Corrupt []health.Fault `json:"corrupt,omitempty"`
 	// Problem says why it could not be looked at, repaired or stored anew, and Code what kind of failure that is.
 	Problem string `json:"problem,omitempty"`
 	Code    Code   `json:"code,omitempty"`
@@ -288,6 +291,8 @@ type TreeReport struct {
 	Unhealthy []TreeItem `json:"unhealthy"`
 	// Unanswered are the servers that did not say of everything what they hold.
 	Unanswered []Silent `json:"unanswered"`
+	// Away is how many servers were asked at most about one thing and did not answer.
+	Away int `json:"away"`
 	// Stopped says why no more was stored anew.
 	Stopped *Error `json:"stopped,omitempty"`
 }
