@@ -33,7 +33,7 @@ func (a api) Status(ctx context.Context) (control.Status, error) {
 		Storage: control.Storage{Enabled: n.lends(), Space: n.space(ctx), Bucket: n.bucketStatus()},
 		Usage:   n.usage(ctx),
 		Uptime:  time.Since(n.started).Seconds(), Started: n.started, Addresses: n.host.Addresses(), PID: n.endpoint.PID,
-		Alone: n.company().alone(),
+		Alone: n.company().alone(), Health: n.health.Load(),
 	}
 	if n.lends() {
 		owners, err := n.owners(ctx)

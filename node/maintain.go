@@ -37,6 +37,11 @@ func (n *Node) openMaintenance(context.Context) error {
 func (n *Node) keepMaintained(ctx context.Context) {
 	for pause(ctx, maintainAfter) {
 		if time.Since(n.state.LastRound()) < maintainEvery {
+			if n.grown(ctx) && n.home.exists(ctx) {
+				if err := n.look(ctx); err != nil && ctx.Err() == nil {
+					n.log.Info("could not find out how healthy your files are; it is tried again in an hour", "error", err)
+				}
+			}
 			continue
 		}
 		report, err := n.maintain(ctx, func(control.Progress) {})
@@ -85,6 +90,13 @@ func (n *Node) maintain(ctx context.Context, progress func(control.Progress)) (c
 	}
 	for _, p := range problems[:min(len(problems), maxProblems)] {
 		report.Problems = append(report.Problems, control.HomeAlias+":"+p.Err.Error())
+	}
+	if err == nil {
+		if failed := n.look(ctx); failed != nil {
+			n.log.Info("leases were renewed; how healthy your files are could not be found out", "error", failed)
+		} else if h := n.health.Load(); h != nil {
+			report.Thin, report.Degraded = h.Thin, h.Degraded
+		}
 	}
 	if err == nil {
 		round := start

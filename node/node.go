@@ -78,6 +78,8 @@ type Node struct {
 
 	// maintaining is held by who goes through the leases.
 	maintaining sync.Mutex
+	// health is how the root directory was found the last time; nil before.
+	health atomic.Pointer[control.Health]
 
 	history  *history
 	gauge    gauge

@@ -35,6 +35,9 @@ func (a api) CheckTree(ctx context.Context, request control.TreeCheckRequest, pr
 	if request.Repair && len(c.thin) > 0 {
 		err = c.storeAnew(ctx)
 	}
+	if err == nil && len(n.Path) == 0 && a.n.home.is(n.Entry.Capability) {
+		a.n.looked(c.report, a.n.grid.ParamsFor(ctx).Happy)
+	}
 	return c.report, err
 }
 

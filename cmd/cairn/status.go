@@ -18,7 +18,7 @@ func newStatusCommand(a *app) *cobra.Command {
 		Use:   "status",
 		Short: "show the running node at a glance",
 		Long: help(`Shows the running node: who it is, its grid, how many peers answer, the space it lends and who uses it, and what you
-use of the space that others lend.`),
+use of the space that others lend; and how healthy home: was found, if it was looked at since the node started.`),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := a.client()
@@ -30,7 +30,11 @@ use of the space that others lend.`),
 			if err != nil {
 				return err
 			}
-			return a.result(s, func(w io.Writer) { printStatus(w, s) })
+			err = a.result(s, func(w io.Writer) { printStatus(w, s) })
+			if h := s.Health; h != nil {
+				a.noteUnhealthy(h.Thin + h.Degraded + h.Unrecoverable)
+			}
+			return err
 		},
 	}
 }
@@ -76,11 +80,39 @@ func printStatus(w io.Writer, s control.Status) {
 	if s.Alone != "" {
 		fmt.Fprintf(w, "alone    what you store stays with this node: %s\n", s.Alone)
 	}
+	if s.Health != nil {
+		fmt.Fprintf(w, "health   %s\n", healthText(*s.Health, time.Now()))
+	}
 	fmt.Fprintf(w, "usage    %s\n", usageText(s.Usage))
 	fmt.Fprintf(w, "up       %s, process %d, version %s\n", (time.Duration(s.Uptime) * time.Second).Round(time.Second), s.PID, s.Version)
 	for _, address := range s.Addresses {
 		fmt.Fprintf(w, "address  %s\n", address)
 	}
+}
+
+// noteUnhealthy says what to do about things in the root directory that are not healthy.
+func (a *app) noteUnhealthy(n int) {
+	if n > 0 {
+		a.note("next: \"%s\" names what is not healthy, \"%s\" mends what can be mended", a.command("check -r "+homeTarget), a.command("repair -r "+homeTarget))
+	}
+}
+
+// healthText says how the root directory was found, and when.
+func healthText(h control.Health, now time.Time) string {
+	when := now.Sub(h.Checked).Round(time.Second).String()
+	if h.Thin+h.Degraded+h.Unrecoverable == 0 {
+		return fmt.Sprintf("all %d objects of %s are healthy, %s ago", h.Objects, homeTarget, when)
+	}
+	var wrong []string
+	for _, part := range []struct {
+		n    int
+		what string
+	}{{h.Thin, "on too few servers"}, {h.Degraded, "degraded"}, {h.Unrecoverable, "not recoverable"}} {
+		if part.n > 0 {
+			wrong = append(wrong, fmt.Sprintf("%d %s", part.n, part.what))
+		}
+	}
+	return fmt.Sprintf("%s, of %d objects of %s, %s ago", strings.Join(wrong, ", "), h.Objects, homeTarget, when)
 }
 
 func printBucket(w io.Writer, b *control.Bucket) {

@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"cairn/node/control"
 )
@@ -50,5 +51,20 @@ func TestMonthText(t *testing.T) {
 	}
 	if text := moneyText(0, ""); text != "0.00" {
 		t.Errorf("nothing is %q", text)
+	}
+}
+
+// TestHealthText says how many things are not healthy, and when that was found.
+func TestHealthText(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	for want, h := range map[string]control.Health{
+		"all 7 objects of home: are healthy, 1m30s ago":                                         {Objects: 7},
+		"3 on too few servers, of 7 objects of home:, 1m30s ago":                                {Objects: 7, Thin: 3},
+		"3 on too few servers, 2 degraded, 1 not recoverable, of 7 objects of home:, 1m30s ago": {Objects: 7, Thin: 3, Degraded: 2, Unrecoverable: 1},
+	} {
+		h.Checked = now.Add(-90 * time.Second)
+		if got := healthText(h, now); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }

@@ -35,6 +35,19 @@ type Status struct {
 	PID        int       `json:"pid"`
 	// Alone says why what is stored now stays on this node's disk, empty where others take shares.
 	Alone string `json:"alone,omitempty"`
+	// Health is how all that is in the root directory was found since the node started, absent where nobody has looked.
+	Health *Health `json:"health,omitempty"`
+}
+
+// Health says in numbers what a TreeReport says of the whole root directory.
+type Health struct {
+	Checked       time.Time `json:"checked"`
+	Objects       int       `json:"objects"`
+	Thin          int       `json:"thin"`
+	Degraded      int       `json:"degraded"`
+	Unrecoverable int       `json:"unrecoverable"`
+	// Wanted is on how many servers counted what was stored then.
+	Wanted int `json:"wanted"`
 }
 
 // GridName names a grid.

@@ -311,6 +311,9 @@ type MaintainReport struct {
 	// something is not there any more.
 	Versions        int `json:"versions"`
 	VersionsMissing int `json:"versions_missing"`
+	// Thin are on fewer servers than what is stored now, and of Degraded shares are missing: "repair -r" mends both.
+	Thin     int `json:"thin"`
+	Degraded int `json:"degraded"`
 	// Problems are directories that could not be listed, the first few.
 	Problems []string `json:"problems,omitempty"`
 }
