@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"cairn/internal/awake"
 	"cairn/node/doctor"
 	"cairn/p2p"
 )
@@ -18,7 +19,7 @@ const (
 
 // Diagnose looks at what only the running node can tell: its peers, its clock beside theirs, and how others reach it.
 func (a api) Diagnose(ctx context.Context) ([]doctor.Check, error) {
-	ctx, cancel := context.WithTimeout(ctx, diagnoseTime)
+	ctx, cancel := awake.WithTimeout(ctx, diagnoseTime)
 	defer cancel()
 	n := a.n
 	var answering []p2p.Peer

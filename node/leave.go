@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cairn/grid/health"
+	"cairn/internal/awake"
 	"cairn/introducer"
 	"cairn/node/control"
 	"cairn/share"
@@ -124,7 +125,7 @@ func (n *Node) removeDevice(ctx context.Context) error {
 	if err := n.remove(n.dir.id); err != nil && !errors.Is(err, share.ErrNotFound) {
 		return fmt.Errorf("leave: the other members could not be told: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, tellWithin)
+	ctx, cancel := awake.WithTimeout(ctx, tellWithin)
 	defer cancel()
 	n.exchange.Tell(ctx) // the node is stopped next
 	return nil

@@ -104,7 +104,9 @@ func (h *Host) attend(ctx context.Context, id peer.ID, asked <-chan struct{}) {
 	}
 }
 
-func (h *Host) apart(id peer.ID) bool { return h.host.Network().Connectedness(id) == network.NotConnected }
+func (h *Host) apart(id peer.ID) bool {
+	return h.host.Network().Connectedness(id) == network.NotConnected
+}
 
 // rest waits until the peer has not been heard of for a while, or somebody asks: when it greets us meanwhile, both know all
 // that our hello would tell.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"cairn/internal/awake"
 	"cairn/node"
 	"cairn/node/config"
 	"cairn/node/control"
@@ -136,7 +137,7 @@ func (e *endedError) Unwrap() error { return e.error }
 func awaitDetached(ctx context.Context, a *app, child *os.Process, ended <-chan struct{}) error {
 	poll := time.NewTicker(startPoll)
 	defer poll.Stop()
-	late := time.NewTimer(detachedWithin)
+	late := awake.NewTimer(detachedWithin)
 	defer late.Stop()
 	for {
 		if serves(ctx, a, child.Pid) {

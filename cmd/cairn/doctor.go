@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cairn/internal/awake"
 	"cairn/node"
 	"cairn/node/config"
 	"cairn/node/control"
@@ -93,7 +94,7 @@ func (a *app) askNode(ctx context.Context) (checks []doctor.Check, used int64) {
 		return []doctor.Check{doctor.Result(name, "", err, fix)}, -1
 	}
 	defer client.Close()
-	soon, cancel := context.WithTimeout(ctx, answerWithin)
+	soon, cancel := awake.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	s, err := client.Status(soon)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"cairn/internal/awake"
 	"cairn/internal/localgrid"
 	"cairn/node/control"
 	"cairn/share"
@@ -130,7 +131,7 @@ func (l *localNodes) bring(ctx context.Context, nodes []*localNode) error {
 
 // up starts the node's process and waits until it serves.
 func (l *localNodes) up(ctx context.Context, node *localNode) error {
-	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	ctx, cancel := awake.WithTimeout(ctx, readyWithin)
 	defer cancel()
 	process, err := l.grid.Start(ctx, "ready", "up", "--dir", node.dir)
 	if err != nil {
@@ -144,7 +145,7 @@ func (l *localNodes) up(ctx context.Context, node *localNode) error {
 
 // meet waits until every running node is connected to all others.
 func (l *localNodes) meet(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	ctx, cancel := awake.WithTimeout(ctx, readyWithin)
 	defer cancel()
 	running := l.running()
 	poll := time.NewTicker(50 * time.Millisecond)

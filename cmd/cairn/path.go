@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cairn/internal/awake"
 	"cairn/node/control"
 	"cairn/share/capability"
 )
@@ -188,7 +189,7 @@ func (a *app) completeTargets(disk bool) cobra.CompletionFunc {
 			return nil, directive
 		}
 		defer client.Close()
-		ctx, cancel := context.WithTimeout(cmd.Context(), completeTimeout)
+		ctx, cancel := awake.WithTimeout(cmd.Context(), completeTimeout)
 		defer cancel()
 		if !strings.Contains(typed, ":") {
 			return completeAlias(ctx, client, typed), directive

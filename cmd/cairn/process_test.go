@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/json"
 	"io/fs"
@@ -11,8 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
+	"cairn/internal/waittest"
 	"cairn/node/control"
 )
 
@@ -29,17 +28,7 @@ func command(t *testing.T, args ...string) (*exec.Cmd, *strings.Builder) {
 // until polls until the condition holds.
 func until(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	poll := time.NewTicker(5 * time.Millisecond)
-	defer poll.Stop()
-	for !condition() {
-		select {
-		case <-poll.C:
-		case <-ctx.Done():
-			t.Fatalf("waited in vain until %s", what)
-		}
-	}
+	waittest.Eventually(t, what, condition)
 }
 
 // usage returns the bytes of all files below a directory.

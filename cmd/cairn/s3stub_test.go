@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"cairn/internal/s3test"
+	"cairn/internal/waittest"
 	"cairn/node"
 )
 
@@ -124,7 +125,7 @@ func scriptKill(ts *testscript.TestScript, _ bool, args []string) {
 	process, err := os.FindProcess(pid)
 	ts.Check(err)
 	ts.Check(process.Kill())
-	for deadline := time.Now().Add(10 * time.Second); running && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(waittest.Patience); running && time.Now().Before(deadline); {
 		runtime.Gosched()
 		_, running, err = node.Running(dir)
 		ts.Check(err)

@@ -6,13 +6,14 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"cairn/internal/waittest"
 	"cairn/node/control"
 )
 
 // scriptEventually is eventually PROGRAM ARGS...: the program ends well, if need be when it is run again.
 func scriptEventually(ts *testscript.TestScript, _ bool, args []string) {
 	var err error
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+	for end := time.Now().Add(waittest.Patience); time.Now().Before(end); {
 		if err = ts.Exec(args[0], args[1:]...); err == nil {
 			return
 		}

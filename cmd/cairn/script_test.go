@@ -19,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"cairn/internal/localgrid"
+	"cairn/internal/waittest"
 	"cairn/node/control"
 	"cairn/share"
 	"cairn/share/capability"
@@ -97,7 +98,7 @@ func (g *testGrid) must(t *testing.T, args ...string) []byte {
 
 func (g *testGrid) up(t *testing.T, dir string) *localgrid.Process {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), waittest.Patience)
 	defer cancel()
 	p, err := g.Start(ctx, "ready", "up", "--dir", dir)
 	if err != nil {
@@ -119,7 +120,7 @@ func (g *testGrid) await(t *testing.T, dir string, peers int) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), waittest.Patience)
 	defer cancel()
 	poll := time.NewTicker(50 * time.Millisecond)
 	defer poll.Stop()
@@ -293,7 +294,7 @@ func scriptMet(ts *testscript.TestScript, _ bool, args []string) {
 	client, err := control.Dial(ts.MkAbs(args[0]))
 	ts.Check(err)
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), waittest.Patience)
 	defer cancel()
 	poll := time.NewTicker(50 * time.Millisecond)
 	defer poll.Stop()

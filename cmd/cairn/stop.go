@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cairn/internal/awake"
 	"cairn/node"
 	"cairn/node/control"
 )
@@ -51,7 +52,7 @@ func runStop(ctx context.Context, a *app) error {
 
 // askToStop asks the node to stop. One that is starting or stopping does not listen, and is asked again.
 func askToStop(ctx context.Context, a *app) error {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := awake.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	client, err := a.client()
 	if err == nil {
@@ -69,7 +70,7 @@ func askToStop(ctx context.Context, a *app) error {
 
 // awaitStop stops the node and waits until no process has the directory.
 func awaitStop(ctx context.Context, a *app, pid int) error {
-	limit := time.NewTimer(stopWithin)
+	limit := awake.NewTimer(stopWithin)
 	defer limit.Stop()
 	poll := time.NewTicker(startPoll)
 	defer poll.Stop()

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"cairn/internal/awake"
 	"cairn/share"
 	"cairn/share/encoding"
 )
@@ -47,7 +48,7 @@ func (u *upload) release(ctx context.Context, others []share.Server) {
 		return
 	}
 	// The next upload of the file begins after this.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardTime)
+	ctx, cancel := awake.WithTimeout(context.WithoutCancel(ctx), discardTime)
 	defer cancel()
 	release(ctx)
 }
@@ -115,7 +116,7 @@ func (u *upload) discard(ctx context.Context) {
 // later has something done in the background where there is one, and waits a moment for it; otherwise at once, unless the caller has gone.
 func (u *upload) later(ctx context.Context, do func(context.Context)) {
 	limited := func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, discardTime)
+		ctx, cancel := awake.WithTimeout(ctx, discardTime)
 		defer cancel()
 		do(ctx)
 	}

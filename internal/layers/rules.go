@@ -26,7 +26,7 @@ var Arrows = []Arrow{
 
 	{"p2p", []string{"p2p/...", "share", "internal/awake", "internal/wholefile"}, "p2p moves shares between peers; who belongs to a grid (introducer) and where shares go (grid) are told to it through interfaces"},
 	{"p2p/wire", []string{"share"}, "the messages are pure data: no host, no stream, no store"},
-	{"p2p/discovery", []string{"p2p", "share"}, "discovery finds peers and shares and knows nothing of what is stored"},
+	{"p2p/discovery", []string{"p2p", "share", "internal/awake"}, "discovery finds peers and shares and knows nothing of what is stored"},
 	{"p2p/storage", []string{"p2p", "p2p/wire", "share", "share/head", "internal/awake"}, "the storage protocol serves any Store and knows nothing of placement; of a head it reads what is signed about its retention"},
 
 	{"introducer", []string{"introducer/...", "p2p", "share", "internal/awake", "internal/wholefile"}, "membership sits on p2p; it knows no grid operation and no node"},
@@ -50,7 +50,7 @@ var Arrows = []Arrow{
 	{"node/vfs/vfstest", []string{"node/vfs", "share/..."}, "the conformance suite sees a file system, nothing else"},
 	{"node/gateway", []string{"node/vfs", "share"}, "a gateway translates one protocol over vfs, nothing else"},
 
-	{"cmd", []string{"cmd/...", "node/...", "introducer/...", "share/...", "internal/localgrid", "internal/baseline", "internal/predicate", "internal/spelling"}, "the command line talks to a node; grid and p2p are behind it"},
+	{"cmd", []string{"cmd/...", "node/...", "introducer/...", "share/...", "internal/awake", "internal/localgrid", "internal/baseline", "internal/predicate", "internal/spelling"}, "the command line talks to a node; grid and p2p are behind it"},
 
 	{"internal", []string{"internal/...", "node/...", "grid/...", "introducer/...", "p2p/...", "share/..."}, "support of tests may use everything but the command line"},
 	{"internal/layers", nil, "the rules read the tree, they do not run it"},

@@ -1,16 +1,17 @@
 package testgrid_test
 
 import (
-	"context"
 	"io"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"cairn/grid"
 	"cairn/grid/health"
 	"cairn/internal/hostile"
 	"cairn/internal/testgrid"
+	"cairn/internal/waittest"
 	"cairn/p2p"
 	"cairn/share"
 	"cairn/share/capability"
@@ -97,9 +98,8 @@ func TestByzantine(t *testing.T) {
 			c, _ := put(t, b.Nodes[0], data)
 			b.become(behaviour)
 
-			begin := time.Now()
-			mustGet(t, b.Nodes[1], c, data)
-			if took := time.Since(begin); took > readWithin {
+			took := waittest.Took(func() { mustGet(t, b.Nodes[1], c, data) })
+			if took > readWithin {
 				t.Errorf("reading took %v", took)
 			}
 			b.checkBlame(t, c, expected[behaviour])
@@ -157,12 +157,16 @@ func blamed(faults []health.Fault, id share.ServerID) bool {
 // storeDespite stores a file while peers misbehave, and reads it back.
 func (b *byzantine) storeDespite(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), storeWithin)
-	defer cancel()
 	data := random(600_000)
-	result, err := tryPut(ctx, b.Nodes[3], data)
-	if err != nil {
-		t.Fatalf("put: %v", err)
+	var result grid.PutResult
+	took := waittest.Took(func() {
+		var err error
+		if result, err = tryPut(t.Context(), b.Nodes[3], data); err != nil {
+			t.Fatalf("put: %v", err)
+		}
+	})
+	if took > storeWithin {
+		t.Errorf("storing took %v", took)
 	}
 	mustGet(t, b.Nodes[4], result.Capability, data)
 }

@@ -9,11 +9,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"cairn/grid/health"
 	"cairn/internal/s3test"
 	"cairn/internal/testgrid"
+	"cairn/internal/waittest"
 	"cairn/share"
 	"cairn/share/capability"
 	"cairn/share/disk"
@@ -154,7 +154,7 @@ func TestRotIsMendedInPlace(t *testing.T) {
 			}
 			rot(t, g.file(t, plain, c))
 			// Servers that are busy are spared, so that one read may get by without the damaged block.
-			testgrid.Eventually(t, time.Minute, "a read finds the damage", func() bool {
+			waittest.Eventually(t, "a read finds the damage", func() bool {
 				mustGet(t, gateway, c, data)
 				report, err := gateway.Grid.Check(t.Context(), c, false, nil)
 				return err == nil && report.SharesGood == 2

@@ -18,6 +18,7 @@ import (
 	"cairn/grid/tree"
 	"cairn/internal/hostile"
 	"cairn/internal/testgrid"
+	"cairn/internal/waittest"
 	"cairn/p2p"
 	"cairn/share"
 	"cairn/share/capability"
@@ -33,7 +34,7 @@ const (
 	// turns is how many changes every writer gets to make beside the others, however slow the machine is.
 	turns = 3
 	// patience bounds the wait for that: a writer that starves waits for ever.
-	patience = time.Minute
+	patience = waittest.Patience
 )
 
 // A writer changes a directory through its own node, and notes what it was told.

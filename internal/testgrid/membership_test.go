@@ -18,7 +18,7 @@ import (
 
 	"cairn/internal/hosttest"
 	"cairn/internal/membertest"
-	"cairn/internal/testgrid"
+	"cairn/internal/waittest"
 	"cairn/introducer"
 	"cairn/introducer/exchange"
 	"cairn/introducer/invite"
@@ -142,7 +142,7 @@ func tryEverything(t *testing.T, h host.Host, at *friend) {
 			s, err = h.NewStream(t.Context(), info.ID, name)
 		}
 		if err == nil {
-			s.SetDeadline(time.Now().Add(5 * time.Second))
+			s.SetDeadline(time.Now().Add(waittest.Patience))
 			s.Write([]byte("anything"))
 			var n int
 			if n, err = s.Read(make([]byte, 1)); n > 0 {
@@ -168,7 +168,7 @@ func tryEverything(t *testing.T, h host.Host, at *friend) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		s.SetDeadline(time.Now().Add(5 * time.Second))
+		s.SetDeadline(time.Now().Add(waittest.Patience))
 		s.Write([]byte("\x00\x00\x00\x08anything"))
 		s.CloseWrite()
 		if data, err := io.ReadAll(s); len(data) > 0 {
@@ -212,16 +212,16 @@ func TestStrangersGetNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.Write([]byte{0x15, 0, 0, 0, 1, 0xa0}) // space
-		s.SetDeadline(time.Now().Add(5 * time.Second))
+		s.SetDeadline(time.Now().Add(waittest.Patience))
 		if _, err := io.ReadFull(s, make([]byte, 5)); err != nil {
 			t.Fatalf("a member is not served: %v", err)
 		}
 		if _, err := ann.roster.Revoke(g.signer, bad.account.Key(), "", time.Now()); err != nil {
 			t.Fatal(err)
 		}
-		begin := time.Now()
-		if _, err := io.Copy(io.Discard, s); err == nil || time.Since(begin) > 2*time.Second {
-			t.Errorf("its stream ended after %v with %v", time.Since(begin), err)
+		took := waittest.Took(func() { _, err = io.Copy(io.Discard, s) })
+		if err == nil || took > 2*time.Second {
+			t.Errorf("its stream ended after %v with %v", took, err)
 		}
 		tryEverything(t, h, ann)
 	})
@@ -261,7 +261,7 @@ func TestRosterInTheDHT(t *testing.T) {
 		t.Fatal(err)
 	}
 	judge := exchange.Judge{Roster: introducer.NewRoster(g.roster.Grid())}
-	testgrid.Eventually(t, 20*time.Second, "the DHT has a copy", func() bool {
+	waittest.Eventually(t, "the DHT has a copy", func() bool {
 		value, err := bob.found.GetValue(t.Context(), exchange.Namespace, "all")
 		return err == nil && judge.Validate("all", value) == nil && bob.roster.Admit(bad.id) != nil
 	})

@@ -16,6 +16,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 
 	"cairn/grid"
+	"cairn/internal/waittest"
 	"cairn/p2p"
 	"cairn/p2p/storage"
 	"cairn/p2p/wire"
@@ -37,9 +38,6 @@ type Config struct {
 	// Logger receives what the nodes log; nothing when nil.
 	Logger *slog.Logger
 }
-
-// meetWithin bounds how long nodes may take to find each other.
-const meetWithin = time.Minute
 
 // A Grid is a running grid. The test that made it closes it.
 type Grid struct {
@@ -156,7 +154,7 @@ func (g *Grid) meet() {
 	g.t.Helper()
 	running := g.Running()
 	for _, n := range running {
-		Eventually(g.t, meetWithin, n.Name+" knows all others", func() bool { return n.knows() == len(running)-1 })
+		waittest.Eventually(g.t, n.Name+" knows all others", func() bool { return n.knows() == len(running)-1 })
 	}
 }
 
@@ -242,16 +240,4 @@ func (n *Node) client(id share.ServerID) *storage.Client {
 		n.clients[id] = storage.NewClient(n.Host, id, storage.ClientOptions{})
 	}
 	return n.clients[id]
-}
-
-// Eventually waits until the condition holds, and fails the test when it does not in time.
-func Eventually(t testing.TB, limit time.Duration, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for begin := time.Now(); !holds(); <-tick.C {
-		if time.Since(begin) > limit {
-			t.Fatalf("not within %v: %s", limit, what)
-		}
-	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
+	"cairn/internal/awake"
 	"cairn/p2p"
 	"cairn/share"
 )
@@ -199,7 +200,7 @@ func (d *Discovery) usable(addresses []multiaddr.Multiaddr) []multiaddr.Multiadd
 
 // FindPeer asks the DHT where a member listens now.
 func (d *Discovery) FindPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.Within)
+	ctx, cancel := awake.WithTimeout(ctx, d.cfg.Within)
 	defer cancel()
 	info, err := d.dht.FindPeer(ctx, id)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"cairn/internal/awake"
 	"cairn/share"
 )
 
@@ -44,7 +45,7 @@ func (d *Discovery) Providers(ctx context.Context, index share.StorageIndex) ([]
 	if d.announcer == nil {
 		return nil, fmt.Errorf("find %s: %w", index, errors.New("this grid announces nothing"))
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.Within)
+	ctx, cancel := awake.WithTimeout(ctx, d.cfg.Within)
 	defer cancel()
 	p := keyOf(index).place()
 	contacts, err := d.lookup(ctx, p)
@@ -147,7 +148,7 @@ func (d *Discovery) lookup(ctx context.Context, p place) ([]contact, error) {
 
 // explore looks for the members close to a place, and returns the region of which they are all there are.
 func (d *Discovery) explore(ctx context.Context, around place) ([]contact, region, error) {
-	ctx, cancel := context.WithTimeout(ctx, exploreWithin)
+	ctx, cancel := awake.WithTimeout(ctx, exploreWithin)
 	defer cancel()
 	contacts, err := d.lookup(ctx, around)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"cairn/internal/awake"
 	"cairn/p2p"
 	"cairn/share"
 )
@@ -77,7 +78,7 @@ func (d *Discovery) askRecords(ctx context.Context, id peer.ID, key fileKey) (na
 }
 
 func (d *Discovery) exchange(ctx context.Context, id peer.ID, within time.Duration, question []byte, read func(*bufio.Reader) error) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
+	ctx, cancel := awake.WithTimeout(ctx, within)
 	defer cancel()
 	s, err := d.host.Stream(ctx, share.ServerID(id.String()), provideName)
 	if err != nil {

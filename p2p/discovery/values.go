@@ -12,6 +12,7 @@ import (
 
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 
+	"cairn/internal/awake"
 	"cairn/share"
 )
 
@@ -107,7 +108,7 @@ func (d *Discovery) valueKey(namespace, name string) (string, error) {
 }
 
 func (d *Discovery) fetch(ctx context.Context, key string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.Within)
+	ctx, cancel := awake.WithTimeout(ctx, d.cfg.Within)
 	defer cancel()
 	value, err := d.dht.GetValue(ctx, key, dht.Quorum(0))
 	if value != nil {
@@ -122,7 +123,7 @@ func (d *Discovery) publish(ctx context.Context, key string) error {
 	if newer, err := d.fetch(ctx, key); err == nil && d.judge.newer(key, newer, value) {
 		value = d.published.replace(key, newer, d.judge)
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.Within)
+	ctx, cancel := awake.WithTimeout(ctx, d.cfg.Within)
 	defer cancel()
 	err := d.dht.PutValue(ctx, key, value)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"cairn/internal/awake"
 	"cairn/p2p"
 )
 
@@ -81,7 +82,7 @@ func (d *Discovery) refresh(ctx context.Context) {
 
 // meet tells the host who is close to a key, and returns how many that are.
 func (d *Discovery) meet(ctx context.Context, key string) int {
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.Within)
+	ctx, cancel := awake.WithTimeout(ctx, d.cfg.Within)
 	defer cancel()
 	found, err := d.dht.GetClosestPeers(ctx, key)
 	if err != nil {

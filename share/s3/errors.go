@@ -181,8 +181,10 @@ func passes(e *Error, h *hint) bool {
 }
 
 // malformed reports whether what answered does not speak HTTP, or no TLS where it should. Package net/http has no types for these.
+// The last one is of what speaks before it is asked.
 func malformed(err error) bool {
-	return strings.Contains(err.Error(), "malformed HTTP") || strings.Contains(err.Error(), "HTTP response to HTTPS client")
+	return strings.Contains(err.Error(), "malformed HTTP") || strings.Contains(err.Error(), "HTTP response to HTTPS client") ||
+		strings.Contains(err.Error(), "readLoopPeekFailLocked: %!w(<nil>)")
 }
 
 // s3 reports whether the answer looks like one of an S3 server. An answer without a body cannot be told.
