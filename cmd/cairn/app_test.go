@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"cairn/introducer"
 	"cairn/node"
@@ -46,6 +47,24 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 		}
 	}
 	walk(newRoot(&app{}))
+}
+
+// TestNoCommandTakesAFlagOfAll: what every command is told, as where the node is, means the same to each.
+func TestNoCommandTakesAFlagOfAll(t *testing.T) {
+	root := newRoot(&app{})
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		for _, sub := range cmd.Commands() {
+			sub.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+				of := root.PersistentFlags().Lookup(f.Name)
+				if of != nil && of != f {
+					t.Errorf("%s has a --%s of its own", sub.CommandPath(), f.Name)
+				}
+			})
+			walk(sub)
+		}
+	}
+	walk(root)
 }
 
 func TestStatusOf(t *testing.T) {

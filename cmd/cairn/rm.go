@@ -42,7 +42,7 @@ the directory still have the name ("cairn history").
 	}
 	cmd.Flags().BoolVarP(&o.recursive, "recursive", "r", false, "remove directories with what is in them (also -R)")
 	also(cmd.Flags(), &o.recursive, "R")
-	cmd.Flags().BoolVarP(&o.empty, "dir", "d", false, "remove empty directories")
+	cmd.Flags().BoolVarP(&o.empty, "empty", "d", false, "remove empty directories")
 	cmd.Flags().BoolVarP(&o.ask, "interactive", "i", false, "ask before each PATH")
 	cmd.Flags().BoolVarP(&o.askOnce, "ask-once", "I", false, "ask once before more than three PATHs, or with -r")
 	verboseFlag(cmd.Flags(), &o.verbose)
