@@ -39,6 +39,9 @@ const MaxName = page.MaxName
 // UTF-8, or is longer than MaxName bytes.
 func CheckName(name string) (nfc string, err error) { return page.CheckName(name) }
 
+// ShortName returns a name for a message: of one that is longer than any can be, the beginning.
+func ShortName(name string) string { return page.Short(name) }
+
 // An Entry is one name of a directory.
 type Entry struct {
 	Name string

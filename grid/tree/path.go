@@ -75,7 +75,7 @@ func Split(path string) (names []string, slash bool, err error) {
 		}
 		name, err := dir.CheckName(part)
 		if err != nil {
-			return nil, false, &PathError{Path: Join(append(names, part)), Err: err}
+			return nil, false, &PathError{Path: Join(append(names, dir.ShortName(part))), Err: err}
 		}
 		if names = append(names, name); len(names) > MaxDepth {
 			return nil, false, &PathError{Path: Join(names[:8]) + "/…", Err: fmt.Errorf("%w: more than %d names", errTooDeep, MaxDepth)}

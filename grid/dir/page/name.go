@@ -19,7 +19,15 @@ type NameError struct {
 	Reason string
 }
 
-func (e *NameError) Error() string { return fmt.Sprintf("name %.300q: %s", e.Name, e.Reason) }
+func (e *NameError) Error() string { return fmt.Sprintf("name %q: %s", Short(e.Name), e.Reason) }
+
+// Short returns a name for a message: of one that is longer than any can be, the beginning.
+func Short(name string) string {
+	if len(name) <= MaxName {
+		return name
+	}
+	return strings.ToValidUTF8(name[:32], "") + "…"
+}
 
 // CheckName returns the normalised form (Unicode NFC) of a name, under which it is stored and looked up: names that differ
 // only in normalisation are the same name. Names that differ in case are different names. The error is a *NameError.
