@@ -84,6 +84,12 @@ func scrubBucket(ctx context.Context, bucket bucketScrubber, c config.Bucket, lo
 			log.Info("verified the bucket", "compared", report.Compared, "objects", report.Objects, "shares", report.Shares, "bytes", report.Bytes,
 				"requests", report.Requests, "bad", report.Bad, "heads", report.Heads, "done", report.Done)
 		}
+		if report.Back > 0 {
+			tell(control.Event{
+				Kind: control.KindVerified, Text: fmt.Sprintf("%d shares in the bucket that did not verify a day ago are good, and are held again", report.Back),
+				Reason: "what was read of them was changed between the bucket and this node",
+			})
+		}
 		if report.Done {
 			tell(control.Event{Kind: control.KindVerified, Text: "verified all that is in the bucket"})
 		}

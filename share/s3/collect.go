@@ -197,7 +197,7 @@ func (s *Store) collectPacks(ctx context.Context, _ time.Time, report *CollectRe
 		keys, last, err := s.index.keysAfter(objectsBucket, after, collectFiles, func(_ *bolt.Tx, _, data []byte) (bool, error) {
 			var o objectRecord
 			err := unseal(data, &o)
-			return err == nil && o.Live < o.Size/2 && o.Size > packMax, err
+			return err == nil && o.Shares > 0 && o.Live < o.Size/2 && o.Size > packMax, err
 		})
 		if err != nil || last == nil {
 			return err

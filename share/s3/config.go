@@ -83,6 +83,8 @@ type Config struct {
 
 	pack int64 // 0 for packMax; tests store small shares as objects of their own
 	part int64 // 0 for partMin; tests fill one quickly
+
+	condemned int64 // 0 for condemnedMost; tests fill it quickly
 	// What tests shorten or replace.
 	stall       time.Duration     // 0 for stallAfter
 	slowest     int64             // 0 for slowest

@@ -22,6 +22,12 @@ func (c Config) WithPart(size int64) Config {
 	return c
 }
 
+// WithCondemned returns settings with which so many bytes of condemned shares are kept.
+func (c Config) WithCondemned(most int64) Config {
+	c.condemned = most
+	return c
+}
+
 // WithLimits returns settings with which a request on which nothing moves is given up sooner, and one with all its repetitions too.
 func (c Config) WithLimits(stall, all time.Duration) Config {
 	c.stall, c.Timeout, c.closeWithin, c.slowest = stall, all, all, 1<<40

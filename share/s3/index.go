@@ -21,15 +21,19 @@ var (
 	uploadsBucket = []byte("uploads") // uploadName: doneRecord
 	objectsBucket = []byte("objects") // key: objectRecord
 	goneBucket    = []byte("gone")    // keys of objects that are to be deleted
-	wantsBucket   = []byte("wants")   // storage index and name: the name wants the file
-	metaBucket    = []byte("meta")
-	completeKey   = []byte("complete") // set once the index has all that the bucket holds
-	prefixKey     = []byte("prefix")   // the id in the marker of the prefix
-	lastKey       = []byte("last")     // the process that used the index last, as the lock names it
-	nextKey       = []byte("next")     // the one that was about to take the lock, and may have it
-	urlKey        = []byte("url")      // of the bucket, as the settings have it
-	endpointKey   = []byte("endpoint")
-	useKey        = []byte("use") // what the bucket is for
+	// condemnedBucket: key of the object, storage index and number: condemnedRecord
+	condemnedBucket = []byte("condemned")
+	wantsBucket     = []byte("wants") // storage index and name: the name wants the file
+	metaBucket      = []byte("meta")
+	completeKey     = []byte("complete") // set once the index has all that the bucket holds
+	prefixKey       = []byte("prefix")   // the id in the marker of the prefix
+	lastKey         = []byte("last")     // the process that used the index last, as the lock names it
+	nextKey         = []byte("next")     // the one that was about to take the lock, and may have it
+	urlKey          = []byte("url")      // of the bucket, as the settings have it
+	endpointKey     = []byte("endpoint")
+	useKey          = []byte("use") // what the bucket is for
+
+	condemnedBytesKey = []byte("condemned bytes") // how many all condemned shares have
 )
 
 const indexName = "index.db"
@@ -82,7 +86,7 @@ func setAside(path string) error {
 }
 
 func loadIndex(path, id string) (*index, bool, error) {
-	file, err := boltfile.Open(path, time.Second, filesBucket, namesBucket, uploadsBucket, objectsBucket, goneBucket, wantsBucket, metaBucket)
+	file, err := boltfile.Open(path, time.Second, filesBucket, namesBucket, uploadsBucket, objectsBucket, goneBucket, condemnedBucket, wantsBucket, metaBucket)
 	if err != nil {
 		return nil, false, err
 	}
@@ -367,7 +371,7 @@ func (c *change) drop(f *fileRecord, s shareRecord) error {
 	return nil
 }
 
-// write writes what was changed. An object in which nothing is held any more is to be deleted.
+// write writes what was changed. An object in which nothing is held any more, and nothing is condemned, is to be deleted.
 func (c *change) write() error {
 	for index, f := range c.files {
 		if err := c.writeOne(filesBucket, index[:], f, len(f.Shares) == 0); err != nil {
@@ -384,10 +388,11 @@ func (c *change) write() error {
 		c.delta.addName(n, 1)
 	}
 	for key, o := range c.objects {
-		if err := c.writeOne(objectsBucket, []byte(key), o, o.Shares == 0); err != nil {
+		over := o.Shares == 0 && !c.condemnedIn(key)
+		if err := c.writeOne(objectsBucket, []byte(key), o, over); err != nil {
 			return err
 		}
-		if o.Shares > 0 {
+		if !over {
 			c.delta.objects, c.delta.stored = c.delta.objects+1, c.delta.stored+o.Size
 			continue
 		}

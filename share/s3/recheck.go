@@ -97,10 +97,7 @@ func (s *Store) recheck(ctx context.Context, index share.StorageIndex, n share.N
 			return false, bad
 		case try > 0 && now == before:
 			// What is not the bucket that it was says nothing of what is in it.
-			if err := s.same(ctx); err != nil {
-				return false, err
-			}
-			if err := s.unchanged(ctx, bad, now.Size); err != nil {
+			if err := s.believable(ctx, bad, now.Size); err != nil {
 				return false, err
 			}
 			removed, err := s.condemn(holding{index, now, files[0].Root}, bad)

@@ -51,6 +51,7 @@ type ScrubReport struct {
 	Bytes    int64 // bytes read
 	Requests int64
 	Bad      int64 // shares that did not verify or are gone, and are not held any more
+	Back     int64 // shares that did not verify a day ago, turned out to be good, and are held again
 	Heads    int64 // heads that were put right
 	Adopted  int64 // objects that the index did not know
 	Done     bool  // a pass over everything ended
@@ -84,7 +85,8 @@ const scrubBurst = 2 * scrubChunk
 
 // Scrub compares the index with a listing of the bucket, which costs a request for a thousand objects, and reads and verifies as much
 // as the options allow, where that is due. Shares that are gone or do not verify when they are read twice are not held any more, so
-// that whoever looks after their files makes them anew; heads that somebody has changed are put right. Each is told to Config.OnBad.
+// that whoever looks after their files makes them anew. They stay in the bucket for a day, are read once more then, and are held again where they
+// turn out to be good; otherwise they are deleted. Heads that somebody has changed are put right. Each is told to Config.OnBad.
 //
 // It is meant to be called often: what is not due costs nothing. When ctx ends first, the next call goes on about where this one stopped.
 func (s *Store) Scrub(ctx context.Context, o ScrubOptions) (ScrubReport, error) {
@@ -131,6 +133,9 @@ func (p *scrub) run(ctx context.Context) error {
 		return err
 	}
 	p.beginDay()
+	if err := p.settle(ctx); err != nil {
+		return err
+	}
 	if p.now.Unix()-p.at.Compared >= int64(p.options.CompareEvery/time.Second) {
 		if err := p.compare(ctx); err != nil {
 			return err
@@ -189,7 +194,7 @@ type holding struct {
 	root  []byte
 }
 
-// condemn takes a share out of the index, unless it was removed or moved meanwhile.
+// condemn takes a share out of what is held, unless it was removed or moved meanwhile.
 func (s *Store) condemn(h holding, why error) (removed bool, err error) {
 	err = s.index.update(func(c *change) error {
 		f, err := c.file(h.index)
@@ -200,7 +205,7 @@ func (s *Store) condemn(h holding, why error) (removed bool, err error) {
 			return nil
 		}
 		removed = true
-		return c.drop(f, h.held)
+		return c.condemn(f, h, s.config.condemned)
 	}, nil)
 	if err != nil || !removed {
 		return false, err

@@ -40,7 +40,7 @@ func (p *scrub) read(ctx context.Context) error {
 	}
 }
 
-// nextObject returns the object that comes after the last one that was read, and its size.
+// nextObject returns the object in which something is held that comes after the last one that was read, and its size.
 func (p *scrub) nextObject() (key string, size int64, err error) {
 	err = p.index.file.View(func(tx *bolt.Tx) error {
 		c := tx.Bucket(objectsBucket).Cursor()
@@ -48,14 +48,16 @@ func (p *scrub) nextObject() (key string, size int64, err error) {
 		if k != nil && string(k) == p.at.After {
 			k, data = c.Next()
 		}
-		if k == nil {
-			return nil
+		for ; k != nil; k, data = c.Next() {
+			var o objectRecord
+			if err := unseal(data, &o); err != nil {
+				return err
+			}
+			if o.Shares > 0 {
+				key, size = string(k), o.Size
+				return nil
+			}
 		}
-		var o objectRecord
-		if err := unseal(data, &o); err != nil {
-			return err
-		}
-		key, size = string(k), o.Size
 		return nil
 	})
 	return key, size, err

@@ -89,6 +89,7 @@ func unopened(ctx context.Context, c Config) (*Store, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	c.pack, c.part, c.Grace = cmp.Or(c.pack, packMax), cmp.Or(c.part, partMin), cmp.Or(c.Grace, DefaultGrace)
+	c.condemned = cmp.Or(c.condemned, condemnedMost)
 	c.closeWithin = cmp.Or(c.closeWithin, closeWithin)
 	b, err := newBucket(c)
 	if err != nil {
