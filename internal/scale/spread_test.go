@@ -83,9 +83,9 @@ func (c *club) spreadNews(t testing.TB, all []*resident) (half, last time.Durati
 		}
 		return n
 	}
-	waittest.Within(t, time.Minute, "half know", func() bool { return know() >= len(all)/2 })
+	waittest.Eventually(t, "half know", func() bool { return know() >= len(all)/2 })
 	half = time.Since(begin)
-	waittest.Within(t, time.Minute, "all know", func() bool { return know() == len(all) })
+	waittest.Eventually(t, "all know", func() bool { return know() == len(all) })
 	return half, time.Since(begin)
 }
 
