@@ -29,6 +29,10 @@ const (
 	// atOnce bounds the exchanges that this side began, served those that others began.
 	atOnce = 16
 	served = 16
+	// retries is how often an exchange that failed is tried again with a member that answers, retryAfter the first pause; the second
+	// is twice as long, and so on.
+	retries    = 3
+	retryAfter = 2 * time.Second
 )
 
 // Config describes an exchange. Host and Roster are required.
@@ -222,23 +226,51 @@ func (x *Exchange) reach(ids []share.ServerID) {
 	}
 }
 
+// work runs exchanges with a member until nobody asks for another one. What failed is tried again: the news that it was about may be
+// a revocation, and otherwise it would be told in many minutes only.
 func (x *Exchange) work(id share.ServerID) {
+	failed := 0
 	for again := true; again; {
 		select {
 		case x.begun <- struct{}{}:
 		case <-x.ctx.Done():
 			return
 		}
-		if _, err := x.With(x.ctx, id); err != nil && x.ctx.Err() == nil {
+		_, err := x.With(x.ctx, id)
+		<-x.begun
+		if err != nil && x.ctx.Err() == nil {
 			x.log.Debug("no roster exchange", "peer", id.Short(), "error", err)
 		}
-		<-x.begun
+		retry := false
+		if failed++; err == nil {
+			failed = 0
+		} else if failed <= retries && x.answers(id) {
+			retry = x.pause(time.Duration(failed) * retryAfter)
+		}
 		x.mu.Lock()
-		if again = x.jobs[id]; again {
+		if again = x.jobs[id] || retry; again {
 			x.jobs[id] = false
 		} else {
 			delete(x.jobs, id)
 		}
 		x.mu.Unlock()
+	}
+}
+
+// answers reports whether a member is connected and answers.
+func (x *Exchange) answers(id share.ServerID) bool {
+	p, known := x.host.Peer(id)
+	return known && p.Responsive
+}
+
+// pause waits, and reports whether the exchanges go on.
+func (x *Exchange) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-x.ctx.Done():
+		return false
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -177,6 +178,32 @@ func revokedDuringTransfer(t *testing.T) (took time.Duration) {
 		t.Error("the members lost each other")
 	}
 	return took
+}
+
+// TestFailedExchangeIsTriedAgain: a change reaches a member with whom the first exchanges about it fail.
+func TestFailedExchangeIsTriedAgain(t *testing.T) {
+	g := found(t)
+	a, b, late := g.member("ann"), g.member("bob"), g.member("late")
+	a.up()
+	b.up()
+	b.host.Learn(a.host.Addresses()...)
+	eventually(t, "met", func() bool { return a.sees(b) && b.sees(a) && agree([]*node{a, b}) })
+	var fails atomic.Int64
+	b.host.Handle("roster/1", func(s p2p.Stream) {
+		fails.Add(1)
+		s.Reset()
+	})
+	a.host.Handle("roster/1", func(s p2p.Stream) { s.Reset() }) // the other side cannot ask for it either
+	if _, err := a.roster.Add(late.roster.Statements()...); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "an exchange has failed twice", func() bool { return fails.Load() >= 2 })
+	again, err := newExchange(b.host, b.roster) // serves the protocol anew
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	eventually(t, "the change arrived", func() bool { return b.roster.Admit(late.id) == nil })
 }
 
 func TestExpiredMemberIsDropped(t *testing.T) {

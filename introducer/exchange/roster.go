@@ -199,7 +199,7 @@ func (x *Exchange) serveRoster(s p2p.Stream) {
 	case x.serve <- struct{}{}:
 		defer func() { <-x.serve }()
 	default:
-		s.Reset() // the other side tries again when something changes, or at its next turn
+		s.Reset() // the other side tries again, or when something changes, or at its next turn
 		return
 	}
 	id := share.ServerID(s.Conn().RemotePeer().String())
