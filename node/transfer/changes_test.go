@@ -44,7 +44,7 @@ func TestDownRemembersVersions(t *testing.T) {
 	down("nothing has changed", "first", 0)
 	down("a version of the same length", "other", 1)
 	down("nothing has changed", "other", 0)
-	must(t, os.WriteFile(at, []byte("mine!"), 0o600))
+	must(t, os.WriteFile(at, []byte("mine, and longer"), 0o600))
 	must(t, os.Chtimes(at, time.Time{}, item.Modified))
 	down("it was changed on disk", "other", 1)
 	item.Modified = item.Modified.Add(time.Hour)
