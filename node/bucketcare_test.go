@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"cairn/internal/s3test"
 	"cairn/node/config"
 	"cairn/node/control"
+	"cairn/share/capability"
 	"cairn/share/s3"
 )
 
@@ -82,5 +84,78 @@ func TestBucketLosesAShare(t *testing.T) {
 		return e.Kind == control.KindQuarantined && e.File != "" && strings.Contains(e.Text, "gone in the bucket")
 	}) {
 		t.Errorf("no event tells of the share: %v", events)
+	}
+}
+
+// TestBucketTellsNothing looks for a file's bytes, its name and its key in all that the owner of a bucket can read.
+func TestBucketTellsNothing(t *testing.T) {
+	server := s3test.Start(t)
+	n := openBucketNode(t, server)
+	const words, name = "meet me at the old mill", "rendezvous.txt"
+	for _, size := range []int{2_000, 3_000_000} {
+		data := bytes.Repeat([]byte(words), size/len(words))
+		request := control.PutRequest{Size: int64(len(data)), Target: fmt.Sprintf("home:%d-%s", size, name), Name: name}
+		stored, err := (api{n}).PutAt(t.Context(), bytes.NewReader(data), request, func(control.Progress) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := capability.Parse(stored.Capability)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, _ := c.ReadKey()
+		for object := range server.Objects() {
+			for what, secret := range map[string][]byte{"its bytes": []byte(words), "its name": []byte(name), "its key": key[:]} {
+				if bytes.Contains(server.Get(object), secret) || strings.Contains(object, string(secret)) {
+					t.Errorf("%d bytes: the object %s tells %s", size, object, what)
+				}
+			}
+		}
+	}
+}
+
+// TestBucketDecidesNothing has the owner of a bucket change, cut, and exchange what a file is in: who reads it gets what was stored, or an error.
+func TestBucketDecidesNothing(t *testing.T) {
+	server := s3test.Start(t)
+	n := openBucketNode(t, server)
+	store := func() (capability.Capability, []byte, string) {
+		t.Helper()
+		before := server.Objects()
+		data := make([]byte, 600_000)
+		rand.Read(data)
+		stored, err := n.grid.Put(t.Context(), bytes.NewReader(data), grid.PutOptions{Size: int64(len(data))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for object := range server.Objects() {
+			if _, was := before[object]; !was && strings.Contains(object, "/s/") {
+				return stored.Capability, data, object
+			}
+		}
+		t.Fatal("no object came with the file")
+		return capability.Capability{}, nil, ""
+	}
+	_, _, other := store()
+	for what, change := range map[string]func([]byte) []byte{
+		"its first byte":       func(p []byte) []byte { p[0] ^= 1; return p },
+		"a byte in the middle": func(p []byte) []byte { p[len(p)/2] ^= 0x80; return p },
+		"its last byte":        func(p []byte) []byte { p[len(p)-1] ^= 1; return p },
+		"its length":           func(p []byte) []byte { return p[:len(p)-200_000] },
+		"all of it":            func([]byte) []byte { return server.Get(other) },
+		"the order of it": func(p []byte) []byte {
+			return append(bytes.Clone(p[131072:262144]), append(p[:131072:131072], p[262144:]...)...)
+		},
+	} {
+		c, data, object := store()
+		server.Put(object, change(bytes.Clone(server.Get(object))))
+		var got bytes.Buffer
+		r, err := n.grid.Open(t.Context(), c)
+		if err == nil {
+			_, err = r.WriteTo(t.Context(), &got, 0, r.Size())
+			r.Close()
+		}
+		if !bytes.HasPrefix(data, got.Bytes()) || err == nil && got.Len() != len(data) {
+			t.Errorf("%s changed: %d bytes are read that are not those that were stored, %v", what, got.Len(), err)
+		}
 	}
 }
