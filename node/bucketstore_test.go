@@ -187,11 +187,15 @@ func TestCommandsNameTheBucket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := a.Open(t.Context(), c)
-	if err == nil {
-		defer file.Close()
-		_, err = file.WriteTo(t.Context(), io.Discard, 0, file.Size())
+	get := func() error {
+		file, err := a.Open(t.Context(), c)
+		if err == nil {
+			defer file.Close()
+			_, err = file.WriteTo(t.Context(), io.Discard, 0, file.Size())
+		}
+		return err
 	}
+	err = get()
 	_, putErr := put()
 	for what, err := range map[string]error{"gives what is in it": err, "takes nothing now": putErr} {
 		told := control.ErrorOf(err)
@@ -203,5 +207,16 @@ func TestCommandsNameTheBucket(t *testing.T) {
 	}
 	if met := n.bucketStatus().Met; !strings.Contains(met, "no such bucket") {
 		t.Errorf("the status says that requests met %q", met)
+	}
+	if err := os.Rename(filepath.Join(server.Dir, "elsewhere"), filepath.Join(server.Dir, s3test.Bucket)); err != nil {
+		t.Fatal(err)
+	}
+	for object := range server.Objects() {
+		if strings.Contains(object, "/s/") || strings.Contains(object, "/p/") {
+			server.Put(object, make([]byte, len(server.Get(object))))
+		}
+	}
+	if told := control.ErrorOf(get()); told.Code != control.CodeNotEnough || strings.Contains(told.Hint, "no such bucket") {
+		t.Errorf("what is read is wrong, and it is said: %v; next: %s", told, told.Hint)
 	}
 }

@@ -86,12 +86,15 @@ func (n *Node) explainBucket(err error) error {
 	}
 	told := *control.ErrorOf(err)
 	_, reads := errors.AsType[*share.NotEnoughSharesError](err)
-	url, test, trouble := n.bucketTrouble(func(reading, writing *s3.Met) *s3.Met {
+	url, test, bucket, trouble := n.bucketTrouble()
+	if bucket != nil {
+		reading, writing := bucket.Met()
 		if reads {
-			return reading
+			trouble = justMet(reading) // whether it takes anything is another matter
+		} else {
+			trouble = cmp.Or(trouble, justMet(writing))
 		}
-		return writing
-	})
+	}
 	if trouble == nil || told.Code != control.CodeNotEnough || strings.Contains(told.Hint, test) {
 		return err
 	}
@@ -108,25 +111,25 @@ func (n *Node) explainBucket(err error) error {
 	return &told
 }
 
-// bucketTrouble returns what the node's bucket is in trouble with, as far as is known or as a request has just met it, and the command that says more. The function
-// chooses among what requests met.
-func (n *Node) bucketTrouble(of func(reading, writing *s3.Met) *s3.Met) (url, test string, trouble error) {
-	var bucket *s3.Store
+// bucketTrouble returns what keeps the node's bucket from taking anything, as far as is known, the command that says more, and the bucket where it is open.
+func (n *Node) bucketTrouble() (url, test string, bucket *s3.Store, trouble error) {
 	switch {
 	case n.own != nil:
-		url, test, trouble, bucket = n.own.where.URL(), "\"cairn storage test\"", n.own.problem(), n.own.opened()
+		return n.own.where.URL(), "\"cairn storage test\"", n.own.opened(), n.own.problem()
 	case n.spill != nil:
 		n.spill.mu.Lock()
-		trouble = n.spill.trouble()
-		n.spill.mu.Unlock()
-		url, test, bucket = n.spill.where.URL(), "\"cairn spill test\"", n.spill.opened()
+		defer n.spill.mu.Unlock()
+		return n.spill.where.URL(), "\"cairn spill test\"", n.spill.bucket, n.spill.trouble()
 	}
-	if bucket != nil && trouble == nil {
-		if met := of(bucket.Met()); met != nil && time.Since(met.At) < metJust {
-			trouble = met.Err
-		}
+	return "", "", nil, nil
+}
+
+// justMet returns what a request met a moment ago.
+func justMet(met *s3.Met) error {
+	if met == nil || time.Since(met.At) >= metJust {
+		return nil
 	}
-	return url, test, trouble
+	return met.Err
 }
 
 // metJust is how long ago a request may have failed that is the reason why a person's command has.
