@@ -27,8 +27,8 @@ const (
 type AnewOptions struct {
 	// Thin selects the encoded files that are stored anew, and says with which parameters they were stored.
 	Thin map[share.StorageIndex]share.Params
-	// Omit leaves a directory as it is, with what is in it. It is given its tree.ID.
-	Omit func(id string) bool
+	// Keep selects by their tree.IDs what keeps its capability, and directories that go on leading to what they lead to.
+	Keep func(id string) bool
 	// Progress, if set, is called after each thing that was stored, from one goroutine at a time.
 	Progress func(Anew)
 }
@@ -41,8 +41,12 @@ type Anew struct {
 	// Replaced holds the capability that takes the place of an immutable thing, by the tree.ID of the latter.
 	Replaced map[string]capability.Capability
 	// Left says of things that were met and could not be stored anew why not, by tree.ID.
+	// It is ErrKept for what was to keep its capability.
 	Left map[string]error
 }
+
+// ErrKept says that something that never changes was to keep its capability.
+var ErrKept = errors.New("it was to stay what it is")
 
 // Replaces returns the capability that takes the place of another one: c itself where nothing does.
 func (a Anew) Replaces(c capability.Capability) (capability.Capability, bool) {
@@ -110,11 +114,16 @@ func (a *anew) directory(ctx context.Context, c capability.Capability) error {
 	if err != nil {
 		return a.leave(ctx, c, err)
 	}
+	if a.keeps(tree.ID(c)) {
+		entries = nil
+	}
 	if err := a.prepare(ctx, entries, 0); err != nil {
 		return err
 	}
 	return a.change(ctx, c, entries, thin)
 }
+
+func (a *anew) keeps(id string) bool { return a.Keep != nil && a.Keep(id) }
 
 func (a *anew) anyThin(indexes []share.StorageIndex) bool {
 	for _, index := range indexes {
@@ -192,6 +201,10 @@ func (a *anew) prepare(ctx context.Context, entries []dir.Entry, depth int) erro
 			continue
 		}
 		a.seen[id] = true
+		if kind := c.Kind(); a.keeps(id) && (kind == capability.KindFile || kind == capability.KindIDir) {
+			a.Left[id] = ErrKept
+			continue
+		}
 		if c.Kind() != capability.KindFile {
 			others = append(others, c)
 		} else if index, _ := c.StorageIndex(); a.anyThin([]share.StorageIndex{index}) {
@@ -209,9 +222,7 @@ func (a *anew) prepare(ctx context.Context, entries []dir.Entry, depth int) erro
 		case capability.KindMutable:
 			err = a.mutable(ctx, c)
 		case capability.KindDir:
-			if a.Omit == nil || !a.Omit(tree.ID(c)) {
-				a.queue = append(a.queue, c)
-			}
+			a.queue = append(a.queue, c)
 		default: // who only reads, or verifies, cannot store it anew
 		}
 		if err != nil {

@@ -3,6 +3,7 @@ package grid_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -204,12 +205,13 @@ func TestStoreAnewPart(t *testing.T) {
 	if err != nil || done.Files+done.Directories != 0 {
 		t.Errorf("through a link for reading: %+v, %v", done, err)
 	}
-	omitted := tree.ID(l.entry("a", "").Capability)
-	if _, err = l.StoreAnew(t.Context(), l.root, "", grid.AnewOptions{Thin: before, Omit: func(id string) bool { return id == omitted }}); err != nil {
-		t.Fatal(err)
+	kept := map[string]bool{tree.ID(l.entry("a", "").Capability): true, tree.ID(l.entry("snapshot", "").Capability): true}
+	done, err = l.StoreAnew(t.Context(), l.root, "", grid.AnewOptions{Thin: before, Keep: func(id string) bool { return kept[id] }})
+	if err != nil || len(done.Left) != 1 || !errors.Is(done.Left[tree.ID(l.entry("snapshot", "").Capability)], grid.ErrKept) {
+		t.Fatalf("%+v, %v", done, err)
 	}
 	_, paths := l.thin(grid.TreeOptions{})
-	if want := []string{"a/b", "a/changes", "a/large", "a/private"}; !slices.Equal(paths, want) {
+	if want := []string{"a/b", "a/changes", "a/large", "a/private", "snapshot", "snapshot/inner", "snapshot/inner/y"}; !slices.Equal(paths, want) {
 		t.Errorf("thin are %q, want %q", paths, want)
 	}
 }

@@ -169,14 +169,12 @@ func (c *treeCheck) storeAnew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	omitted := map[string]bool{}
-	for _, path := range []string{receivedDirectory, movingDirectory} { // which say what others gave, and what an unsharing has begun
-		if in, err := c.n.names().Resolve(ctx, c.n.home.capability(), path); err == nil {
-			omitted[tree.ID(in.Entry.Capability)] = true
-		}
+	kept, err := c.kept(ctx)
+	if err != nil {
+		return err
 	}
 	done, err := c.n.grid.StoreAnew(storing, c.place.root, c.place.target.Path, grid.AnewOptions{
-		Thin: c.thin, Omit: func(id string) bool { return omitted[id] },
+		Thin: c.thin, Keep: func(id string) bool { return kept[id] },
 		Progress: func(done grid.Anew) {
 			c.progress(control.Progress{Note: "storing anew", Done: int64(done.Files + done.Directories), Total: -1})
 		},
@@ -200,24 +198,46 @@ func (c *treeCheck) storeAnew(ctx context.Context) error {
 	return nil
 }
 
+// kept returns by their tree.IDs what stays as it is: what others shared with the person, which follows when they store it anew, and what
+// says so; and what an unsharing has begun.
+func (c *treeCheck) kept(ctx context.Context) (map[string]bool, error) {
+	kept := map[string]bool{}
+	for _, path := range []string{receivedDirectory, movingDirectory} {
+		in, err := c.n.names().Resolve(ctx, c.n.home.capability(), path)
+		if errors.Is(err, share.ErrNotFound) {
+			continue
+		}
+		if err == nil {
+			kept[tree.ID(in.Entry.Capability)] = true
+			err = c.n.names().List(ctx, in, "", 0, func(n tree.Node) error {
+				kept[tree.ID(n.Entry.Capability)] = true
+				return nil
+			})
+		}
+		if err != nil {
+			return nil, c.place.explain(c.n, err)
+		}
+	}
+	return kept, nil
+}
+
 // left says of what is not as it should be after all why that is so.
 func (c *treeCheck) left(done grid.Anew, before []control.TreeItem) {
 	failed := map[string]control.TreeItem{}
 	for _, item := range before {
 		failed[item.ID] = item
 	}
-	received := control.HomeAlias + ":" + receivedDirectory + "/"
 	for i := range c.report.Unhealthy {
 		item := &c.report.Unhealthy[i]
 		switch was := failed[item.ID]; {
 		case item.Problem != "":
 		case c.things[item.ID] == "": // storing it anew would not help
 			item.Problem, item.Code = was.Problem, was.Code
+		case errors.Is(done.Left[c.things[item.ID]], grid.ErrKept):
+			item.Problem, item.Code = "another member shared it with you, and stores it anew; it then follows here", control.CodeRefused
 		case done.Left[c.things[item.ID]] != nil:
 			fail(item, done.Left[c.things[item.ID]])
 		case c.report.Stopped != nil:
-		case strings.HasPrefix(item.Path, received):
-			item.Problem, item.Code = "another member shared it, who can store it anew", control.CodeRefused
 		default:
 			item.Problem, item.Code = "it can only be read here: who can write it stores it anew", control.CodeRefused
 		}
