@@ -112,7 +112,8 @@ func hintFor(path string, err error) string {
 	case errors.Is(err, errLink):
 		return "\"cairn ls -l\" shows where it points; \"cairn cp\" copies the link"
 	case rolled != nil && rolled.Found == 0:
-		return "wait until the members that have it are up; \"cairn peers\" shows who is there"
+		return fmt.Sprintf("wait until the members that have it are up; \"cairn peers\" shows who is there. Where they never come back, "+
+			"\"cairn restore --empty %s\" begins a directory anew, with nothing in it", path)
 	case errors.Is(err, share.ErrRollback):
 		return "wait until the members that have the newer version are up; " + formerVersions(path)
 	case errors.Is(err, share.ErrConflict):

@@ -138,6 +138,10 @@ func (a api) Restore(ctx context.Context, request control.RestoreRequest) (contr
 	if err != nil {
 		return control.Version{}, p.explain(a.n, err)
 	}
+	if request.Empty {
+		v, err := a.n.beginAnew(ctx, n.Entry.Capability, tree.OneLine(p.path(n.Path)), request.Force)
+		return v, p.explain(a.n, err)
+	}
 	if versions, err := a.history(ctx, n); err == nil {
 		if err := ambiguous(p.path(n.Path), versions, request); err != nil {
 			return control.Version{}, err

@@ -91,6 +91,8 @@ type restoreOptions struct {
 	snapshot string
 	keep     bool
 	repeats  int
+	empty    bool
+	force    bool
 }
 
 func newRestoreCommand(a *app) *cobra.Command {
@@ -105,11 +107,18 @@ With a FOLDER, writes a snapshot of the backup at PATH to this machine, the newe
 ("cairn snapshots" shows them). Files that are there with the same size and time are not fetched; others are
 replaced, and what is in FOLDER beside them stays. A folder whose name is a number is written ./NAME.
 
+With --empty, begins a directory anew of which no server has anything any more, such as home: after all disks were
+lost: with nothing in it, under the same capability. It is refused while a node that stores does not answer, unless
+--force is given; what such nodes have is brought together with the new directory when they come back.
+
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example:           "  cairn restore home:notes.txt 3\n  cairn restore home:backups/laptop ~/restored --snapshot 2026-11-21",
-		Args:              cobra.ExactArgs(2),
+		Args:              o.args,
 		ValidArgsFunction: a.completeTargets(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.empty {
+				return a.restoreEmpty(cmd.Context(), control.RestoreRequest{Target: args[0], Empty: true, Force: o.force})
+			}
 			version, record, ok := control.ParseVersion(args[1])
 			switch {
 			case o.repeats < 1:
@@ -124,8 +133,33 @@ replaced, and what is in FOLDER beside them stays. A folder whose name is a numb
 	}
 	cmd.Flags().StringVar(&o.snapshot, "snapshot", "latest", "the `NAME` of a snapshot or the beginning of it, such as 2026-11-21")
 	cmd.Flags().BoolVarP(&o.keep, "no-clobber", "n", false, "do not replace files that are there")
+	cmd.Flags().BoolVar(&o.empty, "empty", false, "begin a directory anew of which no server has anything any more")
+	cmd.Flags().BoolVar(&o.force, "force", false, "with --empty: although nodes that may have it do not answer")
 	repeatsFlag(cmd.Flags(), &o.repeats)
 	return cmd
+}
+
+// args checks how many arguments there are.
+func (o *restoreOptions) args(cmd *cobra.Command, args []string) error {
+	switch {
+	case o.empty:
+		return cobra.ExactArgs(1)(cmd, args)
+	case o.force:
+		return usagef("restore: --force goes with --empty only")
+	}
+	return cobra.ExactArgs(2)(cmd, args)
+}
+
+// restoreEmpty begins a lost directory anew.
+func (a *app) restoreEmpty(ctx context.Context, request control.RestoreRequest) error {
+	return a.running("restore", func(client *control.Client) error {
+		v, err := client.Restore(ctx, request)
+		if err != nil {
+			return err
+		}
+		a.note("%s is begun anew, with nothing in it; it is version %d", request.Target, v.Version)
+		return a.result(v, func(io.Writer) {})
+	})
 }
 
 // restoreVersion makes a former version the newest.

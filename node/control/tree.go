@@ -216,6 +216,10 @@ type RestoreRequest struct {
 	Version uint64 `json:"version"`
 	// Record is that of the version where several have the number; empty where one has. An empty one is refused with CodeMalformed otherwise.
 	Record string `json:"record,omitempty"`
+	// Empty begins a directory anew that is lost, with nothing in it, in the place of bringing a version back. It is refused where any node that
+	// may have the directory does not answer, unless Force is set.
+	Empty bool `json:"empty,omitempty"`
+	Force bool `json:"force,omitempty"`
 }
 
 // An Alias is a short name of a capability.
