@@ -94,6 +94,8 @@ func (g *Grid) start(ctx context.Context) (*Node, error) {
 	n.Store = &pausable{Store: g.config.Store(i)}
 	n.Host, err = p2p.Open(ctx, p2p.Config{
 		Key: key, Grid: "testgrid", Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Bootstrap: g.bootstrap(),
+		// So many hosts in one process would take each other for dead whenever it stood still.
+		DialTimeout: waittest.Patience, AnswerWithin: waittest.Patience,
 		Self:   n.hello,
 		Logger: g.config.Logger.With("node", n.Name),
 	})
