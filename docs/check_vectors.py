@@ -603,19 +603,19 @@ def varint(n):
     return out + bytes([n])
 
 
-def head_data(sequence, root, parents, written, keep, ended):
+def head_data(sequence, root, parents, ties, written, keep, ended):
     """The data of a head, of which the signature is made."""
     kept = [("_keep", cbor_string(keep[0].to_bytes(4, "big") + keep[1].to_bytes(8, "big")))] if keep != (0, 0) else []
     entries = [("TTL", cbor_uint(60_000_000_000)), ("Value", cbor_string(b"/ipfs/" + root_cid(root).encode())),
                ("_cairn", cbor_string(b"".join(parents))), ("Sequence", cbor_uint(sequence)),
                ("Validity", cbor_string(b"9999-12-31T23:59:59Z")), ("_written", cbor_uint(written)), ("ValidityType", cbor_uint(0))]
-    entries[2:2] = kept + ([("_ended", b"\xf5")] if ended else [])
+    entries[2:2] = kept + ([("_ended", b"\xf5")] if ended else []) + ([("_ties", cbor_string(ties))] if ties else [])
     entries.sort(key=lambda e: (len(e[0]), e[0]))
     return bytes([0xa0 + len(entries)]) + b"".join(cbor_key(key) + value for key, value in entries)
 
 
 def read_head(name, record):
-    """Returns sequence, root, parents, time, retention and end of the head of a name."""
+    """Returns sequence, root, parents, ties to them, time, retention and end of the head of a name."""
     if len(record) > 2048 or record[:2] != b"\x42\x40" or len(record) < 70 or record[66] != 0x4a:
         raise Malformed("no record")
     signature, data = record[2:66], record[68 if record[67] < 128 else 69:]
@@ -626,12 +626,12 @@ def read_head(name, record):
     r, fields = Reader(data), {}
     for _ in range(r.head(5)):
         key = r.take(r.head(3)).decode("ascii", "replace")
-        if key not in ("TTL", "Value", "_keep", "_cairn", "_ended", "Sequence", "Validity", "_written", "ValidityType"):
+        if key not in ("TTL", "Value", "_keep", "_cairn", "_ended", "_ties", "Sequence", "Validity", "_written", "ValidityType"):
             raise Version()
         if key == "_ended":
             fields[key] = r.take(1) == b"\xf5"
         else:
-            fields[key] = r.take(r.head(2)) if key in ("Value", "_keep", "_cairn", "Validity") else r.head(0)
+            fields[key] = r.take(r.head(2)) if key in ("Value", "_keep", "_ties", "_cairn", "Validity") else r.head(0)
     if "_cairn" not in fields or "_written" not in fields or len(fields.get("Value", b"")) != 65:
         raise Malformed("fields missing")
     root = parse_field("C", fields["Value"][6:].decode("ascii", "replace"))
@@ -642,13 +642,16 @@ def read_head(name, record):
         keep = int.from_bytes(fields["_keep"][:4], "big"), int.from_bytes(fields["_keep"][4:], "big")
         if not 1 <= keep[0] <= 1000 or not 3_600_000 <= keep[1] <= 36500 * 86_400_000 or keep == (10, 604_800_000):
             raise Malformed("retention")
-    if head_data(sequence, root, parents, written, keep, ended) != data:
+    ties = fields.get("_ties", b"")
+    if ties and (len(ties) != len(parents) or not 1 <= max(ties) <= 2 or ties[0] == 2):
+        raise Malformed("ties")
+    if head_data(sequence, root, parents, ties, written, keep, ended) != data:
         raise Malformed("not in canonical form")
     if not 1 <= sequence < 1 << 63 or written > 253402300799000 or len(parents) > 8 or len(set(parents)) != len(parents):
         raise Malformed("fields out of range")
     if any(len(p) != 32 or p == bytes(32) for p in parents) or sequence == 1 and parents:
         raise Malformed("parents")
-    return sequence, root, parents, written, keep, ended
+    return sequence, root, parents, ties, written, keep, ended
 
 
 # Membership
@@ -1167,7 +1170,7 @@ class Checker:
             parents = [bytes.fromhex(p) for p in h["parents"]]
             public = ed25519_public(hkdf(bytes.fromhex(h["write_key"]), b"", "cairn/v1/mutable/sign", 32))
             self.expect("head %d, name" % h["sequence"], name_text(public), h["name"])
-            want = (h["sequence"], parse_field("C", h["root"]), parents, h["written"], (h["keep_versions"], h["keep_ms"]), h["ended"])
+            want = (h["sequence"], parse_field("C", h["root"]), parents, bytes(h["ties"]), h["written"], (h["keep_versions"], h["keep_ms"]), h["ended"])
             self.expect("head %d" % h["sequence"], read_head(name, record), want)
             self.expect("head %d, digest" % h["sequence"], sha256(record).hex(), h["digest"])
         for r in v["refused"]:

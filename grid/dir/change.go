@@ -23,6 +23,8 @@ type change struct {
 	c     capability.Capability
 	edit  func(*Editor) error
 	tried []trial
+	// opened are versions that were looked at, nil for those that are not kept any more.
+	opened map[share.Digest]*Directory
 	// retention and ended are what the edit wanted the last time.
 	retention share.Retention
 	ended     bool
@@ -36,8 +38,14 @@ type trial struct {
 	left bool
 	// safe says that the newest version has everything that the trial was made from.
 	safe bool
-	// refusal says that it only takes back other trials.
-	refusal bool
+	// settles says that it makes no change, but settles what became of other trials.
+	settles bool
+	// inside are its versions that went into the newest one, counts says that they are what the change rests upon, and loose that
+	// the newest one does not follow it yet, or not as one that was left behind.
+	inside        []Version
+	counts, loose bool
+	// remade says that the newest one has it made again, or given up.
+	remade bool
 }
 
 // own returns the trial whose version this is, nil where it is somebody else's. A version that was signed twice has one root.
@@ -52,16 +60,21 @@ func (u *change) own(v Version) *trial {
 
 // write tries to write the version that follows x.
 func (u *change) write(ctx context.Context, x *Directory, edit func(*Editor) error) (*Directory, error) {
-	var follows []Version
+	var follows, out []Version
 	for i := len(u.tried) - 1; i >= 0; i-- {
-		if u.tried[i].left && u.tried[i].safe {
-			follows = append(follows, u.tried[i].version)
+		switch t := &u.tried[i]; {
+		case !t.left || !t.safe || t.counts || t.settles && len(t.inside) > 0:
+		case len(t.inside) > 0:
+			follows = append(append(follows, t.inside...), t.version)
+		default:
+			out = append(out, t.version)
 		}
 	}
-	refusal := false
+	follows = append(follows, out...) // what went into x comes first: there may not be room for all
+	settles := false
 	tried, err := u.d.attempt(ctx, x, func(e *Editor) error {
 		err := edit(e)
-		refusal, u.retention, u.ended = e.refusal, e.retention, e.ended
+		settles, u.retention, u.ended = e.settles, e.retention, e.ended
 		return err
 	}, follows)
 	var collision *mutable.CollisionError
@@ -69,7 +82,7 @@ func (u *change) write(ctx context.Context, x *Directory, edit func(*Editor) err
 		return tried, err
 	}
 	u.tried = append(u.tried, trial{
-		base: x, after: tried, version: VersionOf(collision.Ours), left: collision.Left, refusal: refusal,
+		base: x, after: tried, version: VersionOf(collision.Ours), left: collision.Left, settles: settles,
 	})
 	return nil, err
 }
@@ -83,16 +96,21 @@ func (u *change) again(ctx context.Context, x *Directory) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
+	if done {
+		x = u.accepted(x)
+	}
 	left := slices.ContainsFunc(u.tried, func(t trial) bool { return t.left })
 	var refused error
 	after, err := u.write(ctx, x, func(e *Editor) error {
 		e.changes = maps.Clone(undo)
 		if done {
 			u.ofHead(e)
+			e.settles = true
+			e.insist = e.insist || slices.ContainsFunc(u.tried, func(t trial) bool { return t.loose && t.safe && !t.counts })
 			return nil
 		}
 		if refused = u.edit(e); refused != nil {
-			e.changes, e.refusal = maps.Clone(undo), true
+			e.changes, e.settles = maps.Clone(undo), true
 		}
 		e.insist = e.insist || left
 		return nil
@@ -106,6 +124,32 @@ func (u *change) again(ctx context.Context, x *Directory) (*Directory, error) {
 	return nil, refused
 }
 
+// accepted returns x with the records of the trial that the change rests upon as parts of it: another one that was signed for the same
+// version is not left behind.
+func (u *change) accepted(x *Directory) *Directory {
+	counts := func(v Version) bool {
+		t := u.own(v)
+		return t != nil && t.counts
+	}
+	if !slices.ContainsFunc(x.behind, counts) {
+		return x
+	}
+	with, m := *x, merge{}
+	if x.merge != nil {
+		m = *x.merge
+	}
+	m.forks = slices.Clone(m.forks)
+	with.merge, with.behind = &m, nil
+	for _, v := range x.behind {
+		if counts(v) {
+			m.forks = append(m.forks, v)
+		} else {
+			with.behind = append(with.behind, v)
+		}
+	}
+	return &with
+}
+
 // ofHead makes the version say what the change says beside the entries, which nobody brings in who brings these together.
 func (u *change) ofHead(e *Editor) {
 	if u.retention != (share.Retention{}) {
@@ -116,8 +160,8 @@ func (u *change) ofHead(e *Editor) {
 	}
 }
 
-// outcome finds out what has become of the trials in x. The change is done where x was made from one of them. Where one was brought
-// in beside what somebody else wrote, undo is what removes it again: bringing together decides otherwise than the change would.
+// outcome finds out what has become of the trials in x. The change is done where one of them went into x and nothing is missing because
+// of that. Otherwise undo is what takes out of x what they changed.
 func (u *change) outcome(ctx context.Context, x *Directory) (done bool, undo map[string]*page.Entry, err error) {
 	if !slices.ContainsFunc(u.tried, func(t trial) bool { return t.left }) {
 		return false, map[string]*page.Entry{}, nil // nobody can have found one, and who looks into the history of a busy directory is late again
@@ -126,178 +170,47 @@ func (u *change) outcome(ctx context.Context, x *Directory) (done bool, undo map
 	for _, t := range u.tried {
 		since = min(since, t.base.oldest())
 	}
-	err = u.d.inHistory(ctx, u.c, since, func(history []Version, _ uint64) (err error) {
-		done, undo, err = u.found(ctx, x, history)
+	err = u.d.inHistory(ctx, u.c, since, func(history []Version, since uint64) (err error) {
+		done, undo, err = u.found(ctx, x, history, since)
 		return err
 	})
 	return done, undo, err
 }
 
 // found is outcome in a history that goes back to what the trials were made from.
-func (u *change) found(ctx context.Context, x *Directory, history []Version) (done bool, undo map[string]*page.Entry, err error) {
-	newest := []Version{x.version}
-	if x.merge != nil {
-		newest = append(newest, x.merge.forks...)
-	}
-	l := newLineage(append(history, newest...), x.version)
-	for _, v := range newest {
-		l.add(v)
-	}
-	undo = map[string]*page.Entry{}
+func (u *change) found(ctx context.Context, x *Directory, history []Version, since uint64) (done bool, undo map[string]*page.Entry, err error) {
+	l := newLineage(append(history, x.parts()...), x.version)
+	l.since = since
+	l.add(x.parts()...)
+	e := u.effects(l, x)
+	given := map[*trial]fate{}
 	for i := len(u.tried) - 1; i >= 0; i-- {
 		t := &u.tried[i]
-		t.safe = l.has(t.base)
-		tried := t.version
-		tried.Sequence = t.base.version.Sequence + 1 // it may have been signed more than once, under higher sequences
-		beside, is, err := u.broughtIn(l, x, tried)
-		if err == nil && is && !t.refusal {
-			var taken bool
-			taken, err = t.taken(ctx, beside, undo, x)
-			done = done || taken
+		t.safe, t.inside, t.counts = l.has(t.base), e.of(t), false
+		t.remade = len(e.left[t.version.Root]) > 0
+		t.loose = t.left && !t.remade && !(t.settles && l.ours[t.version.Digest])
+		if len(t.inside) == 0 || t.settles || t.remade {
+			continue
 		}
+		f, err := e.fate(ctx, t, t.inside)
 		if err != nil {
 			return false, nil, fmt.Errorf("directory %v: find out what became of a change: %w", u.c, err)
 		}
+		t.counts = !done && f.done
+		done = done || f.done
+		if !t.counts {
+			given[t] = f
+		}
+	}
+	if undo, err = e.undo(ctx, given); err != nil {
+		return false, nil, fmt.Errorf("directory %v: take back what became of a change: %w", u.c, err)
 	}
 	return done, undo, nil
 }
 
 // has reports whether all that a directory was made of is part of the merged version.
 func (l *lineage) has(x *Directory) bool {
-	return l.ours[x.version.Digest] && (x.merge == nil || !slices.ContainsFunc(x.merge.forks, func(fork Version) bool { return !l.ours[fork.Digest] }))
-}
-
-// taken reports whether a trial that is part of x took effect: x was made from it, or it was brought together with versions that had
-// left alone what it changed. Otherwise it adds to undo what takes it out again.
-func (t *trial) taken(ctx context.Context, beside []Version, undo map[string]*page.Entry, x *Directory) (bool, error) {
-	changed, err := diff(ctx, t.base.tree(), t.after.tree())
-	if err != nil {
-		return false, err
-	}
-	for i, v := range beside {
-		other, err := x.d.OpenVersion(ctx, x.c, v)
-		if err != nil {
-			return false, err
-		}
-		same, err := t.untouched(ctx, changed, other)
-		if err != nil {
-			return false, err
-		}
-		if !same {
-			if i > 0 {
-				other, err = x.d.OpenVersion(ctx, x.c, beside[0])
-			}
-			if err == nil {
-				err = t.undo(ctx, changed, x, other, undo)
-			}
-			return false, err
-		}
-	}
-	return true, nil
-}
-
-// untouched reports whether what the trial changed is in another version as it was before.
-func (t *trial) untouched(ctx context.Context, changed map[string]*page.Entry, other *Directory) (bool, error) {
-	for name := range changed {
-		was, err := t.base.entryOrNil(ctx, name)
-		if err != nil {
-			return false, err
-		}
-		is, err := other.entryOrNil(ctx, name)
-		if err != nil || (was == nil) != (is == nil) || was != nil && !was.Equal(*is) {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
-// broughtIn reports whether a trial is part of x. Where x was not made from it, but somebody brought it together with another version, it
-// returns that one; and where that was done more than once on the way, the others too.
-func (u *change) broughtIn(l *lineage, x *Directory, tried Version) (beside []Version, is bool, err error) {
-	beside, is, err = u.within(l, x.version, tried)
-	if is || err != nil || x.merge == nil {
-		return beside, is, err
-	}
-	for _, fork := range x.merge.forks {
-		if u.own(fork) == nil && u.reaches(l, fork, tried) {
-			beside, is, err = u.within(l, fork, tried)
-			return append([]Version{x.version}, beside...), is, err
-		}
-	}
-	return nil, false, nil
-}
-
-// within is broughtIn for one version. Of those that brought the trial in, the first one counts: those that came later had it.
-func (u *change) within(l *lineage, newest, tried Version) (beside []Version, is bool, err error) {
-	var before, through *Version
-	for at := l.versions[newest.Digest]; at.Sequence >= tried.Sequence; {
-		if at.Root == tried.Root {
-			return nil, true, nil
-		}
-		if len(at.Parents) == 0 {
-			break
-		}
-		replaced, known := l.versions[at.Parents[0]]
-		if !known && at.Cut {
-			return nil, false, errUnclear
-		}
-		if !known {
-			break
-		}
-		for _, digest := range at.Parents[1:] {
-			if other, ok := l.versions[digest]; ok && u.own(at) == nil && u.reaches(l, other, tried) {
-				before, through = &replaced, &other
-			}
-		}
-		at = replaced
-	}
-	if through == nil {
-		return nil, false, nil
-	}
-	beside, _, err = u.within(l, *through, tried)
-	return append([]Version{*before}, beside...), true, err
-}
-
-// reaches reports whether a trial is part of a version. What a trial follows beside the version that it was made from, is not.
-func (u *change) reaches(l *lineage, v, tried Version) bool {
-	found := false
-	l.walk(v, func(v Version) []share.Digest {
-		found = found || v.Root == tried.Root
-		switch {
-		case found:
-			return nil
-		case u.own(v) != nil:
-			return v.Parents[:min(1, len(v.Parents))]
-		}
-		return v.Parents
-	})
-	return found
-}
-
-// undo adds what takes a trial out of x, into which it was brought beside another version.
-func (t *trial) undo(ctx context.Context, changed map[string]*page.Entry, x, beside *Directory, undo map[string]*page.Entry) error {
-	for name, entry := range changed {
-		there, err := x.entryOrNil(ctx, name)
-		if err != nil {
-			return err
-		}
-		was, err := beside.entryOrNil(ctx, name)
-		switch {
-		case err != nil:
-			return err
-		case entry == nil:
-			if there == nil && was != nil {
-				undo[name] = was
-			}
-			continue
-		case there != nil && there.Equal(*entry) && (was == nil || !was.Equal(*entry)):
-			undo[name] = was
-		}
-		if err := t.undoConflict(ctx, x, *entry, undo); err != nil {
-			return err
-		}
-	}
-	return nil
+	return !slices.ContainsFunc(x.parts(), func(v Version) bool { return !l.ours[v.Digest] })
 }
 
 // undoConflict takes back an entry that was put under another name, because its own was taken.

@@ -18,6 +18,7 @@ import (
 	"cairn/grid/turn"
 	"cairn/share"
 	"cairn/share/capability"
+	"cairn/share/head"
 	"cairn/share/keys"
 )
 
@@ -63,6 +64,8 @@ type Version struct {
 	// Digest identifies the version's head, and Parents those of the versions that it follows.
 	Digest  share.Digest
 	Parents []share.Digest
+	// Ties are those of the head.
+	Ties []head.Tie
 	// Keep and Ended are those of the head.
 	Keep  share.Retention
 	Ended bool
@@ -96,11 +99,12 @@ type Content struct {
 
 // A Write is the next version of a mutable file.
 type Write struct {
-	// Bases are the versions that it follows, the one that it replaces first; none for the first version, and then
+	// Bases are the versions that it has the content of, the one that it replaces first; none for the first version, and then
 	// nothing may be there.
 	Bases []Version
 	Data  []byte
-	// Follows are versions that it follows too although it has nothing of theirs: they were refused.
+	// Follows are versions that were refused, and whose change is made once more in this one or given up. It has nothing of those that
+	// are not among the Bases.
 	Follows []Version
 	// Pages are stored with it. Drops are files of the versions before that it needs no longer.
 	Pages []Page

@@ -20,6 +20,8 @@ type Directory struct {
 	sealer  *page.Sealer // of who may write
 	// merge is set where root brings forked versions together that no version has brought together yet.
 	merge *merge
+	// behind are forks that root has nothing of: their writers made again what they changed, or gave it up, or are about to.
+	behind []Version
 	// apart says why a fork could not be brought together with the version.
 	apart error
 }

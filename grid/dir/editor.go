@@ -19,7 +19,7 @@ type Editor struct {
 	base    *Directory
 	changes map[string]*page.Entry // by name; nil where the name is removed
 	insist  bool                   // write a version although nothing changes
-	refusal bool                   // the version only takes back what was tried before
+	settles bool                   // the version makes no change, but settles what became of what was tried before
 	anew    bool                   // all pages are stored anew
 
 	retention share.Retention // from this version on; zero for that of the version before

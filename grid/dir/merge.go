@@ -15,10 +15,12 @@ import (
 	"cairn/grid/dir/page"
 	"cairn/share"
 	"cairn/share/capability"
+	"cairn/share/head"
 )
 
 // A merge is what a directory in memory has beyond its newest version, where it brings forks together.
 type merge struct {
+	// forks are the versions whose content was brought in.
 	forks []Version
 	// added are pages that exist in memory only, dropped those of the newest version and of the forks that the merged tree
 	// does not have.
@@ -67,10 +69,8 @@ func (d *Dirs) inHistory(ctx context.Context, c capability.Capability, since uin
 // oldest returns the lowest sequence of the versions that a directory is made of.
 func (x *Directory) oldest() uint64 {
 	oldest := x.version.Sequence
-	if x.merge != nil {
-		for _, fork := range x.merge.forks {
-			oldest = min(oldest, fork.Sequence)
-		}
+	for _, v := range x.parts() {
+		oldest = min(oldest, v.Sequence)
 	}
 	return oldest
 }
@@ -79,16 +79,32 @@ func (x *Directory) oldest() uint64 {
 func (x *Directory) bringAll(ctx context.Context, l *lineage, forks []Version, own func(Version) *trial) (*Directory, error) {
 	forks = slices.Clone(forks)
 	slices.SortFunc(forks, func(a, b Version) int { return compareVersions(b, a) })
+	var behind []Version
 	for _, fork := range forks {
-		if l.ours[fork.Digest] {
-			continue // an ancestor, or brought together before
+		if l.ours[fork.Digest] { // an ancestor, brought together before, or left behind by its writer
+			if !l.inside[fork.Digest] {
+				behind = append(behind, fork)
+			}
+			continue
 		}
-		merged, err := x.bringIn(ctx, l, fork, own(fork))
+		t := own(fork)
+		merged, err := x.bringIn(ctx, l, fork, t)
 		if err != nil {
 			return nil, fmt.Errorf("directory %v: bring version %d together with %d: %w", x.c, fork.Sequence, x.version.Sequence, err)
 		}
 		x = merged
-		l.add(fork)
+		if t == nil {
+			l.add(fork)
+			continue
+		}
+		behind = append(behind, fork)
+		l.add(t.base.parts()...)
+		l.follow(fork)
+	}
+	if len(behind) > 0 {
+		left := *x
+		left.behind = behind
+		x = &left
 	}
 	return x, nil
 }
@@ -96,13 +112,34 @@ func (x *Directory) bringAll(ctx context.Context, l *lineage, forks []Version, o
 // bringIn brings one fork in. Of one's own trial it brings in what that was made from, and not what it changed.
 func (x *Directory) bringIn(ctx context.Context, l *lineage, fork Version, own *trial) (*Directory, error) {
 	if own != nil && l.has(own.base) {
-		return x.with(ctx, nil, own.after, fork)
+		return x.with(ctx, nil, own.after, nil)
 	}
-	ancestor, err := l.ancestor(fork)
+	brought := []Version{fork}
+	other := fork
+	if own != nil {
+		other = Version{Sequence: fork.Sequence}
+		for _, v := range own.base.parts() {
+			other.Parents = append(other.Parents, v.Digest)
+			if _, known := l.versions[v.Digest]; !known {
+				l.versions[v.Digest] = v
+			}
+		}
+		brought = slices.DeleteFunc(own.base.parts(), func(v Version) bool { return l.inside[v.Digest] })
+	}
+	ancestor, err := l.ancestor(other)
 	if err != nil {
 		return nil, err
 	}
-	return x.mergeWith(ctx, fork, ancestor, own)
+	return x.mergeWith(ctx, fork, ancestor, own, brought)
+}
+
+// parts returns the versions that a directory has the content of.
+func (x *Directory) parts() []Version {
+	parts := []Version{x.version}
+	if x.merge != nil {
+		parts = append(parts, x.merge.forks...)
+	}
+	return parts
 }
 
 // compareVersions orders versions of one directory as every reader does: by sequence, then by digest.
@@ -118,11 +155,12 @@ type lineage struct {
 	versions map[share.Digest]Version
 	since    uint64                // the sequence below which nothing was asked for
 	cut      uint64                // the newest version of ours before which one is missing
-	ours     map[share.Digest]bool // what is part of the merged version: its ancestors and itself
+	ours     map[share.Digest]bool // what the merged version follows: its ancestors and itself
+	inside   map[share.Digest]bool // those of ours that were not only left behind
 }
 
 func newLineage(known []Version, newest Version) *lineage {
-	l := &lineage{versions: map[share.Digest]Version{}, ours: map[share.Digest]bool{}}
+	l := &lineage{versions: map[share.Digest]Version{}, ours: map[share.Digest]bool{}, inside: map[share.Digest]bool{}}
 	for _, v := range append(known, newest) {
 		v.Cut = v.Cut || l.versions[v.Digest].Cut // History alone tells
 		l.versions[v.Digest] = v
@@ -131,8 +169,22 @@ func newLineage(known []Version, newest Version) *lineage {
 	return l
 }
 
-// add makes a version and its ancestors part of the merged version.
-func (l *lineage) add(v Version) {
+// add makes versions and their ancestors part of the merged version.
+func (l *lineage) add(versions ...Version) {
+	for _, v := range versions {
+		l.follow(v)
+		l.walk(v, func(v Version) []share.Digest {
+			if l.inside[v.Digest] {
+				return nil
+			}
+			l.inside[v.Digest] = true
+			return v.parts()
+		})
+	}
+}
+
+// follow has the merged version follow one whose content it does not have.
+func (l *lineage) follow(v Version) {
 	l.walk(v, func(v Version) []share.Digest {
 		if l.ours[v.Digest] {
 			return nil
@@ -141,6 +193,45 @@ func (l *lineage) add(v Version) {
 		l.cut = max(l.cut, cutAt(v))
 		return v.Parents
 	})
+}
+
+// parts returns versions and the known ones whose content went into them.
+func (l *lineage) parts(versions ...Version) map[share.Digest]bool {
+	parts := map[share.Digest]bool{}
+	for _, v := range versions {
+		l.walk(v, func(v Version) []share.Digest {
+			if parts[v.Digest] {
+				return nil
+			}
+			parts[v.Digest] = true
+			return v.parts()
+		})
+	}
+	return parts
+}
+
+// parts returns the versions that one has the content of.
+func (v Version) parts() []share.Digest {
+	return v.tied(func(tie head.Tie) bool { return tie != head.Left })
+}
+
+// behind returns the versions whose change its writer has made once more in this one, or given up.
+func (v Version) behind() []share.Digest {
+	return v.tied(func(tie head.Tie) bool { return tie != head.Has })
+}
+
+func (v Version) tied(by func(head.Tie) bool) []share.Digest {
+	var out []share.Digest
+	for i, parent := range v.Parents {
+		tie := head.Has
+		if i < len(v.Ties) {
+			tie = v.Ties[i]
+		}
+		if by(tie) {
+			out = append(out, parent)
+		}
+	}
+	return out
 }
 
 // cutAt returns the sequence of a version before which one is missing, otherwise 0.
@@ -192,8 +283,8 @@ func (l *lineage) ancestor(other Version) (*Version, error) {
 	return newest, nil
 }
 
-// mergeWith brings one fork in.
-func (x *Directory) mergeWith(ctx context.Context, fork Version, ancestor *Version, own *trial) (*Directory, error) {
+// mergeWith brings one fork in, which adds these versions.
+func (x *Directory) mergeWith(ctx context.Context, fork Version, ancestor *Version, own *trial, brought []Version) (*Directory, error) {
 	var theirs, stored *Directory
 	if own != nil {
 		theirs, stored = own.base, own.after
@@ -217,7 +308,7 @@ func (x *Directory) mergeWith(ctx context.Context, fork Version, ancestor *Versi
 	if err != nil {
 		return nil, err
 	}
-	return x.with(ctx, changes, stored, fork)
+	return x.with(ctx, changes, stored, brought)
 }
 
 // bring returns the changes to x that make it have what theirs changed since base.
@@ -287,8 +378,8 @@ func conflictName(name string, at time.Time, n int) string {
 	return name + mark
 }
 
-// with returns x with changes, which follows a fork as well.
-func (x *Directory) with(ctx context.Context, changes map[string]*page.Entry, theirs *Directory, fork Version) (*Directory, error) {
+// with returns x with changes, which bring versions in, without the pages that it does not need of a fork.
+func (x *Directory) with(ctx context.Context, changes map[string]*page.Entry, theirs *Directory, brought []Version) (*Directory, error) {
 	e := &Editor{ctx: ctx, base: x, changes: changes}
 	items, err := e.items()
 	if err != nil {
@@ -302,7 +393,7 @@ func (x *Directory) with(ctx context.Context, changes map[string]*page.Entry, th
 	if x.merge != nil {
 		m.forks = slices.Clone(x.merge.forks)
 	}
-	m.forks = append(m.forks, fork)
+	m.forks = append(m.forks, brought...)
 	after := &Directory{d: x.d, c: x.c, version: x.version, root: root, sealer: x.sealer, merge: m}
 	kept, err := after.tree().indexes(ctx)
 	if err != nil {

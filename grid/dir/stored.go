@@ -82,14 +82,15 @@ func contentOf(ctx context.Context, v *mutable.Version) (Content, error) {
 // VersionOf returns the version of a directory that a head names.
 func VersionOf(h head.Head) Version {
 	return Version{
-		Sequence: h.Sequence, Root: h.Root, Written: h.Written, Digest: h.Digest, Parents: h.Parents, Keep: h.Keep, Ended: h.Ended,
+		Sequence: h.Sequence, Root: h.Root, Written: h.Written, Digest: h.Digest, Parents: h.Parents, Ties: h.Ties, Keep: h.Keep, Ended: h.Ended,
 	}
 }
 
 // HeadOf returns the head of a version of the directory with this name.
 func HeadOf(name share.Name, v Version) head.Head {
 	return head.Head{
-		Name: name, Sequence: v.Sequence, Root: v.Root, Parents: v.Parents, Written: v.Written, Digest: v.Digest, Keep: v.Keep, Ended: v.Ended,
+		Name: name, Sequence: v.Sequence, Root: v.Root, Parents: v.Parents, Ties: v.Ties, Written: v.Written, Digest: v.Digest, Keep: v.Keep,
+		Ended: v.Ended,
 	}
 }
 
@@ -117,6 +118,7 @@ func (s *Store) Write(ctx context.Context, key keys.WriteKey, w Write) (Version,
 	}
 	for _, fork := range w.Bases[min(1, len(w.Bases)):] {
 		o.Drops = append(o.Drops, fork.Root)
+		o.Merges = append(o.Merges, HeadOf(name, fork))
 	}
 	for _, v := range w.Follows {
 		o.Follows = append(o.Follows, HeadOf(name, v))

@@ -219,13 +219,11 @@ func (d *Dirs) attempt(ctx context.Context, x *Directory, edit func(*Editor) err
 	if err != nil {
 		return nil, err
 	}
-	w := Write{Data: root.Marshal(), Pages: slices.Collect(maps.Values(b.added)), Drops: slices.Collect(maps.Keys(b.dropped)), Follows: follows}
+	w := Write{Data: root.Marshal(), Pages: slices.Collect(maps.Values(b.added)), Drops: slices.Collect(maps.Keys(b.dropped))}
+	w.Follows = slices.Concat(x.behind, follows)
 	w.Retention, w.Ended = e.retention, e.ended
 	if x.version.Sequence > 0 {
-		w.Bases = []Version{x.version}
-	}
-	if x.merge != nil {
-		w.Bases = append(w.Bases, x.merge.forks...)
+		w.Bases = x.parts()
 	}
 	after := &Directory{d: d, c: x.c, root: root, sealer: x.sealer, merge: &merge{added: b.added}}
 	w.All = func(ctx context.Context) ([]share.StorageIndex, error) {

@@ -81,7 +81,8 @@ func (w *write) commit(ctx context.Context) (*Version, error) {
 		return nil, err
 	}
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	if err := c.sign(w.sequence(), w.parents()); err != nil {
+	parents, ties := w.parents()
+	if err := c.sign(w.sequence(), parents, ties); err != nil {
 		c.end()
 		return nil, err
 	}
@@ -164,14 +165,14 @@ func (c *commit) target(id share.ServerID) *target {
 	return c.targets[slices.IndexFunc(c.targets, func(t *target) bool { return t.server.ID == id })]
 }
 
-func (c *commit) sign(sequence uint64, parents []share.Digest) error {
-	h := head.Head{Sequence: sequence, Root: c.root, Parents: parents, Written: time.Now(), Keep: c.o.Retention, Ended: c.o.Ended}
+func (c *commit) sign(sequence uint64, parents []share.Digest, ties []head.Tie) error {
+	h := head.Head{Sequence: sequence, Root: c.root, Parents: parents, Ties: ties, Written: time.Now(), Keep: c.o.Retention, Ended: c.o.Ended}
 	h.Keep.Age = h.Keep.Age.Truncate(time.Millisecond)
 	if h.Keep == share.DefaultRetention {
 		h.Keep = share.Retention{} // earlier programs read such a record
 	}
 	if sequence == 1 {
-		h.Parents = nil
+		h.Parents, h.Ties = nil, nil
 	}
 	record, err := head.Sign(c.key.Signer(), h)
 	if err != nil {

@@ -225,7 +225,7 @@ func (c *commit) replace(r *rival) {
 // press signs the same version once more, as the one after this one.
 func (c *commit) press() error {
 	before := c.head.Digest
-	if err := c.sign(c.head.Sequence+1, []share.Digest{before}); err != nil {
+	if err := c.sign(c.head.Sequence+1, []share.Digest{before}, nil); err != nil {
 		return err
 	}
 	for _, t := range c.targets {

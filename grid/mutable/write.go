@@ -40,8 +40,10 @@ type WriteOptions struct {
 	// All, if set, returns every file that the version needs beside its own. It is called when a server held something else
 	// than the version before, as after a collision: the server may have let go of files that this version needs.
 	All func(context.Context) ([]share.StorageIndex, error)
-	// Follows are heads that the version follows beside the one before and its Forks, as far as there is room: those of versions that
-	// were refused and whose content is in this one, or is given up.
+	// Merges are heads whose content is in this version beside that of the one before. The Forks of that one are taken for such too.
+	Merges []head.Head
+	// Follows are heads of versions that the writer wrote too, and that were refused, and whose change is made once more in this one or
+	// given up. The version follows them as far as there is room, and its head says so. What is not among the Merges it has nothing of.
 	Follows []head.Head
 	// Keep says that what loses a collision is stored all the same, for KeptFor, and kept in the history of who wrote it. It is for a
 	// version without Extra that is not written again on the newer one.
@@ -214,22 +216,43 @@ func (w *write) extras(ctx context.Context) error {
 	return err
 }
 
-// sequence returns the sequence of the next version.
+// sequence returns the sequence of the next version, which is higher than those of all that it follows.
 func (w *write) sequence() uint64 {
 	seen, _ := w.m.env.Memory.Seen(w.name)
-	return max(w.base.Head.Sequence, w.base.top, seen.Sequence) + 1
+	last := max(w.base.Head.Sequence, w.base.top, seen.Sequence)
+	for _, h := range slices.Concat(w.o.Merges, w.base.Forks, w.o.Follows) {
+		last = max(last, h.Sequence)
+	}
+	return last + 1
 }
 
-// parents returns what the next version follows.
-func (w *write) parents() []share.Digest {
+// parents returns what the next version follows, and how it stands to each.
+func (w *write) parents() ([]share.Digest, []head.Tie) {
 	if w.base.Head.Sequence == 0 {
-		return nil
+		return nil, nil
 	}
-	parents := []share.Digest{w.base.Head.Digest}
-	for _, fork := range slices.Concat(w.base.Forks, w.o.Follows) {
-		if len(parents) < head.MaxParents && !slices.Contains(parents, fork.Digest) {
-			parents = append(parents, fork.Digest)
+	in := func(heads []head.Head, digest share.Digest) bool {
+		return slices.ContainsFunc(heads, func(h head.Head) bool { return h.Digest == digest })
+	}
+	has := append([]head.Head{w.base.Head}, w.o.Merges...)
+	var parents []share.Digest
+	var ties []head.Tie
+	for _, h := range slices.Concat(has, w.base.Forks, w.o.Follows) {
+		if len(parents) == head.MaxParents || slices.Contains(parents, h.Digest) {
+			continue
 		}
+		tie := head.Has
+		switch {
+		case !in(w.o.Follows, h.Digest):
+		case in(has, h.Digest):
+			tie = head.Remade
+		default:
+			tie = head.Left
+		}
+		parents, ties = append(parents, h.Digest), append(ties, tie)
 	}
-	return parents
+	if slices.Max(ties) == head.Has {
+		ties = nil
+	}
+	return parents, ties
 }

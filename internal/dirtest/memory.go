@@ -14,6 +14,7 @@ import (
 	"cairn/grid/dir/page"
 	"cairn/share"
 	"cairn/share/capability"
+	"cairn/share/head"
 	"cairn/share/keys"
 )
 
@@ -172,15 +173,34 @@ func (m *Memory) Fork(key keys.WriteKey, w dir.Write) dir.Version {
 	return m.append(capability.NameOf(key), w)
 }
 
+// Again stores a version once more under the next sequence, as a writer does who is as far as another one.
+func (m *Memory) Again(c capability.Capability, v dir.Version) dir.Version {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	name, _ := c.Name()
+	at := slices.IndexFunc(m.files[name], func(other dir.Content) bool { return other.Digest == v.Digest })
+	m.clock++
+	again := dir.Content{Version: v, Data: m.files[name][at].Data}
+	again.Sequence, again.Parents, again.Ties = v.Sequence+1, []share.Digest{v.Digest}, nil
+	again.Digest = sha256.Sum256(binary.BigEndian.AppendUint64(again.Root[:], uint64(m.clock)))
+	m.files[name] = append(m.files[name], again)
+	return again.Version
+}
+
 func (m *Memory) append(name share.Name, w dir.Write) dir.Version {
 	m.clock++
-	v := dir.Version{Sequence: 1, Root: sha256.Sum256(w.Data), Written: time.Unix(1_800_000_000+m.clock, 0).UTC()}
+	v := dir.Version{Sequence: 1, Root: sha256.Sum256(binary.BigEndian.AppendUint64(w.Data[:len(w.Data):len(w.Data)], uint64(m.clock))), Written: time.Unix(1_800_000_000+m.clock, 0).UTC()}
 	for _, base := range w.Bases {
 		v.Sequence = max(v.Sequence, base.Sequence+1)
-		v.Parents = append(v.Parents, base.Digest)
+		v.Parents, v.Ties = append(v.Parents, base.Digest), append(v.Ties, head.Has)
 	}
 	for _, other := range w.Follows {
-		v.Parents = append(v.Parents, other.Digest)
+		v.Sequence = max(v.Sequence, other.Sequence+1)
+		if at := slices.Index(v.Parents, other.Digest); at >= 0 {
+			v.Ties[at] = max(v.Ties[at], head.Remade)
+			continue
+		}
+		v.Parents, v.Ties = append(v.Parents, other.Digest), append(v.Ties, head.Left)
 	}
 	v.Digest = sha256.Sum256(binary.BigEndian.AppendUint64(append(name[:], w.Data...), uint64(m.clock)))
 	m.files[name] = append(m.files[name], dir.Content{Version: v, Data: w.Data})

@@ -33,6 +33,7 @@ const (
 	keyWritten = "_written"
 	keyKeep    = "_keep"
 	keyEnded   = "_ended"
+	keyTies    = "_ties"
 	keepSize   = 12
 	valueStart = "/ipfs/"
 	ttl        = time.Minute
@@ -44,6 +45,18 @@ var endOfLife = time.Date(9999, time.December, 31, 23, 59, 59, 0, time.UTC)
 // lastWritten is the last time in milliseconds since 1970 that a head can carry.
 var lastWritten = endOfLife.UnixMilli()
 
+// A Tie says how a version stands to one that it follows.
+type Tie byte
+
+const (
+	// Has says that it has the content of that one, as far as its writer left it as it was.
+	Has Tie = iota
+	// Remade says that it has, and that its writer, who wrote that one too, has made the change of that one once more or given it up.
+	Remade
+	// Left says that it has nothing of what was changed in that one, which its writer has made once more or given up. The first parent is never left.
+	Left
+)
+
 // A Head is one version of a mutable name.
 type Head struct {
 	Name share.Name
@@ -52,8 +65,11 @@ type Head struct {
 	// Root is the storage index of the version's file.
 	Root share.StorageIndex
 	// Parents are the digests of the records that this one follows: none for the first version, the record that it
-	// replaces for a later one, and behind that those of a fork that it brings together again. At most MaxParents, distinct.
+	// replaces for a later one, and behind that those of forks that it brings together again, and of versions that were refused. At most
+	// MaxParents, distinct.
 	Parents []share.Digest
+	// Ties say how the version stands to each of the Parents. They are nil where it has the content of all.
+	Ties []Tie
 	// Written is the writer's clock, in whole milliseconds.
 	Written time.Time
 	// Keep is which past versions are wanted from this version on, in whole milliseconds. Zero is share.DefaultRetention, which has no
@@ -149,7 +165,7 @@ func Signed(record []byte) (r share.Retention, says bool) {
 // fields reads a valid record.
 func fields(r *ipns.Record) (Head, error) {
 	for key := range r.MetadataEntries() {
-		if key != keyParents && key != keyWritten && key != keyKeep && key != keyEnded {
+		if key != keyParents && key != keyWritten && key != keyKeep && key != keyEnded && key != keyTies {
 			return Head{}, fmt.Errorf("head: %w: it has a field %.32q", share.ErrVersion, key)
 		}
 	}
@@ -162,6 +178,9 @@ func fields(r *ipns.Record) (Head, error) {
 		return Head{}, corrupt(err)
 	}
 	if h.Parents, err = parents(r); err != nil {
+		return Head{}, corrupt(err)
+	}
+	if h.Ties, err = ties(r); err != nil {
 		return Head{}, corrupt(err)
 	}
 	if h.Written, err = written(r); err != nil {
@@ -208,6 +227,25 @@ func parents(r *ipns.Record) ([]share.Digest, error) {
 		list = append(list, share.Digest(digest))
 	}
 	return list, nil
+}
+
+func ties(r *ipns.Record) ([]Tie, error) {
+	value, err := r.Metadata(keyTies)
+	if errors.Is(err, ipns.ErrMetadataNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	raw, err := value.AsBytes()
+	if err == nil && len(raw) == 0 {
+		err = errors.New("no ties")
+	}
+	list := make([]Tie, len(raw))
+	for i, tie := range raw {
+		list[i] = Tie(tie)
+	}
+	return list, err
 }
 
 func written(r *ipns.Record) (time.Time, error) {
@@ -265,6 +303,22 @@ func checkKeep(r share.Retention) error {
 	return r.Check()
 }
 
+// checkTies returns an error for ties that no head has.
+func (h Head) checkTies() error {
+	more := func(tie Tie) bool { return tie != Has }
+	switch {
+	case h.Ties == nil:
+		return nil
+	case len(h.Ties) != len(h.Parents):
+		return fmt.Errorf("%d ties to %d parents", len(h.Ties), len(h.Parents))
+	case !slices.ContainsFunc(h.Ties, more):
+		return errors.New("ties that need no saying")
+	case h.Ties[0] == Left || slices.Max(h.Ties) > Left:
+		return fmt.Errorf("ties %d", h.Ties)
+	}
+	return nil
+}
+
 // check returns an error for fields that no head has.
 func (h Head) check() error {
 	ms := h.Written.UnixMilli()
@@ -281,6 +335,9 @@ func (h Head) check() error {
 		return fmt.Errorf("written at %d ms", ms)
 	}
 	if err := checkKeep(h.Keep); err != nil {
+		return err
+	}
+	if err := h.checkTies(); err != nil {
 		return err
 	}
 	seen := map[share.Digest]bool{{}: true}
@@ -310,6 +367,13 @@ func (h Head) record(key crypto.PrivKey) ([]byte, error) {
 	}
 	if h.Ended {
 		metadata[keyEnded] = true
+	}
+	if h.Ties != nil {
+		raw := make([]byte, len(h.Ties))
+		for i, tie := range h.Ties {
+			raw[i] = byte(tie)
+		}
+		metadata[keyTies] = raw
 	}
 	r, err := ipns.NewRecord(key, value, h.Sequence, endOfLife, ttl,
 		ipns.WithV1Compatibility(false), ipns.WithPublicKey(false), ipns.WithMetadata(metadata))

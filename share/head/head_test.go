@@ -59,6 +59,15 @@ func TestRoundTrip(t *testing.T) {
 			}
 		}
 		h.Ended = rapid.Bool().Draw(t, "ended")
+		if len(h.Parents) > 0 && rapid.Bool().Draw(t, "ties") {
+			most := []head.Tie{head.Has, head.Remade, head.Left}
+			for i := range h.Parents {
+				h.Ties = append(h.Ties, rapid.SampledFrom(most[:min(len(most), i+2)]).Draw(t, "tie"))
+			}
+			if slices.Max(h.Ties) == head.Has {
+				h.Ties[0] = head.Remade
+			}
+		}
 		if rapid.Bool().Draw(t, "keep") {
 			h.Keep = share.Retention{
 				Versions: rapid.IntRange(1, share.MaxHistory).Draw(t, "versions"),
@@ -182,8 +191,17 @@ func TestOtherRecords(t *testing.T) {
 	more := func(key string, value any) ipns.Option {
 		return ipns.WithMetadata(map[string]any{"_cairn": []byte{}, "_written": int64(5), key: value})
 	}
-	if _, err := head.Parse(name, forged(t, good, 3, far, time.Minute, v2, bare, usual)); err != nil {
-		t.Fatalf("the record that all others differ from: %v", err)
+	tied := func(parents int, ties any) ipns.Option {
+		var list []byte
+		for i := range parents {
+			list = append(list, bytes.Repeat([]byte{byte(i + 1)}, 32)...)
+		}
+		return ipns.WithMetadata(map[string]any{"_cairn": list, "_written": int64(5), "_ties": ties})
+	}
+	for about, fields := range map[string]ipns.Option{"the usual": usual, "ties": tied(2, []byte{1, 2})} {
+		if _, err := head.Parse(name, forged(t, good, 3, far, time.Minute, v2, bare, fields)); err != nil {
+			t.Fatalf("%s, which all others differ from: %v", about, err)
+		}
 	}
 	for about, record := range map[string][]byte{
 		"no metadata":         forged(t, good, 3, far, time.Minute, v2, bare),
@@ -210,6 +228,16 @@ func TestOtherRecords(t *testing.T) {
 		"a retention in text": forged(t, good, 3, far, time.Minute, v2, bare, more("_keep", "twelve bytes")),
 		"not ended":           forged(t, good, 3, far, time.Minute, v2, bare, more("_ended", false)),
 		"ended once":          forged(t, good, 3, far, time.Minute, v2, bare, more("_ended", int64(1))),
+		"ties of no need":     forged(t, good, 3, far, time.Minute, v2, bare, tied(2, []byte{0, 0})),
+		"no ties":             forged(t, good, 3, far, time.Minute, v2, bare, tied(2, []byte{})),
+		"the first left":      forged(t, good, 3, far, time.Minute, v2, bare, tied(2, []byte{2, 0})),
+		"too few ties":        forged(t, good, 3, far, time.Minute, v2, bare, tied(2, []byte{1})),
+		"too many ties":       forged(t, good, 3, far, time.Minute, v2, bare, tied(2, []byte{0, 1, 1})),
+		"ties to nothing":     forged(t, good, 3, far, time.Minute, v2, bare, tied(0, []byte{1})),
+		"an unknown tie":      forged(t, good, 3, far, time.Minute, v2, bare, tied(2, []byte{0, 3})),
+		"a tie of many":       forged(t, good, 3, far, time.Minute, v2, bare, tied(2, []byte{0, 255})),
+		"ties counted":        forged(t, good, 3, far, time.Minute, v2, bare, tied(2, int64(1))),
+		"ties in text":        forged(t, good, 3, far, time.Minute, v2, bare, tied(2, "\x00\x01")),
 		"nothing":             nil,
 	} {
 		if h, err := head.Parse(name, record); !errors.Is(err, share.ErrCorrupt) {
@@ -247,6 +275,9 @@ func FuzzParse(f *testing.F) {
 	first.Sequence, first.Parents = 1, nil
 	f.Add(sign(f, key, some()))
 	f.Add(sign(f, key, first))
+	tied := some()
+	tied.Ties, tied.Ended = []head.Tie{head.Remade, head.Left}, true
+	f.Add(sign(f, key, tied))
 	f.Add([]byte{0x42, 0x40})
 	f.Fuzz(func(t *testing.T, record []byte) {
 		h, err := head.Parse(name, record)

@@ -10,6 +10,7 @@ import (
 	"flag"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 
@@ -36,7 +37,9 @@ type headVector struct {
 	Sequence uint64   `json:"sequence"`
 	Root     string   `json:"root"`
 	Parents  []string `json:"parents"`
-	Written  int64    `json:"written"`
+	// Ties are those to the parents, empty where the record does not say.
+	Ties    []int `json:"ties"`
+	Written int64 `json:"written"`
 	// Versions and Age, in milliseconds, are what is kept, 0 where the record does not say.
 	Versions int    `json:"keep_versions"`
 	Age      int64  `json:"keep_ms"`
@@ -60,11 +63,14 @@ func describe(t *testing.T, key keys.WriteKey, name share.Name, record []byte) h
 		t.Fatal(err)
 	}
 	v := headVector{
-		WriteKey: hex.EncodeToString(key[:]), Name: name.String(), Sequence: h.Sequence, Root: h.Root.String(), Parents: []string{},
+		WriteKey: hex.EncodeToString(key[:]), Name: name.String(), Sequence: h.Sequence, Root: h.Root.String(), Parents: []string{}, Ties: []int{},
 		Written: h.Written.UnixMilli(), Versions: h.Keep.Versions, Age: h.Keep.Age.Milliseconds(), Ended: h.Ended, Record: hex.EncodeToString(record), Digest: h.Digest.String(),
 	}
 	for _, parent := range h.Parents {
 		v.Parents = append(v.Parents, parent.String())
+	}
+	for _, tie := range h.Ties {
+		v.Ties = append(v.Ties, int(tie))
 	}
 	return v
 }
@@ -91,7 +97,7 @@ func TestVectors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := describe(t, v.key(t), name, record); got.Digest != v.Digest || got.Root != v.Root || len(got.Parents) != len(v.Parents) {
+		if got := describe(t, v.key(t), name, record); got.Digest != v.Digest || got.Root != v.Root || !slices.Equal(got.Ties, v.Ties) || len(got.Parents) != len(v.Parents) {
 			t.Errorf("version %d is read as %+v, want %+v", v.Sequence, got, v)
 		}
 	}
@@ -133,6 +139,9 @@ func (v headVector) head(t *testing.T) head.Head {
 	for _, parent := range v.Parents {
 		h.Parents = append(h.Parents, share.Digest(unhex(t, parent)))
 	}
+	for _, tie := range v.Ties {
+		h.Ties = append(h.Ties, head.Tie(tie))
+	}
 	return h
 }
 
@@ -158,7 +167,9 @@ func writeVectors(t *testing.T) {
 	kept.Sequence, kept.Keep = 3, share.Retention{Versions: 50, Age: 90 * 24 * time.Hour}
 	ended := kept
 	ended.Sequence, ended.Ended = 4, true
-	records = append(records, sign(t, key.Signer(), merged), sign(t, key.Signer(), last), sign(t, key.Signer(), kept), sign(t, key.Signer(), ended))
+	tied := merged
+	tied.Sequence, tied.Ties = 5, []head.Tie{head.Remade, head.Left}
+	records = append(records, sign(t, key.Signer(), tied), sign(t, key.Signer(), merged), sign(t, key.Signer(), last), sign(t, key.Signer(), kept), sign(t, key.Signer(), ended))
 	for _, record := range records {
 		v.Heads = append(v.Heads, describe(t, key, name, record))
 	}
@@ -190,6 +201,13 @@ func refusedRecords(t *testing.T, good []byte) []refusedVector {
 	more := func(key string, more any) ipns.Option {
 		return with(map[string]any{"_cairn": []byte{}, "_written": int64(5), key: more})
 	}
+	tied := func(parents int, ties []byte) ipns.Option {
+		var list []byte
+		for i := range parents {
+			list = append(list, bytes.Repeat([]byte{byte(i + 1)}, 32)...)
+		}
+		return with(map[string]any{"_cairn": list, "_written": int64(5), "_ties": ties})
+	}
 	end := time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 	list := []struct {
 		about, kind string
@@ -214,6 +232,10 @@ func refusedRecords(t *testing.T, good []byte) []refusedVector {
 		{"a retention of no version", "corrupt", name, forged(t, value, 3, end, time.Minute, v2, bare, more("_keep", []byte{0, 0, 0, 0, 0, 0, 0, 0, 0x24, 0x0c, 0x84, 0}))},
 		{"a retention of a minute", "corrupt", name, forged(t, value, 3, end, time.Minute, v2, bare, more("_keep", []byte{0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0xea, 0x60}))},
 		{"ended that says no", "corrupt", name, forged(t, value, 3, end, time.Minute, v2, bare, more("_ended", false))},
+		{"ties that need no saying", "corrupt", name, forged(t, value, 3, end, time.Minute, v2, bare, tied(2, []byte{0, 0}))},
+		{"the first parent left", "corrupt", name, forged(t, value, 3, end, time.Minute, v2, bare, tied(2, []byte{2, 0}))},
+		{"more ties than parents", "corrupt", name, forged(t, value, 3, end, time.Minute, v2, bare, tied(2, []byte{0, 1, 1}))},
+		{"a tie that there is not", "corrupt", name, forged(t, value, 3, end, time.Minute, v2, bare, tied(2, []byte{0, 3}))},
 		{"a field of a later version", "version", name, forged(t, value, 3, end, time.Minute, v2, bare, with(map[string]any{"_cairn": []byte{}, "_later": int64(1), "_written": int64(5)}))},
 	}
 	var out []refusedVector
