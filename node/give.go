@@ -280,3 +280,23 @@ func (s *sharing) settle(ctx context.Context) error {
 	}
 	return err
 }
+
+// replaced has the boxes written anew of those with whom something was shared that was stored anew.
+func (s *sharing) replaced(ctx context.Context, made map[string]capability.Capability) error {
+	given, err := s.records(ctx, givenDirectory)
+	if err != nil {
+		return err
+	}
+	ids := make(map[string]bool, len(made))
+	for _, c := range made {
+		ids[tree.ID(c)] = true
+	}
+	s.mu.Lock()
+	for _, r := range given {
+		if ids[tree.ID(r.capability)] {
+			delete(s.sent, r.account)
+		}
+	}
+	s.mu.Unlock()
+	return s.settle(ctx)
+}

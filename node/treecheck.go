@@ -181,6 +181,11 @@ func (c *treeCheck) storeAnew(ctx context.Context) error {
 	})
 	if len(done.Replaced) > 0 {
 		c.n.aliases.replace(done.Replaces)
+		if c.n.sharing != nil {
+			if err := c.n.sharing.replaced(ctx, done.Replaced); err != nil {
+				c.n.log.Info("what you share was stored anew, and could not be handed over yet; it is tried again", "error", err)
+			}
+		}
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
