@@ -65,10 +65,10 @@ func TestBucketWithoutDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]*control.Client{"gateway": gateway, "member": peers[0]} {
-		report, err := c.Check(t.Context(), file, true, nil)
-		if err != nil || !report.Healthy || report.Happiness != 3 || len(report.Holders[dir.ID()]) != 3 {
-			t.Errorf("checked by the %s: %+v, %v", name, report, err)
-		}
+		comesTrue(t, "the file is whole for the "+name, func() bool { // the put returned when there was enough of it
+			report, err := c.Check(t.Context(), file, true, nil)
+			return err == nil && report.Healthy && report.Happiness == 3 && len(report.Holders[dir.ID()]) == 3
+		})
 	}
 	if _, err := gateway.Mkdir(t.Context(), control.MkdirRequest{Target: "home:docs"}); err != nil {
 		t.Errorf("a directory: %v", err)
