@@ -540,6 +540,21 @@ func TestUsedInvitationRestoresNothing(t *testing.T) {
 	}
 }
 
+// TestMistypedCancelsNothing: a name that happens to be the start of an id cancels nobody's invitation.
+func TestMistypedCancelsNothing(t *testing.T) {
+	h := newHome(t)
+	h.issue(Terms{Nickname: "zoe"})
+	id := h.current().List()[0].ID
+	for n := range idStart {
+		if _, err := h.current().Cancel(id[:n]); !errors.Is(err, share.ErrNotFound) {
+			t.Errorf("cancelled by %q: %v", id[:n], err)
+		}
+	}
+	if _, err := h.current().Cancel(id[:idStart]); err != nil {
+		t.Errorf("not cancelled by the start of its id: %v", err)
+	}
+}
+
 func TestLedgerFailsSafely(t *testing.T) {
 	h, g := newHome(t), newGuest(t, "guest")
 	inv := h.issue(Terms{})

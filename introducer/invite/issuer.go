@@ -288,7 +288,10 @@ func (e *entry) issued(now time.Time) Issued {
 	return out
 }
 
-// Cancel makes an invitation useless from now on, named by its id, by the start of it, or by the nickname in it. Members that
+// idStart is how many digits of an invitation's id name it at least: a mistyped nickname is hardly the start of one.
+const idStart = 4
+
+// Cancel makes an invitation useless from now on, named by its id, by the first four digits of it or more, or by the nickname in it. Members that
 // it let in stay. It returns share.ErrNotFound, wrapped, when there is none that can still be used, and an error when there are several.
 func (i *Issuer) Cancel(name string) (Issued, error) {
 	i.mu.Lock()
@@ -297,7 +300,7 @@ func (i *Issuer) Cancel(name string) (Issued, error) {
 	list := slices.Clone(i.entries)
 	found := -1
 	for n, e := range list {
-		match := name != "" && (strings.HasPrefix(e.ID.String(), strings.ToLower(name)) || strings.EqualFold(e.Nickname, name))
+		match := name != "" && strings.EqualFold(e.Nickname, name) || len(name) >= idStart && strings.HasPrefix(e.ID.String(), strings.ToLower(name))
 		if !match || !e.valid(now) || !e.closed(now).IsZero() {
 			continue
 		}
