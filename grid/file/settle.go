@@ -66,6 +66,7 @@ func (u *upload) finishLate(ctx context.Context, root encoding.Root, left int) {
 	idle := time.NewTicker(lateTime / 4)
 	defer idle.Stop()
 	closing := ctx.Done()
+	var still awake.Watch
 	due := time.Now().Add(lateTime / 4)
 	for left > 0 && u.ctx.Err() == nil {
 		select {
@@ -76,7 +77,7 @@ func (u *upload) finishLate(ctx context.Context, root encoding.Root, left int) {
 			closing = nil
 		case <-idle.C:
 			now := time.Now()
-			if awake.Late(due, now) {
+			if still.Stood(due, now) {
 				u.stoodStill(now)
 			}
 			due = now.Add(lateTime / 4)

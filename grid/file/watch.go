@@ -39,6 +39,7 @@ func (u *upload) watch() {
 	ticker := time.NewTicker(watchTick)
 	defer ticker.Stop()
 	var h holdUp
+	var still awake.Watch
 	due := time.Now().Add(watchTick)
 	for !u.over() {
 		select {
@@ -46,7 +47,7 @@ func (u *upload) watch() {
 			return
 		case <-ticker.C:
 			now := time.Now()
-			if awake.Late(due, now) {
+			if still.Stood(due, now) {
 				u.stoodStill(now)
 				h = holdUp{free: h.free, ended: now, from: u.takenByEnough()}
 			}

@@ -1,6 +1,7 @@
 // Package awake limits how long is waited for others, on a machine that may stand still: a process that was stopped, a virtual
 // machine that was paused or moved. No answer can come in such a time, and when it is over all that was waited for
-// would be late at once.
+// would be late at once. What is waited for begins anew then, a few times: a machine on which everything is late
+// must come to an end too.
 package awake
 
 import (
@@ -9,30 +10,64 @@ import (
 	"time"
 )
 
-// standstill is how late a timer fires at least after this process stood still. On a machine that is merely busy it is earlier.
-const standstill = time.Second
+const (
+	// standstill is how late a timer fires at least after this process stood still. On a machine that is merely busy it is earlier.
+	standstill = time.Second
+	// most is how often a time begins anew. What is late more often is so because there is too much to do.
+	most = 3
+	// within is the time in which a Watch believes in so many standstills.
+	within = time.Hour
+	// longest is how long standstills may last for a context to outlive them.
+	longest = time.Hour
+)
 
-// Late reports whether what was due at a time happens so late that this process must have stood still.
-func Late(due, now time.Time) bool { return now.Sub(due) > standstill }
+// late reports whether what was due at a time happens so late that this process must have stood still.
+func late(due, now time.Time) bool { return now.Sub(due) > standstill }
+
+// A Watch tells who looks at something again and again when this process stood still. The zero value is ready. It is for one
+// goroutine at a time.
+type Watch struct {
+	last [most]time.Time // a ring
+	next int
+}
+
+// Stood reports whether this process stood still before now, because a look was due much earlier. It does so three times an hour at
+// most, so that every time of less than a quarter of an hour that begins anew with it is over some day.
+func (w *Watch) Stood(due, now time.Time) bool {
+	if !late(due, now) {
+		return false
+	}
+	if oldest := w.last[w.next]; !oldest.IsZero() && now.Sub(oldest) < within {
+		return false
+	}
+	w.last[w.next] = now
+	w.next = (w.next + 1) % most
+	return true
+}
 
 // A Timer calls a function once when its time is over, like one of time.AfterFunc. When it would fire late, because the process
-// stood still, the time begins anew.
+// stood still, the time begins anew, three times at most.
 type Timer struct {
 	// C is sent a value when a timer of NewTimer fires.
 	C <-chan struct{}
 	c chan struct{}
 	f func()
+	// latest is when the time is over although the process stood still; zero for never.
+	latest time.Time
 
 	mu    sync.Mutex // guards what follows
 	timer *time.Timer
 	after time.Duration
 	due   time.Time
+	anew  int // how often the time has begun anew since it was set
 	armed bool
 }
 
 // AfterFunc returns a timer that calls f in a goroutine of its own.
-func AfterFunc(after time.Duration, f func()) *Timer {
-	t := &Timer{f: f}
+func AfterFunc(after time.Duration, f func()) *Timer { return afterFunc(after, time.Time{}, f) }
+
+func afterFunc(after time.Duration, latest time.Time, f func()) *Timer {
+	t := &Timer{f: f, latest: latest}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.after, t.due, t.armed = after, time.Now().Add(after), true
@@ -61,7 +96,7 @@ func (t *Timer) Reset(after time.Duration) {
 	case <-t.c:
 	default:
 	}
-	t.after, t.due, t.armed = after, time.Now().Add(after), true
+	t.after, t.due, t.anew, t.armed = after, time.Now().Add(after), 0, true
 	t.timer.Reset(after)
 }
 
@@ -88,7 +123,8 @@ func (t *Timer) over(now time.Time) bool {
 	switch {
 	case !t.armed || now.Before(t.due): // it was stopped or set anew at this moment
 		return false
-	case Late(t.due, now):
+	case late(t.due, now) && t.anew < most && (t.latest.IsZero() || now.Add(t.after).Before(t.latest)):
+		t.anew++
 		t.due = now.Add(t.after)
 		t.timer.Reset(t.after)
 		return false
@@ -97,21 +133,16 @@ func (t *Timer) over(now time.Time) bool {
 	return true
 }
 
-// WithTimeout is context.WithTimeout with a Timer. The context tells no deadline but that of one above it: there is no moment at
-// which its end is certain.
+// WithTimeout is context.WithTimeout with a Timer. The deadline that the context tells is the moment at which its end is certain,
+// which is much later: the time may begin anew three times, and standstills may last an hour together.
 func WithTimeout(parent context.Context, after time.Duration) (context.Context, context.CancelFunc) {
+	latest := time.Now().Add((most+1)*after + longest)
 	inner, end := context.WithCancelCause(parent)
-	timer := AfterFunc(after, func() { end(errOver) })
-	return &limited{Context: inner, parent: parent}, func() {
+	timer := afterFunc(after, latest, func() { end(errOver) })
+	return &limited{Context: inner, parent: parent, latest: latest}, func() {
 		timer.Stop()
 		end(context.Canceled)
 	}
-}
-
-// Limited reports whether the time of a context ends, by a deadline or by WithTimeout.
-func Limited(ctx context.Context) bool {
-	_, deadline := ctx.Deadline()
-	return deadline || ctx.Value(limitedKey{}) != nil
 }
 
 // Over reports whether a context of WithTimeout ended because its own time was over, and not that of one above it.
@@ -131,6 +162,14 @@ func (overError) Error() string { return "the time is over" }
 type limited struct {
 	context.Context
 	parent context.Context
+	latest time.Time
+}
+
+func (c *limited) Deadline() (time.Time, bool) {
+	if above, ok := c.parent.Deadline(); ok && above.Before(c.latest) {
+		return above, true
+	}
+	return c.latest, true
 }
 
 func (c *limited) over() bool { return context.Cause(c.Context) == errOver }
@@ -143,13 +182,8 @@ func (c *limited) Err() error {
 	return c.Context.Err()
 }
 
-type limitedKey struct{}
-
 // Value leaves the inner context out: contexts below this one would otherwise end with it, and not with what Err says.
 func (c *limited) Value(key any) any {
-	if key == (limitedKey{}) {
-		return c
-	}
 	return c.parent.Value(key)
 }
 

@@ -98,11 +98,11 @@ func TestContext(t *testing.T) {
 				defer cancel()
 				below, cancelBelow := context.WithTimeout(ctx, time.Hour)
 				defer cancelBelow()
-				if at, ok := ctx.Deadline(); ok {
-					t.Errorf("the deadline is in %v, but a standstill would move it", time.Until(at))
+				if at, ok := ctx.Deadline(); !ok || time.Until(at) != 4*3*time.Second+time.Hour {
+					t.Errorf("the deadline is in %v, %v, but three standstills would move it", time.Until(at), ok)
 				}
-				if !Limited(ctx) || !Limited(context.WithValue(ctx, key{}, "")) || Limited(above) {
-					t.Error("not told which contexts end by themselves")
+				if _, ok := context.WithoutCancel(ctx).Deadline(); ok {
+					t.Error("what does not end with the context has its deadline")
 				}
 				if below.Err() != nil || Over(ctx) || below.Value(key{}) != "above" {
 					t.Errorf("before: %v, over: %v, value %v", below.Err(), Over(ctx), below.Value(key{}))
@@ -139,4 +139,67 @@ func TestContextAbove(t *testing.T) {
 			t.Errorf("%v, over: %v", ctx.Err(), Over(ctx))
 		}
 	})
+}
+
+// TestAlwaysLate: on a machine on which everything is late, what is waited for is over some day.
+func TestAlwaysLate(t *testing.T) {
+	for what, c := range map[string]struct {
+		late time.Duration
+		want int // firings until the time is over
+	}{
+		"by seconds": {3 * time.Second, 4},
+		"by hours":   {2 * time.Hour, 1},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var fired atomic.Int32
+				latest := time.Now().Add(time.Hour)
+				timer := afterFunc(5*time.Second, latest, func() { fired.Add(1) })
+				for round := range 2 { // also after it was set anew
+					for n := 1; ; n++ {
+						timer.timer.Stop() // the process has other things to do
+						time.Sleep(5*time.Second + c.late)
+						timer.fire(time.Now())
+						if fired.Load() > int32(round) {
+							if n != c.want {
+								t.Errorf("over when it was due for the %d. time, want the %d.", n, c.want)
+							}
+							break
+						}
+						if n > 10 {
+							t.Fatal("never over")
+						}
+					}
+					timer.Reset(5 * time.Second)
+				}
+				timer.Stop()
+			})
+		})
+	}
+}
+
+// TestWatch: who looks believes in three standstills an hour.
+func TestWatch(t *testing.T) {
+	var w Watch
+	begin := time.Now()
+	for i, c := range []struct {
+		at, late time.Duration
+		want     bool
+	}{
+		{time.Second, 500 * time.Millisecond, false},
+		{time.Minute, 2 * time.Second, true},
+		{2 * time.Minute, 2 * time.Second, true},
+		{3 * time.Minute, 500 * time.Millisecond, false},
+		{4 * time.Minute, time.Minute, true},
+		{5 * time.Minute, 2 * time.Second, false},
+		{61*time.Minute - time.Second, 2 * time.Second, false},
+		{61 * time.Minute, 2 * time.Second, true},
+		{61 * time.Minute, 2 * time.Second, false},
+		{62 * time.Minute, 2 * time.Second, true},
+	} {
+		now := begin.Add(c.at)
+		if stood := w.Stood(now.Add(-c.late), now); stood != c.want {
+			t.Errorf("look %d, %v late after %v: %v", i, c.late, c.at, stood)
+		}
+	}
 }

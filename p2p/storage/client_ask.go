@@ -74,7 +74,7 @@ func (c *Client) question(ctx context.Context, m wire.Message, answer func(*wire
 	if err := ctx.Err(); err != nil {
 		return c.cause(ctx, err)
 	}
-	if !awake.Limited(ctx) {
+	if _, limited := ctx.Deadline(); !limited {
 		limit, cancel := awake.WithTimeout(ctx, c.options.AskTimeout)
 		defer cancel()
 		ctx = limit

@@ -32,6 +32,7 @@ type readStream struct {
 	progress time.Time  // the peer owes what comes next since then
 	watchdog *time.Timer
 	due      time.Time // when the watchdog looks
+	still    awake.Watch
 }
 
 // errLost says that a stream ended for a reason that is not the peer's fault towards this request.
@@ -111,8 +112,8 @@ func (s *readStream) check() {
 		return
 	}
 	limit := s.client.options.ReadTimeout
-	if awake.Late(s.due, time.Now()) { // this process stood still: what the peer sent meanwhile is being received only now
-		s.progress = time.Now()
+	if now := time.Now(); s.still.Stood(s.due, now) { // what the peer sent meanwhile is being received only now
+		s.progress = now
 	}
 	switch waited := time.Since(s.progress); {
 	case waited >= limit:

@@ -75,6 +75,7 @@ func (s *writeStream) wait(ctx context.Context, patience time.Duration) (writeAn
 	since := time.Now()
 	pause := min(suspectAfter, patience)
 	due := since.Add(pause)
+	var still awake.Watch
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	for {
@@ -90,7 +91,7 @@ func (s *writeStream) wait(ctx context.Context, patience time.Duration) (writeAn
 				since = heard
 			}
 			now := time.Now()
-			if awake.Late(due, now) { // this process stood still
+			if still.Stood(due, now) {
 				since, due = now, now.Add(pause)
 				timer.Reset(pause)
 				continue
