@@ -126,6 +126,9 @@ type RollbackError struct {
 }
 
 func (e *RollbackError) Error() string {
+	if e.Found == 0 {
+		return fmt.Sprintf("none of the servers that answer has it, although version %d of %s was seen before; the servers that have it may be off line", e.Seen, e.Name)
+	}
 	return fmt.Sprintf("version %d is %v: version %d of %s; the servers that have it may be off line", e.Found, ErrRollback, e.Seen, e.Name)
 }
 

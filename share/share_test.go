@@ -153,6 +153,8 @@ func TestErrorsCanBeRecognised(t *testing.T) {
 		{&share.NotEnoughSharesError{Found: 2, Needed: 3, Answered: 4, Asked: 10, Causes: []error{cause}}, cause, []string{"2 of the 3", "4 of 10", "cause"}},
 		{&share.NotEnoughSharesError{Answered: 0, Asked: 3, Causes: []error{cause, cause}}, cause, []string{"no share was found (0 of 3", "cause; cause"}},
 		{&share.CorruptShareError{Server: "12D3KooWabcdefgh", Number: 4, Segment: 9, Reason: "bad"}, share.ErrCorrupt, []string{"share 4", "abcdefgh", "segment 9", "bad"}},
+		{&share.RollbackError{Seen: 4}, share.ErrRollback, []string{"none of the servers that answer has it", "version 4", "off line"}},
+		{&share.RollbackError{Found: 3, Seen: 4}, share.ErrRollback, []string{"version 3 is older than", "version 4"}},
 		{&share.CorruptShareError{Segment: -1, Reason: "bad"}, share.ErrCorrupt, []string{"index"}},
 	} {
 		if !errors.Is(c.err, c.want) {
