@@ -153,6 +153,9 @@ func (a *app) hintOf(err error) string {
 	if _, ok := errors.AsType[*node.RunningError](err); ok {
 		return fmt.Sprintf("stop it first, or use another directory with --dir; \"%s\" shows it", a.command("status"))
 	}
+	if _, ok := errors.AsType[*control.UnknownCallError](err); ok {
+		return fmt.Sprintf("this program is version %s: restart the node with it (\"%s\"; \"%s\")", version(), a.command("stop"), a.command("up -d"))
+	}
 	switch {
 	case errors.Is(err, control.ErrChanged):
 		return "store it again when nothing writes to it"

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -42,5 +45,32 @@ func TestRecursionIsAdvisedWhereItIsAFlag(t *testing.T) {
 	}
 	if hint := cat.hintOf(err); hint != `name a file in it; "cairn cp -r" copies a whole directory` {
 		t.Errorf("cat: %s", hint)
+	}
+}
+
+// TestNodeOfAnEarlierVersion: a node that does not know a call is to be restarted, and both versions are named.
+func TestNodeOfAnEarlierVersion(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(control.Status{Version: "0.0.9"})
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	var out strings.Builder
+	a := &app{streams: streams{err: &out}, dir: t.TempDir()}
+	if err := (control.Endpoint{Address: server.Listener.Addr().String(), Token: "t"}).Write(a.dir); err != nil {
+		t.Fatal(err)
+	}
+	err := a.running("ls", func(client *control.Client) error {
+		return a.ls(t.Context(), client, &lsOptions{}, []string{homeTarget})
+	})
+	if statusOf(err) != statusFailed {
+		t.Errorf("exit status %d", statusOf(err))
+	}
+	a.report(err)
+	want := "cairn: ls: the running node is version 0.0.9, which does not know what is asked of it\n" +
+		"next: this program is version " + version() + ": restart the node with it (\"" + a.command("stop") + "\"; \"" + a.command("up -d") + "\")\n"
+	if out.String() != want {
+		t.Errorf("it says\n%s, want\n%s", out.String(), want)
 	}
 }

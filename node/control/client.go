@@ -79,7 +79,7 @@ func (c *Client) Endpoint() Endpoint { return c.endpoint }
 
 // Status asks for the node's state.
 func (c *Client) Status(ctx context.Context) (Status, error) {
-	return ask[Status](ctx, c, "/v1/status", nil)
+	return ask[Status](ctx, c, pathStatus, nil)
 }
 
 // Peers asks for the node's peers.
@@ -228,7 +228,11 @@ func (c *Client) do(ctx context.Context, method, path string, h http.Header, bod
 	defer response.Body.Close()
 	var e Error
 	data, _ := io.ReadAll(io.LimitReader(response.Body, maxLine))
-	if json.Unmarshal(data, &e) != nil || e.Code == "" {
+	malformed := json.Unmarshal(data, &e) != nil || e.Code == ""
+	if unknown := c.unknownCall(ctx, path, response.StatusCode, e); unknown != nil {
+		return nil, unknown
+	}
+	if malformed {
 		return nil, fmt.Errorf("local API: the answer is %s: %.200q", response.Status, data)
 	}
 	if response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusMisdirectedRequest {
