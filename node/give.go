@@ -258,7 +258,8 @@ func (s *sharing) card(ctx context.Context, of introducer.AccountKey) (inbox.Car
 // settleEvery is how often the boxes are compared with what they should hold.
 const settleEvery = 12 * time.Hour
 
-// settle makes sure that all receivers have what is offered to them: after a crash, a failure, or a change by another device.
+// settle makes sure that all receivers have what is offered to them, and that what was taken back has ended: after a crash, a failure, or a
+// change by another device.
 func (s *sharing) settle(ctx context.Context) error {
 	s.doing.Lock()
 	defer s.doing.Unlock()
@@ -278,7 +279,7 @@ func (s *sharing) settle(ctx context.Context) error {
 		seen[r.account] = true
 		err = errors.Join(err, s.deliver(ctx, r.account))
 	}
-	return err
+	return errors.Join(err, s.endLeft(ctx))
 }
 
 // replaced has the boxes written anew of those with whom something was shared that was stored anew.

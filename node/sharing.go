@@ -28,6 +28,8 @@ const (
 	receivedDirectory = internals + "/shares/received"
 	// movingDirectory holds the copies that unshare makes, until they are in place.
 	movingDirectory = internals + "/shares/moving"
+	// endingDirectory holds former copies, with their write capabilities, until they are ended.
+	endingDirectory = internals + "/shares/ending"
 	// sharedDirectory is where what was accepted is linked.
 	sharedDirectory = "shared"
 	// maxShares bounds how many are kept of each.
@@ -49,7 +51,8 @@ type sharing struct {
 	n       *Node
 	account introducer.Account
 	// doing is held by who changes what is given or received.
-	doing sync.Mutex
+	doing   sync.Mutex
+	endedTo string // the last former copy that was tried to be ended, under doing
 
 	mu    sync.Mutex                          // guards what follows
 	known map[string]string                   // the capability of each note that was told of, by its id and sender

@@ -212,6 +212,12 @@ func TestUnshareFollows(t *testing.T) {
 		if got := list(t, anna.Client, "home:work/plans"); got != "deep" {
 			t.Fatalf("cut off after %s the directory has %q", wait, got)
 		}
+		if err := node.Settle(ctx, anna.node); err != nil {
+			t.Fatal(err)
+		}
+		if endedAt(t, anna.Client, "home:work/plans") {
+			t.Fatalf("cut off after %s the directory has ended", wait)
+		}
 		if err == nil {
 			break
 		}

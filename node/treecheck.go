@@ -207,7 +207,7 @@ func (c *treeCheck) storeAnew(ctx context.Context) error {
 // says so; and what an unsharing has begun.
 func (c *treeCheck) kept(ctx context.Context) (map[string]bool, error) {
 	kept := map[string]bool{}
-	for _, path := range []string{receivedDirectory, movingDirectory} {
+	for _, path := range []string{receivedDirectory, movingDirectory, endingDirectory} {
 		in, err := c.n.names().Resolve(ctx, c.n.home.capability(), path)
 		if errors.Is(err, share.ErrNotFound) {
 			continue

@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"cairn/grid"
 	"cairn/grid/dir"
@@ -45,6 +42,12 @@ func (a api) Unshare(ctx context.Context, request control.UnshareRequest, progre
 	}
 	if err := s.drop(ctx, givenDirectory, u.ending...); err != nil {
 		return control.Unshared{}, err
+	}
+	if u.goesOn > 0 {
+		return u.told(), nil
+	}
+	if err := s.endLeft(ctx); err != nil {
+		a.n.log.Info("what earlier unsharings left is ended later", "error", err)
 	}
 	return u.told(), nil
 }
@@ -188,29 +191,12 @@ func (u *unsharing) rotate(ctx context.Context) error {
 	if err := u.deliver(ctx, u.renewed); err != nil {
 		return err
 	}
-	u.end(ctx)
-	return u.finished(ctx)
-}
-
-// endAtOnce is how many copies are ended at a time.
-const endAtOnce = 8
-
-// end makes the versions under the former keys the last ones, as far as servers take that now.
-func (u *unsharing) end(ctx context.Context) {
-	var work errgroup.Group
-	work.SetLimit(endAtOnce)
-	var left atomic.Int64
-	for _, c := range u.rotation.Former {
-		work.Go(func() error {
-			if err := u.a.n.grid.End(ctx, c); err != nil {
-				left.Add(1)
-				u.a.n.log.Warn("the last version under former keys could not be written", "what", c.String(), "error", err)
-			}
-			return nil
-		})
+	if err := u.finished(ctx); err != nil {
+		return err
 	}
-	_ = work.Wait() // it has no errors
-	u.goesOn = int(left.Load())
+	done := u.s.end(ctx, u.rotation.Former, u.progress)
+	u.goesOn = len(u.rotation.Former) - len(done)
+	return u.s.forget(ctx, done)
 }
 
 // journal writes down which copies take the place of what, before anything leads to them. What an earlier attempt wrote down and did
@@ -233,7 +219,7 @@ func (u *unsharing) journal(ctx context.Context) error {
 			u.former = append(u.former, was)
 		}
 	}
-	return u.s.edit(ctx, movingDirectory, func(e *dir.Editor) error {
+	err = u.s.edit(ctx, movingDirectory, func(e *dir.Editor) error {
 		for was, c := range moved {
 			if err := e.Set(dir.Entry{Name: was, Capability: c}); err != nil {
 				return err
@@ -241,6 +227,10 @@ func (u *unsharing) journal(ctx context.Context) error {
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return u.s.remember(ctx, u.rotation.Former)
 }
 
 // moving returns the copies of rotations that were not finished, by the tree.ID of what they are copies of.
@@ -259,7 +249,7 @@ func (s *sharing) moving(ctx context.Context) (map[string]capability.Capability,
 	return copies, err
 }
 
-// finished forgets what journal wrote down.
+// finished forgets which copies take the place of what, from when on the former ones are to be ended.
 func (u *unsharing) finished(ctx context.Context) error {
 	return u.s.edit(ctx, movingDirectory, func(e *dir.Editor) error {
 		for was := range u.rotation.Moved {
@@ -296,7 +286,7 @@ func (u *unsharing) relink(ctx context.Context) error {
 			return nil
 		}
 		path := tree.Join(v.Path)
-		if path == receivedDirectory || path == givenDirectory || path == movingDirectory || u.copied(v.Entry.Capability) {
+		if path == receivedDirectory || path == givenDirectory || path == movingDirectory || path == endingDirectory || u.copied(v.Entry.Capability) {
 			return tree.ErrSkip
 		}
 		for entry, err := range v.Opened.All(ctx) {
@@ -350,7 +340,7 @@ func (u *unsharing) remains() []string {
 		}
 	}
 	if u.goesOn > 0 {
-		list = append(list, fmt.Sprintf("%d old copies could not be marked as such, so who could write there still can, and is not told that nobody looks at it", u.goesOn))
+		list = append(list, fmt.Sprintf("%d old copies could not be marked as such yet, so who could write there still can, and is not told that nobody looks at it; your nodes try it again until it is done", u.goesOn))
 	}
 	switch {
 	case u.rotation != nil:
