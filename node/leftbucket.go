@@ -36,7 +36,7 @@ func NamedBucket(c config.Config) (b s3.Config, named bool, err error) {
 }
 
 // LeavesBucket returns an *s3.OtherError when settings name another bucket than the one in which the node of a directory has shares, or none, and
-// that was not given up. It asks no server, and so takes a bucket that goes by another name now for another one. It returns share.ErrBusy
+// that was not given up, or may have some. It asks no server, and so takes a bucket that goes by another name now for another one. It returns share.ErrBusy
 // while the node runs and has the bucket open.
 func LeavesBucket(path string, c config.Config) error {
 	now, named, err := NamedBucket(c)
@@ -48,10 +48,11 @@ func LeavesBucket(path string, c config.Config) error {
 	}
 	folder := filepath.Join(path, bucketIndex)
 	known, err := s3.PeekPlace(folder)
-	if err == nil && (!named || known.URL != "" && known.URL != now.URL()) {
+	if err == nil && known.URL != "" && (!named || known.URL != now.URL()) {
 		known, err = s3.Peek(folder)
 	} else if err == nil {
-		return nil // whether it is the same one shows when it is opened
+		// Whether it is the same one shows when it is opened. One without a URL an earlier version has left, under which settings could name none.
+		return nil
 	}
 	switch {
 	case errors.Is(err, share.ErrNotFound), errors.Is(err, share.ErrCorrupt):
@@ -68,6 +69,28 @@ func LeavesBucket(path string, c config.Config) error {
 
 // UsedForStorage reports whether a bucket was the node's own store, and not behind its disk.
 func UsedForStorage(k s3.Known) bool { return k.Use == useStorage }
+
+// AbandonBucket tells what the index of the node's bucket has, and gives it up like GiveUpBucket. It returns share.ErrNotFound where no bucket
+// keeps the settings from being changed.
+func AbandonBucket(path string, tell func(s3.Content)) error {
+	known, err := s3.Peek(filepath.Join(path, bucketIndex))
+	if err == nil && known.Empty() {
+		err = share.ErrNotFound
+	}
+	if errors.Is(err, share.ErrNotFound) {
+		return fmt.Errorf("this node has nothing in a bucket: %w", share.ErrNotFound)
+	}
+	if err == nil {
+		err = BucketContents(path, tell)
+	}
+	if err == nil {
+		err = GiveUpBucket(path)
+	}
+	if err != nil {
+		return fmt.Errorf("give up what is in the bucket: %w", err)
+	}
+	return nil
+}
 
 // BucketContents tells what the index of the node's bucket has, with the errors of s3.Peek.
 func BucketContents(path string, tell func(s3.Content)) error {

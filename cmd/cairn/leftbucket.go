@@ -120,21 +120,26 @@ func (a *app) leavesOpenBucket(ctx context.Context, now s3.Config, named bool) e
 // leftBehind lists what the index of the node's bucket has. The node must not run.
 func (a *app) leftBehind() ([]control.Spilled, error) {
 	left := []control.Spilled{}
-	err := node.BucketContents(a.dir, func(c s3.Content) {
+	err := node.BucketContents(a.dir, listInto(&left))
+	if errors.Is(err, share.ErrNotFound) {
+		err = nil
+	}
+	return left, err
+}
+
+// listInto returns what adds the contents of a bucket to a list.
+func listInto(left *[]control.Spilled) func(s3.Content) {
+	return func(c s3.Content) {
 		if c.Index.IsZero() {
-			left = append(left, control.Spilled{Name: c.Name.String()})
+			*left = append(*left, control.Spilled{Name: c.Name.String()})
 			return
 		}
 		f := control.Spilled{File: c.Index.String(), Owners: c.Owners}
 		for _, n := range c.Numbers {
 			f.Shares = append(f.Shares, int(n))
 		}
-		left = append(left, f)
-	})
-	if errors.Is(err, share.ErrNotFound) {
-		err = nil
+		*left = append(*left, f)
 	}
-	return left, err
 }
 
 // printSpilled lists what is in a bucket.

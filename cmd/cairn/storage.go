@@ -11,7 +11,7 @@ import (
 
 	"cairn/node"
 	"cairn/node/config"
-	"cairn/share"
+	"cairn/node/control"
 	"cairn/share/s3"
 )
 
@@ -187,15 +187,9 @@ func runStorageAbandon(a *app) error {
 	} else if running {
 		return &node.RunningError{Dir: a.dir, PID: pid}
 	}
-	left, err := a.leftBehind()
-	if err != nil {
-		return about(err, "list what is in the bucket")
-	}
-	if len(left) == 0 {
-		return fmt.Errorf("this node has nothing in a bucket: %w", share.ErrNotFound)
-	}
-	if err := node.GiveUpBucket(a.dir); err != nil {
-		return about(err, "give up what is in the bucket")
+	left := []control.Spilled{}
+	if err := node.AbandonBucket(a.dir, listInto(&left)); err != nil {
+		return err
 	}
 	a.note("what is in the bucket is given up from the node's next start on")
 	return a.result(map[string]any{"abandoned": left}, func(w io.Writer) { printSpilled(w, left) })

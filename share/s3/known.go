@@ -61,8 +61,11 @@ func (k Known) Sum() string {
 	if k.Bytes > 0 {
 		parts = append(parts, humanize.Bytes(uint64(max(0, k.Bytes))))
 	}
-	if k.Partial {
+	switch {
+	case k.Partial && len(parts) > 0:
 		parts = append(parts, "maybe more, because its index was not computed to its end")
+	case k.Partial:
+		parts = append(parts, "its index was not computed to its end")
 	}
 	return strings.Join(parts, ", ")
 }
@@ -83,7 +86,11 @@ func (e *OtherError) Error() string { return fmt.Sprintf("%v: %s", share.ErrDeni
 func (e *OtherError) Unwrap() error { return share.ErrDenied }
 
 func (e *OtherError) words() string {
-	held := fmt.Sprintf("this node has shares in %s (%s)", e.Held.Place(), e.Held.Sum())
+	has := "has"
+	if e.Held.Shares == 0 && e.Held.Heads == 0 {
+		has = "may have"
+	}
+	held := fmt.Sprintf("this node %s shares in %s (%s)", has, e.Held.Place(), e.Held.Sum())
 	switch e.Now {
 	case "":
 		return held + ", and its settings name no bucket: nobody could read them any more"
