@@ -85,6 +85,10 @@ type anew struct {
 // ErrReadHere says that nothing that leads to a thing can be changed.
 var ErrReadHere = fmt.Errorf("%w: it can only be read here", share.ErrReadOnly)
 
+// ErrApart says that two versions of a mutable file were written by writers who did not know of each other. Which one goes on is not for a
+// repair to decide.
+var ErrApart = fmt.Errorf("%w: two of its versions were written apart from each other, and whoever writes the next one decides between them", share.ErrConflict)
+
 // top deals with what the path leads to, and with all below it.
 func (a *anew) top(ctx context.Context, n tree.Node) error {
 	c := n.Entry.Capability
@@ -290,14 +294,19 @@ func (a *anew) mutable(ctx context.Context, c capability.Capability) error {
 		return nil
 	}
 	key, _ := c.WriteKey()
+	switch {
+	case v.Head.Ended:
+		return a.leave(ctx, c, mutable.ErrEnded)
+	case v.Unclear != nil:
+		return a.leave(ctx, c, v.Unclear)
+	case len(v.Forks) > 0: // the next version would claim to have what is in them too
+		return a.leave(ctx, c, ErrApart)
+	}
 	r, err := v.Open(ctx)
 	if err != nil {
 		return a.leave(ctx, c, err)
 	}
 	defer r.Close()
-	if v.Head.Ended {
-		return a.leave(ctx, c, mutable.ErrEnded)
-	}
 	if _, err := a.g.store(ctx, key, v, r); err != nil && !errors.Is(err, share.ErrConflict) { // after which there is a newer version
 		return a.leave(ctx, c, err)
 	}

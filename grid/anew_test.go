@@ -11,6 +11,7 @@ import (
 
 	"cairn/grid"
 	"cairn/grid/dir"
+	"cairn/grid/mutable"
 	"cairn/grid/tree"
 	"cairn/share"
 	"cairn/share/capability"
@@ -234,6 +235,42 @@ func TestStoreAnewFails(t *testing.T) {
 	}
 	if left, paths := l.thin(grid.TreeOptions{}); len(left) > 0 {
 		t.Errorf("still thin: %q", paths)
+	}
+}
+
+// TestStoreAnewApart: where two sides of a partition wrote a file, it is not stored anew: the next version would follow both and have the contents
+// of one.
+func TestStoreAnewApart(t *testing.T) {
+	l := &lonely{named: &named{t: t}, m: newMembers(20), contents: map[string][]byte{}}
+	l.Grid = l.m.grid(t, keys.NewConvergenceSecret())
+	c := l.mutable(pattern(1000))
+	key, _ := c.WriteKey()
+	base, err := l.Files().Read(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := l.m.servers
+	for i, half := range [][]share.Server{all[:10], all[10:]} {
+		l.m.servers = half
+		if _, err := l.Files().Write(t.Context(), key, base, bytes.NewReader(pattern(2000+i)), mutable.WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.m.servers = all
+	v, err := l.Files().Read(t.Context(), c)
+	if err != nil || len(v.Forks) != 1 {
+		t.Fatalf("%d forks, %v", len(v.Forks), err)
+	}
+	if l.root, err = l.Dirs().Create(t.Context(), dir.Entries(dir.Entry{Name: "changes", Capability: c})); err != nil {
+		t.Fatal(err)
+	}
+	thin := map[share.StorageIndex]share.Params{v.Head.Root: {Needed: 1, Happy: 1, Total: 1}}
+	done, err := l.StoreAnew(t.Context(), l.root, "", grid.AnewOptions{Thin: thin})
+	if err != nil || done.Files != 0 || !errors.Is(done.Left[tree.ID(c)], grid.ErrApart) {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if after, err := l.Files().Read(t.Context(), c); err != nil || len(after.Forks) != 1 || after.Head.Digest != v.Head.Digest {
+		t.Errorf("afterwards it has version %d and %d forks, %v", after.Head.Sequence, len(after.Forks), err)
 	}
 }
 
