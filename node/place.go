@@ -83,7 +83,7 @@ func (p place) explain(n *Node, err error) error {
 		err = fmt.Errorf("%w: nothing was put into the root directory yet", share.ErrNotFound)
 	}
 	told := control.ErrorOf(n.explainBucket(fmt.Errorf("%s: %w", strings.TrimSuffix(wrong, ":"), err)))
-	if _, few := errors.AsType[*share.NotEnoughSharesError](err); few && directory {
+	if few, ok := errors.AsType[*share.NotEnoughSharesError](err); ok && directory && few.Answered == few.Asked { // otherwise nothing may be lost
 		told.Hint = strings.TrimPrefix(told.Hint+"; "+formerVersions(wrong), "; ")
 	}
 	if _, beside := errors.AsType[*besideError](err); beside {
