@@ -22,7 +22,7 @@ func Bucket(url, problem string, damaged int) Check {
 func Serving(url, problem string) Check {
 	const name = "bucket in use"
 	if problem != "" {
-		return fail(name, url+": "+problem, "correct it, and start the node again; \"cairn storage test\" tries the bucket out")
+		return fail(name, url+": "+problem, "the node tries again by itself; where something is to be corrected, \"cairn storage test\" tries it out")
 	}
 	return ok(name, url)
 }
@@ -32,7 +32,7 @@ func Serving(url, problem string) Check {
 func Tried(url string, took time.Duration, err error) Check {
 	const name = "bucket"
 	if err != nil {
-		return fail(name, url+": "+line(err), "correct it: settings with \"cairn config set storage...\", keys with \"cairn storage keys\"")
+		return fail(name, url+": "+line(err), "if the server is away, wait until it is there; otherwise correct it: settings with \"cairn config set storage...\", keys with \"cairn storage keys\"")
 	}
 	return ok(name, fmt.Sprintf("%s: a small object is written, read and deleted in %.0f ms", url, float64(took.Microseconds())/1000))
 }
