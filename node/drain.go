@@ -175,7 +175,7 @@ const drainTick = 250 * time.Millisecond
 func (a api) DrainSpill(ctx context.Context, request control.DrainRequest, progress func(control.Progress)) (control.DrainResult, error) {
 	x := a.n.spill
 	if x == nil {
-		return control.DrainResult{}, errNoBucket
+		return control.DrainResult{}, a.n.noBucket("", "", "")
 	}
 	space, err := x.late.Space(ctx)
 	if err != nil {

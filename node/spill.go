@@ -164,7 +164,20 @@ func (x *spilling) wrote(err error) {
 	x.refused, x.given = err, time.Now()
 }
 
-var errNoBucket = &control.Error{Code: control.CodeRefused, Message: "no bucket is set", Hint: "set one with \"cairn spill set s3://BUCKET/PREFIX\" and start the node again"}
+// noBucket refuses what needs a bucket behind the disk. What begins with "before" says what needs it, and what can be done without one follows "instead".
+func (n *Node) noBucket(before, after, instead string) error {
+	refused := &control.Error{Code: control.CodeRefused, Message: before + "no bucket is set" + after}
+	if n.own != nil {
+		refused.Message = before + "this node keeps all its shares in a bucket, " + n.own.where.URL() + ", and has no other one"
+		refused.Hint = cmp.Or(instead, "\"cairn status\" shows what is in it")
+		return refused
+	}
+	refused.Hint = "set one with \"cairn spill set s3://BUCKET/PREFIX\" and start the node again"
+	if instead != "" {
+		refused.Hint += ", or " + instead
+	}
+	return refused
+}
 
 // Spill says how it stands with the bucket behind the disk.
 func (a api) Spill(ctx context.Context) (control.Spill, error) {

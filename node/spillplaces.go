@@ -65,10 +65,7 @@ func (n *Node) copies(ctx context.Context) (context.Context, error) {
 	case wish == control.CopyNone, wish == control.CopyAsSet && !n.config.Spill.KeepCopy:
 		return ctx, nil
 	case n.spill == nil:
-		return ctx, &control.Error{
-			Code: control.CodeRefused, Message: "keep a copy: no bucket is set that copies could go to",
-			Hint: "set one with \"cairn spill set s3://BUCKET/PREFIX\" and start the node again, or store it without --keep-copy",
-		}
+		return ctx, n.noBucket("keep a copy: ", " that copies could go to", "store it without --keep-copy")
 	case n.spill.opened() == nil:
 		return ctx, &control.Error{
 			Code: control.CodeFailed, Message: "keep a copy: the bucket " + n.spill.where.URL() + " is not in use: " + n.spill.why(),

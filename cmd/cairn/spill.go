@@ -63,7 +63,7 @@ func newSpillShowCommand(a *app) *cobra.Command {
 			}
 			return a.result(shown, func(w io.Writer) {
 				if !set {
-					fmt.Fprintln(w, "no bucket is set")
+					fmt.Fprintln(w, noSpill(c))
 					return
 				}
 				printSpillSettings(w, c, keysOf(where))
@@ -131,10 +131,22 @@ func (a *app) bucket() (config.Config, s3.Config, bool, error) {
 // setBucket is bucket, and fails where none is set.
 func (a *app) setBucket() (config.Config, s3.Config, error) {
 	c, where, set, err := a.bucket()
-	if err == nil && !set {
-		err = withHint(errors.New("no bucket is set"), "set one: \"%s\"", a.command("spill set s3://BUCKET/PREFIX"))
+	switch {
+	case err != nil || set:
+	case c.Storage.Bucket():
+		err = withHint(errors.New(noSpill(c)), "\"%s\" tries that one out", a.command("storage test"))
+	default:
+		err = withHint(errors.New(noSpill(c)), "set one: \"%s\"", a.command("spill set s3://BUCKET/PREFIX"))
 	}
 	return c, where, err
+}
+
+// noSpill says that no bucket is behind the disk.
+func noSpill(c config.Config) string {
+	if c.Storage.Bucket() {
+		return "this node keeps all its shares in a bucket, " + c.Storage.Path + ", and has no other one"
+	}
+	return "no bucket is set"
 }
 
 func newSpillTestCommand(a *app) *cobra.Command {
@@ -193,7 +205,7 @@ func (a *app) noteLocked() {
 
 func (a *app) printSpill(w io.Writer, s control.Spill) {
 	if s.Bucket == "" {
-		fmt.Fprintln(w, "the node uses no bucket")
+		a.printNoSpill(w)
 		return
 	}
 	fmt.Fprintf(w, "bucket    %s\n", s.Bucket)
@@ -225,6 +237,15 @@ func (a *app) printSpill(w io.Writer, s control.Spill) {
 	for _, line := range leftLines(s.DrainResult) {
 		fmt.Fprintf(w, "          %s\n", a.advice(line))
 	}
+}
+
+// printNoSpill says that the running node has no bucket behind its disk.
+func (a *app) printNoSpill(w io.Writer) {
+	if c, _, err := a.loadConfig(nil); err == nil && c.Storage.Bucket() {
+		fmt.Fprintf(w, "%s; %q shows what is in it\n", noSpill(c), a.command("status"))
+		return
+	}
+	fmt.Fprintln(w, "the node uses no bucket")
 }
 
 // movedText says what left the bucket.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -40,7 +41,7 @@ func runSpillOff(a *app, cmd *cobra.Command, abandon bool) error {
 		return err
 	}
 	if c.Spill.Bucket == "" && other == nil {
-		a.note("no bucket is set")
+		a.note("%s", noSpill(c))
 		return a.result(map[string]any{"abandoned": []control.Spilled{}}, func(io.Writer) {})
 	}
 	dir, err := a.openDir()
@@ -110,10 +111,18 @@ func (a *app) inSpill(ctx context.Context, bucket string, abandon bool) ([]contr
 	case len(left) > 0 && !abandon:
 		return nil, &control.Error{
 			Code: control.CodeRefused, Message: fmt.Sprintf("spill off: %s are in %s and would be lost to the grid", spilledText(left), bucket),
-			Hint: "bring them back with \"" + a.command("spill drain --all") + "\", or give them up with --abandon, which lists them",
+			Hint: a.bringBack(left),
 		}
 	}
 	return left, nil
+}
+
+// bringBack says what can be done about what is in the bucket.
+func (a *app) bringBack(left []control.Spilled) string {
+	if slices.ContainsFunc(left, func(f control.Spilled) bool { return !f.Copy }) {
+		return "bring them back with \"" + a.command("spill drain --all") + "\", or give them up with --abandon, which lists them"
+	}
+	return "copies are not brought back, and stay as long as the leases of their files last; give them up with --abandon, which lists them"
 }
 
 // endSpill has the running node put nothing more into the bucket, unless shares are there.
