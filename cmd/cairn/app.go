@@ -36,6 +36,8 @@ type app struct {
 	args    []string       // what stands behind it
 	// unread counts the directories that could not be read.
 	unread int
+	// ended are the things of which it was said that they go on under other keys.
+	ended []string
 	// passphraseFile holds the passphrase of locked keys, passphrase is it once it was given.
 	passphraseFile, passphrase string
 	keyring                    int // keyringUnasked and so on

@@ -105,12 +105,12 @@ func mayMake(ctx context.Context, client *control.Client, target string) error {
 	if name == "" {
 		return nil
 	}
-	above := strings.TrimSuffix(strings.TrimRight(target, "/"), name)
-	e, err := client.Lookup(ctx, control.LookupRequest{Target: above})
+	in := above(target)
+	e, err := client.Lookup(ctx, control.LookupRequest{Target: in})
 	if err != nil || !e.Directory() {
 		return nil //nolint:nilerr // making it tells what is wrong
 	}
-	return about(mayChange(e), "%s", shownTarget(above))
+	return about(mayChange(e), "%s", shownTarget(in))
 }
 
 // mayChange returns an error unless a directory can be changed.

@@ -132,11 +132,12 @@ func (a *app) copyWithin(ctx context.Context, o *cpOptions, source, target strin
 		}
 		bar := a.progress()
 		defer bar.done()
+		a.lookEnded(ctx, client, source)
 		request := control.CopyRequest{Source: source, Target: target, Recursive: o.recursive, Keep: o.keep, Exact: o.exact}
 		result, err := client.Copy(ctx, request, bar.count)
 		bar.done()
 		if err != nil {
-			return err
+			return a.tellEnded(ctx, target, err)
 		}
 		a.noteIf(o.verbose, "%s is %s", shownTarget(source), result.Entry.Path)
 		failed := a.skipped("cp", shownTarget(source), result.Skipped, int64(result.Problems), byItself(a, source, result))
@@ -163,7 +164,7 @@ func (a *app) copyUp(ctx context.Context, o *cpOptions, source, target string) e
 				return err
 			}
 		}
-		return about(a.copyLinkUp(ctx, o, source, target, info), "cp")
+		return a.tellEnded(ctx, target, about(a.copyLinkUp(ctx, o, source, target, info), "cp"))
 	} else if isLink {
 		info, err = os.Stat(source)
 	}
@@ -172,7 +173,7 @@ func (a *app) copyUp(ctx context.Context, o *cpOptions, source, target string) e
 	case info.IsDir() && !o.recursive:
 		return withHint(fmt.Errorf("cp: %s is a folder", source), copyRecursive)
 	case info.IsDir():
-		return about(a.copyTreeUp(ctx, o, source, target), "cp")
+		return a.tellEnded(ctx, target, about(a.copyTreeUp(ctx, o, source, target), "cp"))
 	case endless(info) && o.recursive:
 		return fmt.Errorf("cp: %s: %w", source, localtree.ErrKind)
 	case !info.Mode().IsRegular() && o.recursive:
@@ -193,7 +194,7 @@ func (a *app) copyUp(ctx context.Context, o *cpOptions, source, target string) e
 		quiet.out = a.out
 	}
 	quiet.quiet = a.quiet || !o.verbose
-	return runPut(ctx, &quiet, put, source, target)
+	return a.tellEnded(ctx, target, runPut(ctx, &quiet, put, source, target))
 }
 
 // mayCopyUp asks before something on the grid is replaced, where that is wanted.
@@ -247,6 +248,7 @@ func (a *app) copyDown(ctx context.Context, o *cpOptions, source, target string)
 	case e.Directory() && !o.recursive:
 		return withHint(fmt.Errorf("cp: %s is a directory", shownTarget(source)), copyRecursive)
 	case e.Directory():
+		a.noteEnded(shownTarget(e.Path), e.Ended)
 		return a.copyTreeDown(ctx, o, e, source, target)
 	}
 	output, inside := target, false

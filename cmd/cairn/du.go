@@ -91,6 +91,7 @@ func (a *app) usage(ctx context.Context, client *control.Client, target string, 
 	counted := map[string]bool{}
 	err := each(ctx, client, control.ListRequest{Target: target, Recursive: true}, func(l *listing, e control.Entry) error {
 		rest := l.relative(e)
+		a.noteEnded(shownTarget(e.Path), e.Ended)
 		a.noteUnread("du", e)
 		if rest == "" || e.Directory() && !e.Again || o.all && !e.Directory() {
 			open[rest] = &usageSum{Path: l.show(e), depth: depthOf(rest)}

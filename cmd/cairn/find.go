@@ -226,6 +226,7 @@ func (f *finder) list(target string, use func(*finding) error) error {
 		if err := settle(depth); err != nil {
 			return err
 		}
+		f.a.noteEnded(shownTarget(e.Path), e.Ended && (f.x.MaxDepth < 0 || depth <= f.x.MaxDepth))
 		e.Path = l.show(e)
 		if f.x.MaxDepth < 0 || depth < f.x.MaxDepth {
 			f.a.noteUnread("find", e)

@@ -57,13 +57,6 @@ func (a *app) running(verb string, do func(*control.Client) error) error {
 
 var errUnread = errors.New("not everything could be read: what could not is named above")
 
-// noteEnded says of something that it goes on under other keys.
-func (a *app) noteEnded(what string, ended bool) {
-	if ended {
-		a.note("%s has been given new keys since: this is how it was then, and nothing can be changed in it; ask its owner to share it anew", what)
-	}
-}
-
 // noteUnread says of a directory of a listing that it could not be read, and makes the command fail in the end.
 func (a *app) noteUnread(verb string, e control.Entry) {
 	if e.Problem != "" {

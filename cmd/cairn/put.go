@@ -83,7 +83,7 @@ while no other node is there. It stays as long as the file's leases are renewed.
 				return err
 			}
 			args = append(args, "", "")
-			return runPut(cmd.Context(), a, o, args[0], args[1])
+			return a.tellEnded(cmd.Context(), args[1], runPut(cmd.Context(), a, o, args[0], args[1]))
 		},
 	}
 	o.addFlags(cmd.Flags())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"regexp"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -20,6 +21,13 @@ func scriptEventually(ts *testscript.TestScript, _ bool, args []string) {
 		<-time.After(100 * time.Millisecond)
 	}
 	ts.Fatalf("it never ended well: %v", err)
+}
+
+// scriptOnce is once PATTERN: standard error has one match of it.
+func scriptOnce(ts *testscript.TestScript, _ bool, args []string) {
+	if found := regexp.MustCompile(args[0]).FindAllString(ts.ReadFile("stderr"), -1); len(found) != 1 {
+		ts.Fatalf("%d matches of %q, want 1", len(found), args[0])
+	}
 }
 
 // scriptNote is note VARIABLE NAME: the id of what is offered under a name on standard output becomes the variable.

@@ -190,7 +190,7 @@ func TestScripts(t *testing.T) {
 				"exits": scriptExits, "needs-node": scriptNeedsNode, "mode": scriptMode, "capture": scriptCapture,
 				"random": scriptRandom, "part": scriptPart, "only": scriptOnly,
 				"writes": scriptWrites, "met": scriptMet, "capture-json": scriptCaptureJSON, "mistype": scriptMistype, "phrasefile": scriptPhraseFile, "codefile": scriptCodeFile,
-				"eventually": scriptEventually, "note": scriptNote,
+				"eventually": scriptEventually, "note": scriptNote, "once": scriptOnce,
 			},
 		})
 	})

@@ -78,6 +78,7 @@ func (a *app) tree(ctx context.Context, client *control.Client, o *treeOptions, 
 	byPath := map[string]*branch{}
 	err = each(ctx, client, control.ListRequest{Target: target, Recursive: true, Depth: o.depth}, func(l *listing, e control.Entry) error {
 		rest := l.relative(e)
+		a.noteEnded(shownTarget(e.Path), e.Ended)
 		e.Path = l.show(e)
 		if !o.all && hidden(rest) || o.dirs && !e.Directory() && rest != "" {
 			return nil

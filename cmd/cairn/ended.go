@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"cairn/node/control"
+)
+
+// noteEnded says of something that it goes on under other keys: once, and not of what is in it besides.
+func (a *app) noteEnded(what string, ended bool) {
+	if !ended {
+		return
+	}
+	for _, told := range a.ended {
+		if what == told || strings.HasPrefix(what, below(told, "")) {
+			return
+		}
+	}
+	a.ended = append(a.ended, what)
+	a.note("%s has been given new keys since: this is how it was then, and nothing can be changed in it; ask its owner to share it anew", what)
+}
+
+// lookEnded says of what a target leads to that it goes on under other keys, and reports whether it does.
+func (a *app) lookEnded(ctx context.Context, client *control.Client, target string) bool {
+	e, err := client.Lookup(ctx, control.LookupRequest{Target: target, Links: true})
+	ended := err == nil && e.Ended
+	a.noteEnded(shownTarget(e.Path), ended)
+	return ended
+}
+
+// tellEnded says, where a target refused what was to be written, that it or the directory that it is in goes on under other keys. It returns
+// the error of the writing.
+func (a *app) tellEnded(ctx context.Context, target string, err error) error {
+	if statusOf(err) != statusRefused || !control.OnGrid(target) {
+		return err
+	}
+	client, failed := a.client()
+	if failed != nil {
+		return err
+	}
+	defer client.Close()
+	if !a.lookEnded(ctx, client, target) && nameOf(target) != "" {
+		a.lookEnded(ctx, client, above(target))
+	}
+	return err
+}
+
+// above returns the target of the directory that another one is in, which has a name.
+func above(target string) string {
+	return strings.TrimSuffix(strings.TrimRight(target, "/"), nameOf(target))
+}
