@@ -38,6 +38,7 @@ func (a *app) copyTreeUp(ctx context.Context, o *cpOptions, source, target strin
 		return err
 	}
 	defer client.Close()
+	a.lookWhereTo(ctx, client, target)
 	typed := target
 	target, made, err := copyTarget(ctx, client, o, source, target)
 	if err != nil {

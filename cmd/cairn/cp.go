@@ -173,7 +173,7 @@ func (a *app) copyUp(ctx context.Context, o *cpOptions, source, target string) e
 	case info.IsDir() && !o.recursive:
 		return withHint(fmt.Errorf("cp: %s is a folder", source), copyRecursive)
 	case info.IsDir():
-		return a.tellEnded(ctx, target, about(a.copyTreeUp(ctx, o, source, target), "cp"))
+		return about(a.copyTreeUp(ctx, o, source, target), "cp")
 	case endless(info) && o.recursive:
 		return fmt.Errorf("cp: %s: %w", source, localtree.ErrKind)
 	case !info.Mode().IsRegular() && o.recursive:

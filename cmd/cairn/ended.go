@@ -40,10 +40,15 @@ func (a *app) tellEnded(ctx context.Context, target string, err error) error {
 		return err
 	}
 	defer client.Close()
+	a.lookWhereTo(ctx, client, target)
+	return err
+}
+
+// lookWhereTo is lookEnded of a target that is to be written, or else of the directory that it is in.
+func (a *app) lookWhereTo(ctx context.Context, client *control.Client, target string) {
 	if !a.lookEnded(ctx, client, target) && nameOf(target) != "" {
 		a.lookEnded(ctx, client, above(target))
 	}
-	return err
 }
 
 // above returns the target of the directory that another one is in, which has a name.
