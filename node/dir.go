@@ -86,6 +86,25 @@ func makeDir(path string, c config.Config, phrase account.Phrase, keep func(*Dir
 	return OpenDir(path)
 }
 
+// Unmake removes the files that InitFrom made, and the directory where nothing else is in it: a node of a phrase that turned out to be
+// another account's. The node must belong to no grid, else the error is ErrHasGrid, and must keep its keys in files.
+func (d *Dir) Unmake() error {
+	if HasGrid(d.path) {
+		return fmt.Errorf("remove node in %s: %w", d.path, ErrHasGrid)
+	}
+	if d.Locked() {
+		return fmt.Errorf("remove node in %s: %w", d.path, ErrLocked)
+	}
+	// The identity goes first: without it the directory holds no node, and the next one can be made in it.
+	for _, name := range []string{identityFile, accountFile, homeFile, convergenceFile, recordFile, founderFile, config.FileName} {
+		if err := os.Remove(d.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove node in %s: %w", d.path, err)
+		}
+	}
+	_ = os.Remove(d.path) // it stays where something else is in it
+	return nil
+}
+
 // Exists reports whether the directory holds a node.
 func Exists(path string) bool {
 	_, err := os.Lstat(filepath.Join(path, identityFile))

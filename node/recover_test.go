@@ -259,3 +259,45 @@ func TestPairedDeviceSharesTheAccount(t *testing.T) {
 		}
 	}
 }
+
+func TestUnmakeLeavesRoomForOtherWords(t *testing.T) {
+	phrase, other := account.NewPhrase(), account.NewPhrase()
+	dir := newFrom(t, phrase)
+	path := dir.Path()
+	note := filepath.Join(path, "note")
+	if err := os.WriteFile(note, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.Unmake(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(path); err != nil || len(left) != 1 || left[0].Name() != "note" {
+		t.Errorf("what somebody else put there is left alone, and nothing besides: %v, %v", left, err)
+	}
+	again, err := node.InitFrom(path, testConfig(), other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(note); err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Unmake(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the empty directory is still there: %v", err)
+	}
+}
+
+func TestUnmakeRefusesANodeOfAGrid(t *testing.T) {
+	dir := newDir(t)
+	if _, err := dir.Found(node.Founding{Name: "rivers", Open: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.Unmake(); !errors.Is(err, node.ErrHasGrid) {
+		t.Errorf("unmake: %v", err)
+	}
+	if !node.Exists(dir.Path()) {
+		t.Error("the node is gone")
+	}
+}

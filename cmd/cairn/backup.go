@@ -203,6 +203,9 @@ func snapshots(ctx context.Context, client *control.Client, target string) ([]ba
 		names = append(names, e.Name)
 		return nil
 	})
+	if errors.Is(err, share.ErrNotFound) {
+		return nil, fmt.Errorf("%s: %w: there is no backup", strings.TrimSuffix(shownTarget(target), ":"), share.ErrNotFound)
+	}
 	return backup.Snapshots(names), err
 }
 

@@ -42,14 +42,14 @@ are renewed with those of the newest version by who has it in home: ("cairn main
 				if wanted != (control.Retention{}) {
 					v, err := client.Retain(cmd.Context(), control.RetainRequest{Target: args[0], Keep: wanted})
 					if err != nil {
-						return err
+						return a.removed(err, args[0])
 					}
 					a.note("%s: %s", args[0], retentionText(*v.Retention))
 					return a.result(v, func(io.Writer) {})
 				}
 				versions, err := client.History(cmd.Context(), args[0])
 				if err != nil {
-					return err
+					return a.removed(err, args[0])
 				}
 				return a.result(versions, func(w io.Writer) { showVersions(w, versions) })
 			})
@@ -162,11 +162,28 @@ func (a *app) restoreEmpty(ctx context.Context, request control.RestoreRequest) 
 	})
 }
 
+// removed says of a path where nothing is which history has what was there: that of the directory above.
+func (a *app) removed(err error, target string) error {
+	target = strings.TrimRight(target, "/")
+	cut := strings.LastIndexByte(target, '/')
+	above := target[:max(cut, 0)]
+	if alias, name, ok := strings.Cut(target, ":"); cut < 0 && ok && name != "" && alias != "cairn" {
+		above = alias + ":"
+	}
+	if !errors.Is(err, share.ErrNotFound) || above == "" {
+		return err
+	}
+	return withHint(err, "what was removed is in the versions before of the directory above: \"%s\"", a.command(typed("history", above)))
+}
+
 // restoreVersion makes a former version the newest.
 func (a *app) restoreVersion(ctx context.Context, request control.RestoreRequest) error {
 	return a.running("restore", func(client *control.Client) error {
 		v, err := client.Restore(ctx, request)
 		if errors.Is(err, share.ErrNotFound) {
+			if _, lost := client.Lookup(ctx, control.LookupRequest{Target: request.Target}); errors.Is(lost, share.ErrNotFound) {
+				return a.removed(err, request.Target)
+			}
 			return withHint(err, "\"%s\" shows the versions that there are", a.command(typed("history", shownTarget(request.Target))))
 		}
 		if err != nil {

@@ -42,7 +42,8 @@ reads a sheet as a file, as text or as a page, or what its square code says; a p
 The phrase is typed on the terminal, where it is not shown, or comes from --phrase-file. It never leaves this
 machine: the member gets a signature.
 
-Run again after a failure it goes on with the node that it made.`, statusNotFound, statusRefused),
+Run again after a failure it goes on with the node that it made. Where the member knows no account of these words the
+node is removed again, unless it keeps its shares in a bucket.`, statusNotFound, statusRefused),
 		Example: "  cairn recover /ip4/203.0.113.7/tcp/4001/p2p/12D3KooW...\n  cairn recover --sheet sheet.txt",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.start && !o.detach {
@@ -73,6 +74,7 @@ func runRecover(ctx context.Context, a *app, o *recoverOptions, args []string) e
 	if err != nil {
 		return about(err, "recover")
 	}
+	first := !node.Exists(a.dir)
 	dir, err := a.recoveredDir(ctx, o, where)
 	if err != nil {
 		return err
@@ -88,6 +90,9 @@ func runRecover(ctx context.Context, a *app, o *recoverOptions, args []string) e
 		got, err = dir.Recover(ctx, where.addresses, where.grid, c.Nickname)
 	}
 	if err != nil {
+		if first && !c.Storage.Bucket() && errors.Is(err, recovery.ErrUnknown) {
+			err = errors.Join(err, a.unmake(dir))
+		}
 		return a.explainRecover(err)
 	}
 	if err := a.reportRecovered(got); err != nil {
@@ -172,11 +177,20 @@ func (a *app) recoveredDir(ctx context.Context, o *recoverOptions, where place) 
 	}
 	if err := matches(there, phrase); errors.Is(err, errOtherPhrase) {
 		return nil, withHint(fmt.Errorf("recover in %s: the node there belongs to another account: %w", a.dir, share.ErrDenied),
-			"recover in another directory with --dir")
+			"if the words before were the wrong ones, move %s away, whose node belongs to no grid; or recover in another directory with --dir", a.dir)
 	} else if err != nil {
 		return nil, err
 	}
 	return there, nil
+}
+
+// unmake removes a node that this command made of words that nobody knows, so that it can be run again with the right ones.
+func (a *app) unmake(dir *node.Dir) error {
+	err := dir.Unmake()
+	if err == nil {
+		a.note("removed the node in %s again", a.dir)
+	}
+	return err
 }
 
 // phraseOf returns the phrase that is on the sheet, in a file, or typed.
@@ -240,7 +254,7 @@ func (a *app) explainRecover(err error) error {
 	_, refused := errors.AsType[*recovery.RefusedError](err)
 	switch {
 	case errors.Is(err, recovery.ErrUnknown):
-		return withHint(err, "ask a member of the grid that you belonged to; the words may also be those of another account")
+		return withHint(err, "ask a member of the grid that you belonged to; or the words are those of another account: run it again with the right ones")
 	case errors.Is(err, recovery.ErrOtherGrid):
 		return withHint(err, "give the address of a member of the grid on your sheet, or leave --grid out")
 	case refused:
