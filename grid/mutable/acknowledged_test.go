@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"cairn/grid/mutable"
 	"cairn/share"
@@ -44,7 +45,9 @@ func leave(t *testing.T, g *grid, first, end int, key keys.WriteKey, base *mutab
 
 // TestServerThatLeftCounts: a version was acknowledged by five of eight servers, of which one has left since and another one has
 // forgotten it. A writer who does not know of it reaches all the others, and is told.
-func TestServerThatLeftCounts(t *testing.T) {
+func TestServerThatLeftCounts(t *testing.T) { synctest.Test(t, testServerThatLeftCounts) }
+
+func testServerThatLeftCounts(t *testing.T) {
 	g := newGrid(8)
 	key := keys.NewWriteKey()
 	m := filesOf(t, g, nil)
@@ -71,7 +74,9 @@ func TestServerThatLeftCounts(t *testing.T) {
 
 // TestNoHistoryIsNoLeave: where no server says which version follows which, a version that may have been acknowledged is not replaced
 // as if it had been left behind.
-func TestNoHistoryIsNoLeave(t *testing.T) {
+func TestNoHistoryIsNoLeave(t *testing.T) { synctest.Test(t, testNoHistoryIsNoLeave) }
+
+func testNoHistoryIsNoLeave(t *testing.T) {
 	g := newGrid(8)
 	key := keys.NewWriteKey()
 	base, err := filesOf(t, g, nil).Write(t.Context(), key, nil, strings.NewReader("base"), ofEight)
@@ -105,6 +110,10 @@ func TestNoHistoryIsNoLeave(t *testing.T) {
 // TestBuriedVersionIsNotPassedOver: every server that acknowledged a version has since got what a dead writer left behind, one this
 // and one that. None of that can be read, and for a moment the acknowledged version cannot either: the one before is not the newest.
 func TestBuriedVersionIsNotPassedOver(t *testing.T) {
+	synctest.Test(t, testBuriedVersionIsNotPassedOver)
+}
+
+func testBuriedVersionIsNotPassedOver(t *testing.T) {
 	g := newGrid(8)
 	key := keys.NewWriteKey()
 	c := capability.Mutable(key)

@@ -15,7 +15,9 @@ import (
 	"cairn/share/keys"
 )
 
-func TestHistoryAndRestore(t *testing.T) {
+func TestHistoryAndRestore(t *testing.T) { synctest.Test(t, testHistoryAndRestore) }
+
+func testHistoryAndRestore(t *testing.T) {
 	g := newGrid(10)
 	key := keys.NewWriteKey()
 	c := capability.Mutable(key)
@@ -62,7 +64,9 @@ func TestHistoryAndRestore(t *testing.T) {
 }
 
 // TestRestoreReadsAnew restores a version of which shares were lost: it is written anew.
-func TestRestoreReadsAnew(t *testing.T) {
+func TestRestoreReadsAnew(t *testing.T) { synctest.Test(t, testRestoreReadsAnew) }
+
+func testRestoreReadsAnew(t *testing.T) {
 	g := newGrid(10)
 	key := keys.NewWriteKey()
 	m := newFiles(t, g)
@@ -83,7 +87,9 @@ func TestRestoreReadsAnew(t *testing.T) {
 	}
 }
 
-func TestPatch(t *testing.T) {
+func TestPatch(t *testing.T) { synctest.Test(t, testPatch) }
+
+func testPatch(t *testing.T) {
 	g := newGrid(3)
 	m := newFiles(t, g)
 	for _, size := range []int{0, 10, 3 << 20} {
@@ -136,7 +142,9 @@ func testRetention(t *testing.T) {
 }
 
 // TestManyPages stores more pages than travel with a head.
-func TestManyPages(t *testing.T) {
+func TestManyPages(t *testing.T) { synctest.Test(t, testManyPages) }
+
+func testManyPages(t *testing.T) {
 	g := newGrid(3)
 	key := keys.NewWriteKey()
 	m := newFiles(t, g)
@@ -173,7 +181,9 @@ func TestManyPages(t *testing.T) {
 }
 
 // TestConfirm writes a version once more that a writer left on too few servers.
-func TestConfirm(t *testing.T) {
+func TestConfirm(t *testing.T) { synctest.Test(t, testConfirm) }
+
+func testConfirm(t *testing.T) {
 	g := newGrid(10)
 	key := keys.NewWriteKey()
 	m := newFiles(t, g)
@@ -229,7 +239,9 @@ func BenchmarkRead(b *testing.B) {
 
 // TestRestoreWithoutTheNewest restores a version where the newest one is damaged on all servers, and where it was on servers that
 // are gone.
-func TestRestoreWithoutTheNewest(t *testing.T) {
+func TestRestoreWithoutTheNewest(t *testing.T) { synctest.Test(t, testRestoreWithoutTheNewest) }
+
+func testRestoreWithoutTheNewest(t *testing.T) {
 	key := keys.NewWriteKey()
 	c := capability.Mutable(key)
 	for _, what := range []string{"damaged", "out of reach"} {

@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"cairn/grid/mutable"
 	"cairn/share/capability"
@@ -17,7 +19,9 @@ import (
 // wrote it, is never taken for the newest, and can be made the newest.
 func TestLosersAreKept(t *testing.T) {
 	for _, size := range []int{10, 300_000} {
-		t.Run(fmt.Sprint(size), func(t *testing.T) { fiveCollide(t, size) })
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { fiveCollide(t, size) })
+		})
 	}
 }
 
@@ -26,8 +30,7 @@ func fiveCollide(t *testing.T, size int) {
 	key := keys.NewWriteKey()
 	c := capability.Mutable(key)
 	write(t, newFiles(t, g), key, nil, "base")
-	var mu sync.Mutex
-	lost, won := 0, 0
+	var lost, won atomic.Int32
 	var all sync.WaitGroup
 	for w := range 5 {
 		m := newFiles(t, g)
@@ -39,17 +42,15 @@ func fiveCollide(t *testing.T, size int) {
 					_, err = m.Write(t.Context(), key, base, strings.NewReader(text), mutable.WriteOptions{Keep: true})
 				}
 				var collision *mutable.CollisionError
-				mu.Lock()
 				switch {
 				case err == nil:
-					won++
+					won.Add(1)
 				case !errors.As(err, &collision) || collision.Kept.IsZero():
 					t.Errorf("writer %d: %v", w, err)
 				default:
-					lost++
+					lost.Add(1)
 					isKept(t, m, c, collision, text)
 				}
-				mu.Unlock()
 				if collision != nil && i == 3 {
 					if v, err := m.RestoreHead(t.Context(), key, collision.Ours); err == nil {
 						if data, err := v.Bytes(t.Context(), 1<<20); err != nil && v.Size != int64(len(text)) || err == nil && len(data) > 0 && string(data) != text {
@@ -61,8 +62,8 @@ func fiveCollide(t *testing.T, size int) {
 		})
 	}
 	all.Wait()
-	if lost == 0 || won == 0 {
-		t.Errorf("%d lost, %d won", lost, won)
+	if lost.Load() == 0 || won.Load() == 0 {
+		t.Errorf("%d lost, %d won", lost.Load(), won.Load())
 	}
 }
 

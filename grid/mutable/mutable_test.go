@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"cairn/grid/mutable"
 	"cairn/share"
@@ -50,7 +51,9 @@ func write(t *testing.T, m *mutable.Files, key keys.WriteKey, base *mutable.Vers
 	return v
 }
 
-func TestWriteAndRead(t *testing.T) {
+func TestWriteAndRead(t *testing.T) { synctest.Test(t, testWriteAndRead) }
+
+func testWriteAndRead(t *testing.T) {
 	for _, servers := range []int{1, 2, 3, 10, 40} {
 		g := newGrid(servers)
 		key := keys.NewWriteKey()
@@ -82,7 +85,9 @@ func TestWriteAndRead(t *testing.T) {
 	}
 }
 
-func TestRoundTrips(t *testing.T) {
+func TestRoundTrips(t *testing.T) { synctest.Test(t, testRoundTrips) }
+
+func testRoundTrips(t *testing.T) {
 	g := newGrid(10)
 	key := keys.NewWriteKey()
 	m := newFiles(t, g)
@@ -111,7 +116,9 @@ func TestVerifyCapabilityDoesNotRead(t *testing.T) {
 	}
 }
 
-func TestConflict(t *testing.T) {
+func TestConflict(t *testing.T) { synctest.Test(t, testConflict) }
+
+func testConflict(t *testing.T) {
 	g := newGrid(10)
 	key := keys.NewWriteKey()
 	alice, bob := newFiles(t, g), newFiles(t, g)
@@ -136,7 +143,9 @@ func TestConflict(t *testing.T) {
 }
 
 // TestPages stores pages with a version and none of it elsewhere.
-func TestPages(t *testing.T) {
+func TestPages(t *testing.T) { synctest.Test(t, testPages) }
+
+func testPages(t *testing.T) {
 	g := newGrid(10)
 	key := keys.NewWriteKey()
 	m := newFiles(t, g)

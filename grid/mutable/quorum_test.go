@@ -102,7 +102,9 @@ func someHang(t *testing.T, with, without, want int) {
 }
 
 // TestBehind brings servers up to date that missed versions, that are new, and that have lost all.
-func TestBehind(t *testing.T) {
+func TestBehind(t *testing.T) { synctest.Test(t, testBehind) }
+
+func testBehind(t *testing.T) {
 	g := newGrid(10)
 	key := keys.NewWriteKey()
 	m := newFiles(t, g)
@@ -151,7 +153,9 @@ func (g *grid) heal() {
 
 // TestWriterDies leaves a version on a few servers only: where it cannot be read the one before is, and the next writer
 // supersedes it.
-func TestWriterDies(t *testing.T) {
+func TestWriterDies(t *testing.T) { synctest.Test(t, testWriterDies) }
+
+func testWriterDies(t *testing.T) {
 	for _, holders := range []int{1, 2, 3, 6} {
 		g := newGrid(10)
 		key := keys.NewWriteKey()
@@ -195,7 +199,9 @@ func TestWriterDies(t *testing.T) {
 
 // TestSplitVote has two writers reach different servers first. One goes on, the other is told, and what neither was
 // acknowledged for is in the history.
-func TestSplitVote(t *testing.T) {
+func TestSplitVote(t *testing.T) { synctest.Test(t, testSplitVote) }
+
+func testSplitVote(t *testing.T) {
 	for _, first := range []int{1, 3, 4, 5, 6, 8} {
 		g := newGrid(10)
 		key := keys.NewWriteKey()
@@ -328,7 +334,9 @@ func history(t *testing.T, m *mutable.Files, c capability.Capability) []string {
 
 // TestFork cuts a grid in two: both sides are acknowledged. Afterwards the fork is reported, both versions are in the history,
 // and the next version follows both.
-func TestFork(t *testing.T) {
+func TestFork(t *testing.T) { synctest.Test(t, testFork) }
+
+func testFork(t *testing.T) {
 	g := newGrid(20)
 	key := keys.NewWriteKey()
 	c := capability.Mutable(key)
@@ -384,7 +392,9 @@ func (g *grid) asked() []uint64 {
 }
 
 // TestForkOfManyVersions: who looks how forks stand to each other asks for the versions around them.
-func TestForkOfManyVersions(t *testing.T) {
+func TestForkOfManyVersions(t *testing.T) { synctest.Test(t, testForkOfManyVersions) }
+
+func testForkOfManyVersions(t *testing.T) {
 	for apart, want := range map[int][]uint64{1: {53}, 2: {54}, 20: {72}} {
 		g := newGrid(20)
 		key := keys.NewWriteKey()
@@ -415,7 +425,9 @@ func TestForkOfManyVersions(t *testing.T) {
 }
 
 // TestForkBelow: what was acknowledged on one side of a fork is found below many versions that were not.
-func TestForkBelow(t *testing.T) {
+func TestForkBelow(t *testing.T) { synctest.Test(t, testForkBelow) }
+
+func testForkBelow(t *testing.T) {
 	g := newGrid(20)
 	key := keys.NewWriteKey()
 	v := write(t, newFiles(t, g), key, nil, "base")
@@ -455,7 +467,9 @@ func TestForkBelow(t *testing.T) {
 }
 
 // TestFarBehind: servers that missed many versions are no fork, however little is asked of histories at first.
-func TestFarBehind(t *testing.T) {
+func TestFarBehind(t *testing.T) { synctest.Test(t, testFarBehind) }
+
+func testFarBehind(t *testing.T) {
 	g := newGrid(10)
 	key := keys.NewWriteKey()
 	m := newFiles(t, g)
@@ -494,7 +508,9 @@ func headOf(t *testing.T, g *grid, name share.Name) []byte {
 
 // TestForkIsNotOverwritten writes without knowing of a fork: what was acknowledged on the other side stays the newest there,
 // and the next reader is told.
-func TestForkIsNotOverwritten(t *testing.T) {
+func TestForkIsNotOverwritten(t *testing.T) { synctest.Test(t, testForkIsNotOverwritten) }
+
+func testForkIsNotOverwritten(t *testing.T) {
 	g := newGrid(20)
 	key := keys.NewWriteKey()
 	base := write(t, newFiles(t, g), key, nil, "base")
@@ -513,7 +529,9 @@ func TestForkIsNotOverwritten(t *testing.T) {
 }
 
 // TestRollback has the servers that hold the newest version vanish: what is left is never served as the newest.
-func TestRollback(t *testing.T) {
+func TestRollback(t *testing.T) { synctest.Test(t, testRollback) }
+
+func testRollback(t *testing.T) {
 	g := newGrid(20)
 	key := keys.NewWriteKey()
 	c := capability.Mutable(key)
@@ -546,7 +564,9 @@ func TestRollback(t *testing.T) {
 	}
 }
 
-func TestUnhappy(t *testing.T) {
+func TestUnhappy(t *testing.T) { synctest.Test(t, testUnhappy) }
+
+func testUnhappy(t *testing.T) {
 	g := newGrid(10)
 	for _, s := range g.stores[:4] {
 		s.on(dead)
@@ -564,7 +584,9 @@ func TestUnhappy(t *testing.T) {
 }
 
 // TestReadOvertaken has every server answer a reader before a write, and the answers arrive after it: the reader was not lied to.
-func TestReadOvertaken(t *testing.T) {
+func TestReadOvertaken(t *testing.T) { synctest.Test(t, testReadOvertaken) }
+
+func testReadOvertaken(t *testing.T) {
 	g := newGrid(10)
 	key := keys.NewWriteKey()
 	m := newFiles(t, g)

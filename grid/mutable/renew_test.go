@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"cairn/share"
@@ -16,7 +17,9 @@ import (
 )
 
 // TestRenewHeads renews the head of a file that one server has never heard of, one has an older version of, and one does not answer for.
-func TestRenewHeads(t *testing.T) {
+func TestRenewHeads(t *testing.T) { synctest.Test(t, testRenewHeads) }
+
+func testRenewHeads(t *testing.T) {
 	g := newGrid(8)
 	m := newFiles(t, g)
 	key := keys.NewWriteKey()
@@ -60,6 +63,10 @@ func TestRenewHeads(t *testing.T) {
 
 // TestRenewTellsNobodyOfWhatFewHold leaves a version that may not stay where it is.
 func TestRenewTellsNobodyOfWhatFewHold(t *testing.T) {
+	synctest.Test(t, testRenewTellsNobodyOfWhatFewHold)
+}
+
+func testRenewTellsNobodyOfWhatFewHold(t *testing.T) {
 	g := newGrid(9)
 	key := keys.NewWriteKey()
 	c := capability.Mutable(key)
@@ -78,7 +85,9 @@ func TestRenewTellsNobodyOfWhatFewHold(t *testing.T) {
 
 // TestBrokenConnections: where every server counts, connections that break before or after a server has done what it was asked do not
 // make a write fail.
-func TestBrokenConnections(t *testing.T) {
+func TestBrokenConnections(t *testing.T) { synctest.Test(t, testBrokenConnections) }
+
+func testBrokenConnections(t *testing.T) {
 	g := newGrid(3)
 	m := newFiles(t, g)
 	key := keys.NewWriteKey()

@@ -81,7 +81,9 @@ func testRetentionStays(t *testing.T) {
 }
 
 // TestRetentionOfTheEnvironment is that of what is new, and of nothing else.
-func TestRetentionOfTheEnvironment(t *testing.T) {
+func TestRetentionOfTheEnvironment(t *testing.T) { synctest.Test(t, testRetentionOfTheEnvironment) }
+
+func testRetentionOfTheEnvironment(t *testing.T) {
 	g := newGrid(3)
 	wanted := share.Retention{Versions: 7, Age: 30 * 24 * time.Hour}
 	m := mutable.New(mutable.Env{Servers: g.servers, Owner: "bob", Retention: func() share.Retention { return wanted }})
@@ -134,7 +136,9 @@ func testShortRetention(t *testing.T) {
 }
 
 // TestEnd: nothing follows a last version, which is read as any other.
-func TestEnd(t *testing.T) {
+func TestEnd(t *testing.T) { synctest.Test(t, testEnd) }
+
+func testEnd(t *testing.T) {
 	g := newGrid(4)
 	key := keys.NewWriteKey()
 	c := capability.Mutable(key)
@@ -167,7 +171,9 @@ func TestEnd(t *testing.T) {
 }
 
 // TestServersWithoutRoom are asked all the same to take what replaces something, and not for what is new.
-func TestServersWithoutRoom(t *testing.T) {
+func TestServersWithoutRoom(t *testing.T) { synctest.Test(t, testServersWithoutRoom) }
+
+func testServersWithoutRoom(t *testing.T) {
 	g := newGrid(4)
 	key := keys.NewWriteKey()
 	write(t, newFiles(t, g), key, nil, strings.Repeat("much of it ", 1000))
