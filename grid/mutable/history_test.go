@@ -242,12 +242,11 @@ func BenchmarkRead(b *testing.B) {
 func TestRestoreWithoutTheNewest(t *testing.T) { synctest.Test(t, testRestoreWithoutTheNewest) }
 
 func testRestoreWithoutTheNewest(t *testing.T) {
-	key := keys.NewWriteKey()
-	c := capability.Mutable(key)
 	for _, what := range []string{"damaged", "out of reach"} {
 		g := newGrid(20)
 		m := newFiles(t, g)
-		v := write(t, m, key, nil, "one")
+		key, v := writeApart(t, g, m, 10, share.DefaultParams(20).Needed)
+		c := capability.Mutable(key)
 		v = write(t, newFiles(t, g.part(0, 10)), key, v, "two")
 		if _, got := read(t, m, c); got != "two" {
 			t.Fatalf("read %q", got)

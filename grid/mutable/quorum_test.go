@@ -533,10 +533,9 @@ func TestRollback(t *testing.T) { synctest.Test(t, testRollback) }
 
 func testRollback(t *testing.T) {
 	g := newGrid(20)
-	key := keys.NewWriteKey()
-	c := capability.Mutable(key)
 	m := newFiles(t, g)
-	v := write(t, m, key, nil, "one")
+	key, v := writeApart(t, g, m, 10, share.DefaultParams(20).Needed)
+	c := capability.Mutable(key)
 	v = write(t, newFiles(t, g.part(0, 10)), key, v, "two")
 	if _, got := read(t, m, c); got != "two" {
 		t.Fatalf("read %q", got)

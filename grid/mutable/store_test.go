@@ -7,7 +7,9 @@ import (
 	"sync"
 	"testing"
 
+	"cairn/grid/mutable"
 	"cairn/share"
+	"cairn/share/keys"
 	"cairn/share/memory"
 )
 
@@ -202,4 +204,21 @@ func (s *store) id() share.ServerID {
 // part is the grid as somebody sees it who reaches only some of its servers.
 func (g *grid) part(first, end int) *grid {
 	return &grid{down: map[int]bool{}, stores: g.stores[first:end]}
+}
+
+// writeApart writes the first version of a file of which the last servers hold enough shares to read it. Which servers get shares
+// follows from the key.
+func writeApart(t *testing.T, g *grid, m *mutable.Files, last, needed int) (keys.WriteKey, *mutable.Version) {
+	t.Helper()
+	for {
+		key := keys.NewWriteKey()
+		v := write(t, m, key, nil, "one")
+		held := 0
+		for _, s := range g.stores[len(g.stores)-last:] {
+			held += len(s.numbers(t, v.Head.Root))
+		}
+		if held >= needed {
+			return key, v
+		}
+	}
 }
