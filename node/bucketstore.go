@@ -154,10 +154,24 @@ func (n *Node) bucketStatus() *control.Bucket {
 }
 
 // diagnoseBucket says whether what is in the node's own bucket is served.
-func (n *Node) diagnoseBucket() []doctor.Check {
+func (n *Node) diagnoseBucket(ctx context.Context) []doctor.Check {
 	s := n.bucketStatus()
 	if s == nil {
 		return nil
 	}
+	if s.Problem == "" {
+		s.Problem = lostBucket(ctx, n.own.opened())
+	}
 	return []doctor.Check{doctor.Serving(s.URL, s.Problem)}
+}
+
+// lostBucket says that an open bucket was emptied, or that another one is in its place; nothing where it is as it was or does not tell.
+func lostBucket(ctx context.Context, bucket *s3.Store) string {
+	if bucket == nil {
+		return ""
+	}
+	if err := bucket.Same(ctx); err != nil {
+		return s3.Explain(err)
+	}
+	return ""
 }

@@ -19,6 +19,7 @@ import (
 	"cairn/introducer"
 	"cairn/node/config"
 	"cairn/node/control"
+	"cairn/node/doctor"
 	"cairn/share"
 	"cairn/share/capability"
 	"cairn/share/s3"
@@ -218,5 +219,20 @@ func TestCommandsNameTheBucket(t *testing.T) {
 	}
 	if told := control.ErrorOf(get()); told.Code != control.CodeNotEnough || strings.Contains(told.Hint, "no such bucket") {
 		t.Errorf("what is read is wrong, and it is said: %v; next: %s", told, told.Hint)
+	}
+}
+
+// TestDoctorTellsOfAnEmptiedBucket empties the bucket of a node that runs: it takes a probe as before, and what was in it is gone.
+func TestDoctorTellsOfAnEmptiedBucket(t *testing.T) {
+	server := s3test.Start(t)
+	n := openBucketNode(t, server)
+	if got := n.diagnoseBucket(t.Context()); len(got) != 1 || got[0].State != doctor.OK {
+		t.Fatalf("while all is well: %+v", got)
+	}
+	for object := range server.Objects() {
+		server.Remove(object)
+	}
+	if got := n.diagnoseBucket(t.Context()); len(got) != 1 || got[0].State != doctor.Fail || !strings.Contains(got[0].Seen, "the bucket has lost the object ann/cairn") {
+		t.Errorf("after it was emptied: %+v", got)
 	}
 }

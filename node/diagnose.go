@@ -44,7 +44,7 @@ func (a api) Diagnose(ctx context.Context) ([]doctor.Check, error) {
 		doctor.Table(n.discovery.Known(), count.Answer),
 	}
 	asking.Wait()
-	checks = append(append(checks, n.membership()...), append(n.diagnoseSpill(), n.diagnoseBucket()...)...)
+	checks = append(append(checks, n.membership()...), append(n.diagnoseSpill(ctx), n.diagnoseBucket(ctx)...)...)
 	return append(append(checks, doctor.Reach(n.host.Reachability(), ports)...), asked...), nil
 }
 

@@ -132,13 +132,14 @@ func (n *Node) openBucket(ctx context.Context) bool {
 }
 
 // diagnoseSpill says whether what is in the bucket is served.
-func (n *Node) diagnoseSpill() []doctor.Check {
+func (n *Node) diagnoseSpill(ctx context.Context) []doctor.Check {
 	if n.spill == nil {
 		return nil
 	}
+	lost := lostBucket(ctx, n.spill.opened())
 	n.spill.mu.Lock()
 	defer n.spill.mu.Unlock()
-	problem := ""
+	problem := lost
 	if why := n.spill.trouble(); why != nil {
 		problem = s3.Explain(why)
 	}

@@ -183,7 +183,7 @@ func (p *scrub) acquit(r condemnedRecord) error {
 // believable returns an error when what was read of a share says nothing of what is in the bucket: that is not the one it was, or what it
 // sends is changed on its way.
 func (s *Store) believable(ctx context.Context, bad error, size int64) error {
-	if err := s.same(ctx); err != nil {
+	if err := s.Same(ctx); err != nil {
 		return err
 	}
 	return s.unchanged(ctx, bad, size)

@@ -19,7 +19,7 @@ func (p *scrub) compare(ctx context.Context) error {
 	if err := p.spend(ctx, 0); err != nil {
 		return err
 	}
-	if err := p.same(ctx); err != nil {
+	if err := p.Same(ctx); err != nil {
 		return err
 	}
 	gone := map[string]bool{}
@@ -55,8 +55,8 @@ func (p *scrub) condemned(ctx context.Context, h holding, why error) error {
 	return err
 }
 
-// same returns an error when the prefix is not the one of the index: then nothing can be said of what is missing in it.
-func (s *Store) same(ctx context.Context) error {
+// Same returns an error when the prefix is not the one of the index: then nothing can be said of what is missing in it. It asks the bucket.
+func (s *Store) Same(ctx context.Context) error {
 	data, _, err := s.bucket.getAll(ctx, markerName, markerLimit)
 	if errors.Is(err, errNoKey) {
 		return fmt.Errorf("%w: the bucket has lost the object %s%s, which says whose it is: nothing in it is believed", share.ErrUnavailable, s.bucket.prefix, markerName)
