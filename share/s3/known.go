@@ -87,7 +87,7 @@ func (e *OtherError) Unwrap() error { return share.ErrDenied }
 
 func (e *OtherError) words() string {
 	has := "has"
-	if e.Held.Shares == 0 && e.Held.Heads == 0 {
+	if e.Held.Shares == 0 && e.Held.Heads == 0 && e.Held.Bytes == 0 { // a node that runs tells of bytes only
 		has = "may have"
 	}
 	held := fmt.Sprintf("this node %s shares in %s (%s)", has, e.Held.Place(), e.Held.Sum())
