@@ -22,23 +22,27 @@ import (
 // getting in each other's way.
 func TestTheSameFileAtOnce(t *testing.T) {
 	for _, size := range []int{1000, 2000000} {
-		g := newMembers(6).grid(t, keys.NewConvergenceSecret())
-		data := pattern(size)
-		results := make([]grid.PutResult, 8)
-		var puts sync.WaitGroup
-		for i := range results {
-			puts.Go(func() {
-				var err error
-				if results[i], err = g.Put(t.Context(), bytes.NewReader(data), known(data)); err != nil {
-					t.Errorf("%d bytes: %v", size, err)
-				}
-			})
-		}
-		puts.Wait()
-		for _, r := range results {
-			if !r.Capability.Equal(results[0].Capability) || r.Happiness != 6 {
-				t.Errorf("%d bytes: %+v", size, r)
+		synctest.Test(t, func(t *testing.T) { sameFileAtOnce(t, size) }) // no server is left to the background for being slow
+	}
+}
+
+func sameFileAtOnce(t *testing.T, size int) {
+	g := newMembers(6).grid(t, keys.NewConvergenceSecret())
+	data := pattern(size)
+	results := make([]grid.PutResult, 8)
+	var puts sync.WaitGroup
+	for i := range results {
+		puts.Go(func() {
+			var err error
+			if results[i], err = g.Put(t.Context(), bytes.NewReader(data), known(data)); err != nil {
+				t.Errorf("%d bytes: %v", size, err)
 			}
+		})
+	}
+	puts.Wait()
+	for _, r := range results {
+		if !r.Capability.Equal(results[0].Capability) || r.Happiness != 6 {
+			t.Errorf("%d bytes: %+v", size, r)
 		}
 	}
 }
