@@ -7,8 +7,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
+	"cairn/internal/waittest"
 	"cairn/introducer"
 	"cairn/node"
 	"cairn/node/config"
@@ -149,11 +149,5 @@ func putStream(ctx context.Context, client *control.Client, size int) error {
 
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for begin := time.Now(); !holds(); <-tick.C {
-		if time.Since(begin) > 20*time.Second {
-			t.Fatalf("not within 20 s: %s", what)
-		}
-	}
+	waittest.Eventually(t, what, holds)
 }

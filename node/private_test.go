@@ -2,7 +2,6 @@ package node_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -14,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"cairn/internal/waittest"
 	"cairn/introducer"
 	"cairn/node"
 	"cairn/node/config"
@@ -61,15 +61,7 @@ func invited(t *testing.T, by *control.Client, request control.InviteRequest, ni
 // comesTrue asks until the answer is yes.
 func comesTrue(t *testing.T, what string, ask func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	for !ask() {
-		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-ctx.Done():
-			t.Fatalf("it never happened that %s", what)
-		}
-	}
+	waittest.Eventually(t, what, ask)
 }
 
 func answering(t *testing.T, c *control.Client) int {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cairn/grid"
+	"cairn/internal/waittest"
 	"cairn/introducer"
 	"cairn/node/config"
 	"cairn/node/control"
@@ -147,17 +148,7 @@ func openTestGrid(t *testing.T, n, askAll int) []*Node {
 
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	poll := time.NewTicker(20 * time.Millisecond)
-	defer poll.Stop()
-	for !condition() {
-		select {
-		case <-poll.C:
-		case <-ctx.Done():
-			t.Fatalf("waited in vain until %s", what)
-		}
-	}
+	waittest.Eventually(t, what, condition)
 }
 
 func put(t *testing.T, n *Node) share.StorageIndex {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cairn/internal/natlab"
+	"cairn/internal/waittest"
 	"cairn/node/control"
 	"cairn/node/doctor"
 )
@@ -50,7 +51,7 @@ func (n labNode) says(want ...[3]string) {
 	missing := ""
 	poll := time.NewTicker(2 * time.Second) // peers do not try to connect as often as they are asked
 	defer poll.Stop()
-	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); <-poll.C {
+	for end := time.Now().Add(waittest.Patience); time.Now().Before(end); <-poll.C {
 		if err := json.Unmarshal([]byte(n.verb("doctor", "--json")), &d); err != nil {
 			n.t.Fatal(err)
 		}

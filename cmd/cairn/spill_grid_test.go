@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"cairn/internal/s3test"
+	"cairn/internal/waittest"
 	"cairn/node/control"
 	"cairn/share"
 	"cairn/share/capability"
@@ -301,7 +302,7 @@ func (g *spillGrid) drain(t *testing.T) {
 		g.s3.Restart()
 	}, slowly)
 	c := g.client(t, 0)
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(waittest.Patience)
 	for {
 		r, err := c.DrainSpill(t.Context(), control.DrainRequest{}, func(control.Progress) {})
 		t.Logf("drained: %+v, %v", r, err)

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"cairn/internal/waittest"
 	"cairn/node/state"
 	"cairn/share"
 	"cairn/share/head"
@@ -83,7 +84,7 @@ func TestWritesByItself(t *testing.T) {
 	if err := s.Remember(version(1, 7, 1)); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(waittest.Patience)
 	for {
 		data, err := os.ReadFile(filepath.Join(dir, "state.db"))
 		if err != nil {
