@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"cairn/grid/health"
+	"cairn/internal/waittest"
 	"cairn/node/control"
 	"cairn/share"
 	"cairn/share/capability"
@@ -420,14 +421,15 @@ func TestCloseEndsWhatIsUnderWay(t *testing.T) {
 		put <- err
 	}()
 	<-node.entered
-	began := time.Now()
-	if err := s.Close(); err != nil {
-		t.Errorf("close: %v", err)
-	}
-	if err := <-put; err == nil || err.Error() != "the node is stopping" {
-		t.Errorf("the upload ended with %v", err)
-	}
-	if took := time.Since(began); took > 10*time.Second {
+	took := waittest.Took(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+		if err := <-put; err == nil || err.Error() != "the node is stopping" {
+			t.Errorf("the upload ended with %v", err)
+		}
+	})
+	if took > 10*time.Second {
 		t.Errorf("closing took %v", took)
 	}
 	if _, err := client.Status(t.Context()); !errors.Is(err, control.ErrNotRunning) {
