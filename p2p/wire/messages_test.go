@@ -127,8 +127,8 @@ func TestRoundTrip(t *testing.T) {
 			t.Errorf("%T: %s", s.message, diff)
 		}
 	}
-	if len(seen) != 34 {
-		t.Errorf("samples of %d kinds of messages, want all 34", len(seen))
+	if len(seen) != 35 {
+		t.Errorf("samples of %d kinds of messages, want all 35", len(seen))
 	}
 }
 
