@@ -101,6 +101,8 @@ type lock struct {
 	text   lockText
 	tag    string
 	blind  bool // the server does not know conditions
+	// lost says why a lock that somebody has deleted is not put again, if so.
+	lost func(context.Context) error
 }
 
 func randomText(n int) string {
@@ -230,7 +232,7 @@ func (s *Store) acquire(ctx context.Context, process string, before func(process
 		return fmt.Errorf("index: %w", err)
 	}
 	now := time.Now().UTC().Truncate(time.Second)
-	l := &lock{bucket: s.bucket, gate: newGate(), text: lockText{Owner: owner, Name: s.config.Name, Since: now, Process: process}}
+	l := &lock{bucket: s.bucket, gate: newGate(), text: lockText{Owner: owner, Name: s.config.Name, Since: now, Process: process}, lost: s.Same}
 	held, tag, err := s.bucket.getLock(ctx)
 	c, last := condition{absent: true}, ""
 	if err == nil {
@@ -444,8 +446,17 @@ func (l *lock) refresh(ctx context.Context) error {
 	}
 	defer l.gate.unlock()
 	if l.blind {
-		if held, ours, err := l.ours(ctx); err != nil || !ours && held.Owner != "" {
-			return cmp.Or(err, error(held.refusal()))
+		held, ours, err := l.ours(ctx)
+		switch {
+		case err != nil:
+			return err
+		case ours:
+		case held.Owner != "":
+			return held.refusal()
+		default:
+			if err := l.lost(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	err := l.put(ctx, condition{tag: l.tag})
@@ -459,14 +470,25 @@ func (l *lock) refresh(ctx context.Context) error {
 		case deleted:
 			return err
 		}
+		if failed := l.lost(ctx); failed != nil {
+			return failed
+		}
 		err = l.put(ctx, condition{absent: true}) // somebody has deleted it
 	}
 	return err
 }
 
-// refresh refreshes the lock, and stops all writing when another node has it.
+// refresh refreshes the lock, and stops all writing when another node has it. A prefix that was emptied holds nothing of what the index
+// says until it has come back.
 func (s *Store) refresh(ctx context.Context) error {
 	err := s.lock.refresh(ctx)
+	if _, emptied := errors.AsType[emptiedError](err); emptied {
+		if s.emptied.Swap(&err) == nil {
+			s.log.Error("nothing that the bucket held is believed to be there", "bucket", s.config.URL(), "error", err)
+		}
+	} else if err == nil && s.emptied.Swap(nil) != nil {
+		s.log.Warn("the bucket has come back", "bucket", s.config.URL())
+	}
 	if _, lost := errors.AsType[*LockedError](err); lost {
 		s.refuseWrites(fmt.Errorf("%w: %w", share.ErrReadOnly, err))
 		s.log.Error("another node has taken over the bucket: nothing is written any more", "bucket", s.config.URL())

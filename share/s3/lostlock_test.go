@@ -75,6 +75,38 @@ func TestLockDeleted(t *testing.T) {
 	}
 }
 
+// TestEmptiedWhileOpen empties the prefix of a node that runs. After the next refresh nothing is said to be there and nothing is taken, until the
+// prefix is what it was.
+func TestEmptiedWhileOpen(t *testing.T) {
+	x := newLockLoss(t)
+	f := storetest.NewFile(t, 1, 1, 2, 4<<10, 100)
+	if err := f.Put(t.Context(), x.store, 0, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	moveTo(t, x.kit, x.config.Prefix, "away")
+	for range 2 {
+		wantError(t, "refresh", x.store.Refresh(t.Context()), share.ErrUnavailable, "the bucket has lost the object "+x.config.Prefix+"/cairn")
+	}
+	held, err := x.store.Numbers(t.Context(), []share.StorageIndex{f.Index})
+	wantError(t, "what is held", err, share.ErrUnavailable, "has lost the object")
+	if len(held) > 0 {
+		t.Errorf("held: %v", held)
+	}
+	wantError(t, "another put", storetest.NewFile(t, 2, 1, 2, 4<<10, 100).Put(t.Context(), x.store, 0, "alice"), share.ErrUnavailable, "has lost the object")
+	for object := range x.server.Objects() {
+		if strings.HasPrefix(object, x.config.Prefix+"/") {
+			t.Errorf("written into what was emptied: %s", object)
+		}
+	}
+	moveTo(t, x.kit, "away", x.config.Prefix)
+	if err := x.store.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Check(t.Context(), x.store, 0); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestLockDeletedAndTaken has another node take the prefix after the lock was deleted, before the node looks, and just after it has looked.
 func TestLockDeletedAndTaken(t *testing.T) {
 	t.Run("before", func(t *testing.T) {

@@ -55,11 +55,18 @@ func (p *scrub) condemned(ctx context.Context, h holding, why error) error {
 	return err
 }
 
+// An emptiedError says which marker a prefix has lost.
+type emptiedError string
+
+func (e emptiedError) Error() string {
+	return fmt.Sprintf("the bucket has lost the object %s, which says whose it is: nothing in it is believed", string(e))
+}
+
 // Same returns an error when the prefix is not the one of the index: then nothing can be said of what is missing in it. It asks the bucket.
 func (s *Store) Same(ctx context.Context) error {
 	data, _, err := s.bucket.getAll(ctx, markerName, markerLimit)
 	if errors.Is(err, errNoKey) {
-		return fmt.Errorf("%w: the bucket has lost the object %s%s, which says whose it is: nothing in it is believed", share.ErrUnavailable, s.bucket.prefix, markerName)
+		return fmt.Errorf("%w: %w", share.ErrUnavailable, emptiedError(s.bucket.prefix+markerName))
 	}
 	if err != nil {
 		return err

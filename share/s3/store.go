@@ -36,6 +36,7 @@ type Store struct {
 	ended   atomic.Bool
 	silent  atomic.Pointer[error] // why the server did not answer when it was asked last; nil otherwise
 	refuse  atomic.Pointer[error] // why nothing can be written; nil otherwise
+	emptied atomic.Pointer[error] // why nothing is there that the index tells of; nil otherwise
 	stop    context.CancelFunc
 	life    context.Context //nolint:containedctx // ends when the store is closed, which ends the requests of its own goroutines
 	running sync.WaitGroup
@@ -190,6 +191,9 @@ func (s *Store) ready(ctx context.Context) error {
 	}
 	if s.ended.Load() {
 		return fmt.Errorf("store: %w", share.ErrClosed)
+	}
+	if p := s.emptied.Load(); p != nil {
+		return *p
 	}
 	return nil
 }
