@@ -247,6 +247,16 @@ func (n *inode) touched() {
 // errAgain says that a file was stored between two steps of a change, which begins anew.
 var errAgain = fmt.Errorf("the file was stored meanwhile: %w", share.ErrBusy)
 
+// recordID returns the id of the record in the spool that tells of the file, "" where there is none.
+func (n *inode) recordID() string {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if n.over == nil {
+		return ""
+	}
+	return n.over.recordID()
+}
+
 // record describes the inode for the spool.
 func (n *inode) record() record {
 	r := record{

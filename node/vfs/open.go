@@ -255,11 +255,11 @@ func (f *FS) rename(ctx context.Context, a, b spot) error {
 	if err != nil {
 		return err
 	}
-	if over != nil {
-		f.unname(over)
-	}
 	if n != nil {
-		f.rekey(n, b)
+		f.rekey(n, b, over)
+	}
+	if over != nil { // not earlier: if the program ended in between, nothing would have the name
+		f.unname(over)
 	}
 	return nil
 }
@@ -331,10 +331,14 @@ func (f *FS) move(ctx context.Context, a, b spot, over *inode) error {
 	})
 }
 
-// rekey moves an inode to its new place.
-func (f *FS) rekey(n *inode, to spot) {
+// rekey moves an inode to its new place, which another one may have had: from then on its record takes the place of the other one's.
+func (f *FS) rekey(n *inode, to spot, over *inode) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	replaced := ""
+	if over != nil {
+		replaced = over.recordID()
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if f.inodes[n.at] == n {
@@ -344,7 +348,7 @@ func (f *FS) rekey(n *inode, to spot) {
 	n.gen++
 	f.inodes[n.at] = n
 	if n.dirty() {
-		if err := n.over.renamed(n.record()); err != nil {
+		if err := n.over.renamed(n.record(), replaced); err != nil {
 			f.Logger.Warn("a renamed file that is not stored yet would get its former name back after a crash", "path", n.path, "error", err)
 		}
 	}

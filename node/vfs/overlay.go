@@ -75,15 +75,25 @@ func (o *overlay) dropReplaced() error {
 	return o.spool.remove(id)
 }
 
-// renamed has the record of a file that is being written to say its new name. A file that never had one has none now.
-func (o *overlay) renamed(r record) error {
+// renamed has the record of a file that is being written to say its new name, and whose record it takes the place of. A file that never had one has
+// none now.
+func (o *overlay) renamed(r record, replaced string) error {
 	switch {
 	case o.recorded:
-		return o.save(r)
+		r.Replaces = replaced
+		return o.spool.write(r)
 	case o.replaces != "":
-		return o.spool.rename(o.replaces, r.parent, r.Name)
+		return o.spool.rename(o.replaces, r.parent, r.Name, replaced)
 	}
 	return nil
+}
+
+// recordID returns the id of the record that tells of the file, "" where there is none.
+func (o *overlay) recordID() string {
+	if o.recorded {
+		return o.id
+	}
+	return o.replaces
 }
 
 // forget removes the records of a file that lost its name, so that it does not come back.

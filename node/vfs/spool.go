@@ -137,13 +137,13 @@ func (s *spool) write(r record) error {
 	return wholefile.Write(s.path(r.id, recordSuffix), s.seal.Seal(nil, nil, data, []byte(r.id)), 0o600)
 }
 
-// rename changes of a record where the file belongs.
-func (s *spool) rename(id string, parent capability.Capability, name string) error {
+// rename changes of a record where the file belongs, and which other record it takes the place of.
+func (s *spool) rename(id string, parent capability.Capability, name, replaced string) error {
 	r, err := s.read(id)
 	if err != nil {
 		return err
 	}
-	r.Parent, r.Name = parent.Text(), name
+	r.Parent, r.Name, r.Replaces = parent.Text(), name, replaced
 	return s.write(r)
 }
 
