@@ -216,9 +216,33 @@ func (f *FS) Rename(ctx context.Context, from, to string) error {
 		_, err := f.Stat(ctx, from)
 		return err
 	}
+	if err := f.storeReplaced(ctx, a, b); err != nil {
+		return a.wrong("rename", err)
+	}
 	unlock := f.lockDirs(a.at.dir, b.at.dir)
 	defer unlock()
 	return a.wrong("rename", f.rename(ctx, a, b))
+}
+
+// storeReplaced stores what a stored file takes the place of: if the program ended after the grid has the new name, a record of the older
+// file would have the name again. What cannot be stored now is replaced all the same.
+func (f *FS) storeReplaced(ctx context.Context, a, b spot) error {
+	n, over := f.inode(a.at), f.inode(b.at)
+	if over == nil || over.recordID() == "" {
+		return nil
+	}
+	if n != nil {
+		n.mu.RLock()
+		stored := !n.entry.Capability.IsZero()
+		n.mu.RUnlock()
+		if !stored {
+			return nil
+		}
+	}
+	if err := f.storeNow(ctx, over); err != nil && ctx.Err() == nil {
+		f.Logger.Warn("a file that is replaced could not be stored before; a crash at this moment would bring it back", "path", b.path, "error", err)
+	}
+	return ctx.Err()
 }
 
 // inside reports whether a path goes through another.
