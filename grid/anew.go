@@ -410,17 +410,9 @@ func (a *anew) file(ctx context.Context, c capability.Capability) (PutResult, er
 		return PutResult{}, err
 	}
 	digest := share.Digest(hash.Sum(nil))
-	in, out := io.Pipe()
-	reading, cancel := context.WithCancel(ctx)
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		_, err := r.WriteTo(reading, out, 0, r.Size())
-		out.CloseWithError(err)
-	}()
-	result, err := a.g.Put(ctx, in, PutOptions{Size: r.Size(), Digest: &digest, Private: !a.convergent(c, digest)})
-	cancel()
-	in.CloseWithError(context.Canceled)
-	<-read
+	var result PutResult
+	piped(ctx, r, func(in io.Reader) {
+		result, err = a.g.Put(ctx, in, PutOptions{Size: r.Size(), Digest: &digest, Private: !a.convergent(c, digest)})
+	})
 	return result, err
 }

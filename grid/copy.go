@@ -164,7 +164,13 @@ func (cp *copier) file(ctx context.Context, c capability.Capability) (capability
 }
 
 // store writes what a reader reads as a version of a mutable file.
-func (g *Grid) store(ctx context.Context, key keys.WriteKey, base *mutable.Version, r Reader) (*mutable.Version, error) {
+func (g *Grid) store(ctx context.Context, key keys.WriteKey, base *mutable.Version, r Reader) (v *mutable.Version, err error) {
+	piped(ctx, r, func(in io.Reader) { v, err = g.files.Write(ctx, key, base, in, mutable.WriteOptions{}) })
+	return v, err
+}
+
+// piped gives what a reader reads to a function as a stream. Reading has ended when it returns.
+func piped(ctx context.Context, r Reader, use func(io.Reader)) {
 	in, out := io.Pipe()
 	reading, cancel := context.WithCancel(ctx)
 	read := make(chan struct{})
@@ -173,11 +179,10 @@ func (g *Grid) store(ctx context.Context, key keys.WriteKey, base *mutable.Versi
 		_, err := r.WriteTo(reading, out, 0, r.Size())
 		out.CloseWithError(err)
 	}()
-	v, err := g.files.Write(ctx, key, base, in, mutable.WriteOptions{})
+	use(in)
 	cancel()
 	in.CloseWithError(context.Canceled)
 	<-read
-	return v, err
 }
 
 // RestoreVersion writes a former version of a mutable file as its newest one, also where the newest one cannot be read. It
