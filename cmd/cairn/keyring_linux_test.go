@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
 	"encoding/base32"
 	"encoding/json"
 	"errors"
@@ -13,6 +15,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
 
 	"cairn/node/account"
 	"cairn/node/control"
@@ -170,20 +174,62 @@ func secretTexts(t *testing.T, dir string) (texts []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text := string(bytes.TrimSpace(data))
-		body := text[strings.LastIndexByte(text, ':')+1:]
-		texts = append(texts, text, body)
-		raw, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ToUpper(body))
-		switch filepath.Base(name) {
-		case "identity", "phrase": // bytes of another kind, and words
-		default:
-			if err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			texts = append(texts, string(raw))
-		}
+		texts = append(texts, secretsIn(t, filepath.Base(name), data)...)
 	}
 	return texts
+}
+
+// secretsIn returns what must not be found of one file of keys, in all of its forms.
+func secretsIn(t *testing.T, name string, data []byte) []string {
+	t.Helper()
+	switch name {
+	case "identity": // the second half of the key is the public one, which others are told
+		key, err := crypto.UnmarshalPrivateKey(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := key.Raw()
+		if err != nil || len(raw) != ed25519.PrivateKeySize {
+			t.Fatalf("%s: %d bytes, %v", name, len(raw), err)
+		}
+		return []string{string(raw[:ed25519.SeedSize])}
+	case "phrase":
+		return []string{string(bytes.TrimSpace(data))}
+	}
+	text := string(bytes.TrimSpace(data))
+	body := text[strings.LastIndexByte(text, ':')+1:]
+	raw, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.ToUpper(body))
+	if err != nil || len(raw) < 16 {
+		t.Fatalf("%s: %d bytes, %v", name, len(raw), err)
+	}
+	return []string{text, body, string(raw)}
+}
+
+// TestSecretsInIdentity: a public key may have any bytes, also those that separate the parts of a text.
+func TestSecretsInIdentity(t *testing.T) {
+	for {
+		key, public, err := crypto.GenerateEd25519Key(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open, err := public.Raw()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(open, []byte(":")) {
+			continue
+		}
+		data, err := crypto.MarshalPrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, secret := range secretsIn(t, "identity", data) {
+			if len(secret) < ed25519.SeedSize || strings.Contains(secret, string(open)) || strings.HasSuffix(string(open), secret) {
+				t.Errorf("%x is taken for a secret of the public key %x", secret, open)
+			}
+		}
+		return
+	}
 }
 
 // searchSecrets looks for secrets in every file of a folder.
