@@ -26,9 +26,8 @@ func filesOf(t *testing.T, g *grid, memory mutable.Memory) *mutable.Files {
 	})
 }
 
-// leave has somebody who reaches only these servers acknowledge a version, or leave one behind where they are too few.
-func leave(t *testing.T, g *grid, first, end int, key keys.WriteKey, base *mutable.Version, text string) *mutable.Version {
-	t.Helper()
+// within is the grid as it is to who reaches only some of its servers.
+func (g *grid) within(first, end int) *grid {
 	part := &grid{down: map[int]bool{}, stores: slices.Clone(g.stores)}
 	for i := range part.stores {
 		if i < first || i >= end {
@@ -36,6 +35,13 @@ func leave(t *testing.T, g *grid, first, end int, key keys.WriteKey, base *mutab
 			part.stores[i].on(dead)
 		}
 	}
+	return part
+}
+
+// leave has somebody who reaches only these servers acknowledge a version, or leave one behind where they are too few.
+func leave(t *testing.T, g *grid, first, end int, key keys.WriteKey, base *mutable.Version, text string) *mutable.Version {
+	t.Helper()
+	part := g.within(first, end)
 	v, err := filesOf(t, part, nil).Write(t.Context(), key, base, strings.NewReader(text), ofEight)
 	if (err == nil) != (end-first >= ofEight.Params.Happy) {
 		t.Fatalf("%q on %d servers: %v", text, end-first, err)
@@ -140,5 +146,47 @@ func testBuriedVersionIsNotPassedOver(t *testing.T) {
 	g.heal()
 	if _, got := read(t, filesOf(t, g, nil), c); got != "acknowledged" {
 		t.Errorf("read %q", got)
+	}
+}
+
+// TestRefusedIsNotTheNewest: a writer was refused who had left a version on a few servers, with a higher number than the one that was
+// acknowledged. Readers are given that one, and the next version follows both.
+func TestRefusedIsNotTheNewest(t *testing.T) { synctest.Test(t, testRefusedIsNotTheNewest) }
+
+func testRefusedIsNotTheNewest(t *testing.T) {
+	g := newGrid(8)
+	key := keys.NewWriteKey()
+	c := capability.Mutable(key)
+	base, err := filesOf(t, g, nil).Write(t.Context(), key, nil, strings.NewReader("base"), ofEight)
+	must(t, err)
+	won := leave(t, g, 3, 8, key, base, "acknowledged").Head
+	memory := mutable.NewMemory()
+	must(t, memory.Remember(won)) // so the next version has a higher number
+	if _, err := filesOf(t, g.within(0, 3), memory).Write(t.Context(), key, base, strings.NewReader("refused"), ofEight); err == nil {
+		t.Fatal("three servers were enough")
+	}
+
+	m := filesOf(t, g, nil)
+	v, got := read(t, m, c)
+	if got != "acknowledged" || len(v.Forks) != 1 || v.Forks[0].Sequence != won.Sequence+1 {
+		t.Fatalf("read %q, forks %v", got, v.Forks)
+	}
+	if texts := history(t, m, c); !slices.Equal(texts, []string{"acknowledged", "refused", "base"}) {
+		t.Errorf("history: %q", texts)
+	}
+	if over, err := m.Overrule(t.Context(), key, won); err != nil || over.Head.Digest != won.Digest {
+		t.Errorf("without its contents: %v", err)
+	}
+	given := mutable.NewMemory() // who was given the other one before is not told that servers went back
+	must(t, given.Remember(v.Forks[0]))
+	if v, got := read(t, filesOf(t, g, given), c); got != "refused" || len(v.Forks) != 1 || v.Forks[0].Digest != won.Digest {
+		t.Errorf("read %q, forks %v", got, v.Forks)
+	}
+	again, err := m.RestoreHead(t.Context(), key, won) // it follows the newest one
+	if err != nil || again.Head.Sequence != won.Sequence+2 || len(again.Head.Parents) != 2 {
+		t.Errorf("the next version is number %d and follows %d: %v", again.Head.Sequence, len(again.Head.Parents), err)
+	}
+	if texts := history(t, m, c); !slices.Equal(texts, []string{"acknowledged", "refused", "acknowledged", "base"}) {
+		t.Errorf("history: %q", texts)
 	}
 }

@@ -61,14 +61,12 @@ func (m *Files) HistorySince(ctx context.Context, c capability.Capability, seque
 		}
 		return nil, fmt.Errorf("history of %s: %w", name, share.ErrNotFound)
 	}
+	newest := m.newestOf(ctx, name, known)
 	refused := map[share.Digest]bool{}
 	for _, h := range m.kept(name) {
-		if _, known := known.heads[h.Digest]; !known {
-			refused[h.Digest] = true
-		}
+		refused[h.Digest] = h.Digest != newest.Digest && known.relation(newest, h) != follows
+		known.know(h)
 	}
-	newest := slices.MaxFunc(slices.Collect(maps.Values(known.heads)), known.compare)
-	known.know(m.kept(name)...)
 	heads := slices.SortedFunc(maps.Values(known.heads), func(a, b head.Head) int { return known.compare(b, a) })
 	at := slices.IndexFunc(heads, func(h head.Head) bool { return h.Digest == newest.Digest })
 	heads = slices.Insert(slices.Delete(heads, at, at+1), 0, newest)
@@ -281,11 +279,11 @@ func (m *Files) Overrule(ctx context.Context, key keys.WriteKey, h head.Head) (*
 	if len(candidates) == 0 {
 		return nil, &share.NotEnoughSharesError{Asked: len(s.servers), Causes: s.causes()}
 	}
-	if candidates[0].head.Sequence > h.Sequence {
+	if known := m.lineage(ctx, h.Name, since(h.Sequence)); len(known.heads) > 0 && m.newestOf(ctx, h.Name, known).Sequence > h.Sequence {
 		return nil, &share.ConflictError{Name: h.Name}
 	}
 	pick := &choice{survey: s, key: key.ReadKey(), happy: m.env.Params(ctx).Happy, candidates: candidates, gone: map[share.Digest]int{}}
-	v := &Version{Head: h, m: m, key: pick.key, top: h.Sequence, gone: pick.gone}
+	v := &Version{Head: h, m: m, key: pick.key, top: max(h.Sequence, candidates[0].head.Sequence), gone: pick.gone}
 	v.Forks, v.Unclear = pick.forks(ctx, candidate{head: h})
 	v.held = s.held(h, pick.gone)
 	return v, nil

@@ -11,12 +11,14 @@ import (
 	"testing/synctest"
 
 	"cairn/grid/mutable"
+	"cairn/share"
 	"cairn/share/capability"
+	"cairn/share/head"
 	"cairn/share/keys"
 )
 
 // TestLosersAreKept: five write one file at the same time, again and again, small and large. What lost is in the history of who
-// wrote it, is never taken for the newest, and can be made the newest.
+// wrote it, can be made the newest, and hides nothing that was acknowledged.
 func TestLosersAreKept(t *testing.T) {
 	for _, size := range []int{10, 300_000} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
@@ -29,8 +31,14 @@ func fiveCollide(t *testing.T, size int) {
 	g := newGrid(10)
 	key := keys.NewWriteKey()
 	c := capability.Mutable(key)
-	write(t, newFiles(t, g), key, nil, "base")
-	var lost, won atomic.Int32
+	var lost atomic.Int32
+	var mu sync.Mutex
+	acknowledged := []head.Head{write(t, newFiles(t, g), key, nil, "base").Head}
+	succeeded := func(v *mutable.Version) {
+		mu.Lock()
+		defer mu.Unlock()
+		acknowledged = append(acknowledged, v.Head)
+	}
 	var all sync.WaitGroup
 	for w := range 5 {
 		m := newFiles(t, g)
@@ -38,13 +46,14 @@ func fiveCollide(t *testing.T, size int) {
 			for i := range 4 {
 				text := strings.Repeat(fmt.Sprintf("writer %d, text %d. ", w, i), size/10)
 				base, err := m.Read(t.Context(), c)
+				var v *mutable.Version
 				if err == nil {
-					_, err = m.Write(t.Context(), key, base, strings.NewReader(text), mutable.WriteOptions{Keep: true})
+					v, err = m.Write(t.Context(), key, base, strings.NewReader(text), mutable.WriteOptions{Keep: true})
 				}
 				var collision *mutable.CollisionError
 				switch {
 				case err == nil:
-					won.Add(1)
+					succeeded(v)
 				case !errors.As(err, &collision) || collision.Kept.IsZero():
 					t.Errorf("writer %d: %v", w, err)
 				default:
@@ -53,6 +62,7 @@ func fiveCollide(t *testing.T, size int) {
 				}
 				if collision != nil && i == 3 {
 					if v, err := m.RestoreHead(t.Context(), key, collision.Ours); err == nil {
+						succeeded(v)
 						if data, err := v.Bytes(t.Context(), 1<<20); err != nil && v.Size != int64(len(text)) || err == nil && len(data) > 0 && string(data) != text {
 							t.Errorf("restored %d bytes, %v", v.Size, err)
 						}
@@ -62,8 +72,46 @@ func fiveCollide(t *testing.T, size int) {
 		})
 	}
 	all.Wait()
-	if lost.Load() == 0 || won.Load() == 0 {
-		t.Errorf("%d lost, %d won", lost.Load(), won.Load())
+	if lost.Load() == 0 {
+		t.Error("nobody lost")
+	}
+	hidesNothing(t, newFiles(t, g), c, acknowledged)
+}
+
+// hidesNothing checks that what is read is one of these versions, which were acknowledged, or follows all of them, and that its forks do
+// where it does not.
+func hidesNothing(t *testing.T, m *mutable.Files, c capability.Capability, acknowledged []head.Head) {
+	t.Helper()
+	v, text := read(t, m, c)
+	versions, err := m.History(t.Context(), c)
+	must(t, err)
+	parents := map[share.Digest][]share.Digest{}
+	for _, known := range versions {
+		parents[known.Head.Digest] = known.Head.Parents
+	}
+	line := func(heads ...head.Head) map[share.Digest]bool {
+		met := map[share.Digest]bool{}
+		var next []share.Digest
+		for _, h := range heads {
+			next = append(next, h.Digest)
+		}
+		for ; len(next) > 0; next = next[1:] {
+			if !met[next[0]] {
+				met[next[0]] = true
+				next = append(next, parents[next[0]]...)
+			}
+		}
+		return met
+	}
+	is := func(h head.Head) bool { return h.Digest == v.Head.Digest }
+	own, all := line(v.Head), line(append(v.Forks, v.Head)...)
+	for _, h := range acknowledged {
+		switch {
+		case !all[h.Digest]:
+			t.Errorf("version %d was acknowledged, and %d, %.40q, does not follow it, nor do its %d forks", h.Sequence, v.Head.Sequence, text, len(v.Forks))
+		case !own[h.Digest] && !slices.ContainsFunc(acknowledged, is):
+			t.Errorf("version %d was acknowledged, and %d, %.40q, which was refused, is read in its place", h.Sequence, v.Head.Sequence, text)
+		}
 	}
 }
 
@@ -76,8 +124,8 @@ func isKept(t *testing.T, m *mutable.Files, c capability.Capability, lost *mutab
 		return
 	}
 	i := slices.IndexFunc(versions, func(v mutable.Version) bool { return v.Head.Digest == lost.Ours.Digest })
-	if i < 1 { // also -1; the first one is the newest
-		t.Errorf("what lost is number %d of %d in the history", i, len(versions))
+	if i < 0 {
+		t.Errorf("what lost is not among %d in the history", len(versions))
 		return
 	}
 	v, err := m.ReadHead(t.Context(), c, versions[i].Head)

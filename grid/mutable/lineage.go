@@ -3,6 +3,8 @@ package mutable
 import (
 	"context"
 	"crypto/sha256"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -231,6 +233,36 @@ func (l *lineage) descend(h head.Head, visit func(head.Head) bool) (whole bool) 
 	return whole
 }
 
+// newest returns the head that a reader is given: the newest one, without those that were certainly not acknowledged where another one
+// that they do not follow may have been. A head counts as acknowledged where so many servers are likely to have taken it.
+func (l *lineage) newest(servers []headServer, missing, likely int) head.Head {
+	may := func(h head.Head) bool {
+		n := missing
+		for _, s := range servers {
+			if l.holders[h.Digest][s.ID] || !l.tells(s.ID, h) {
+				n++
+			}
+		}
+		return n >= likely
+	}
+	heads := slices.SortedFunc(maps.Values(l.heads), func(a, b head.Head) int { return l.compare(b, a) })
+	for _, h := range heads {
+		refused := !may(h) && slices.ContainsFunc(heads, func(other head.Head) bool {
+			return l.current[other.Digest] > 0 && l.relation(h, other) == apart && l.line(other, h, may)
+		})
+		if !refused {
+			return h
+		}
+	}
+	return heads[0]
+}
+
+// newestOf is lineage.newest for the head servers of a name.
+func (m *Files) newestOf(ctx context.Context, name share.Name, known *lineage) head.Head {
+	servers := m.headServers(ctx, name)
+	return known.newest(servers, m.missing(name, servers), likely(m.env.Params(ctx).Happy, len(servers)))
+}
+
 // A choice is a version that is about to be given as the newest, and what it was chosen from.
 type choice struct {
 	*survey
@@ -239,6 +271,7 @@ type choice struct {
 	candidates []candidate
 	known      *lineage // nil until somebody has to be asked
 	gone       map[share.Digest]int
+	refused    []head.Head // passed over, and can be read
 }
 
 // past returns what is known of the heads from a sequence on, which it asks for once.
@@ -267,6 +300,10 @@ func (c *choice) may(ctx context.Context, h head.Head) int {
 	}
 	return n
 }
+
+// likely is on how many of so many servers a head is that may have been acknowledged. One server may have said yes and forgotten it, and
+// may say yes to another writer now.
+func likely(happy, servers int) int { return happy - slack(servers, happy) }
 
 // slack is how many servers may have said yes to a writer and forgotten it.
 func slack(servers, happy int) int { return min(1, max(0, servers-happy)) }
@@ -311,7 +348,7 @@ func (c *choice) apart(ctx context.Context, known *lineage, chosen, other candid
 	if known.short || relation == follows || relation == forgotten {
 		return relation, fork, false
 	}
-	enough := c.happy - slack(len(c.servers), c.happy)
+	enough := likely(c.happy, len(c.servers))
 	is = known.line(other.head, chosen.head, func(h head.Head) bool {
 		fork = h
 		return c.may(ctx, h) >= enough

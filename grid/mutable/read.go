@@ -94,12 +94,12 @@ func (m *Files) newest(ctx context.Context, s *survey, key keys.ReadKey, seen he
 			return nil, err
 		}
 	}
-	v, err := m.choose(ctx, s, key)
+	v, err := m.choose(ctx, s, key, seen)
 	if (err != nil || v.Head.Sequence < seen.Sequence) && !s.complete() && ctx.Err() == nil {
 		if err := s.all(ctx); err != nil {
 			return nil, err
 		}
-		v, err = m.choose(ctx, s, key)
+		v, err = m.choose(ctx, s, key, seen)
 	}
 	switch {
 	case err == nil && v.Head.Sequence < seen.Sequence:
@@ -126,8 +126,9 @@ func rivals(newest, other candidate) bool {
 	return other.head.Digest != newest.head.Digest && !slices.Contains(newest.head.Parents, other.head.Digest)
 }
 
-// choose returns the newest version among the answers so far that can be read.
-func (m *Files) choose(ctx context.Context, s *survey, key keys.ReadKey) (*Version, error) {
+// choose returns the newest version among the answers so far that can be read. What was refused is a fork of another one, unless this
+// reader may have been given it before.
+func (m *Files) choose(ctx context.Context, s *survey, key keys.ReadKey, seen head.Head) (*Version, error) {
 	candidates := s.candidates()
 	if len(candidates) == 0 {
 		if s.answered() == 0 {
@@ -136,23 +137,24 @@ func (m *Files) choose(ctx context.Context, s *survey, key keys.ReadKey) (*Versi
 		return nil, share.ErrNotFound
 	}
 	var passed error
+	var refused *Version // the first one
 	pick := &choice{survey: s, key: key, happy: m.env.Params(ctx).Happy, candidates: candidates, gone: map[share.Digest]int{}}
 	for i := 0; i < len(pick.candidates); i++ {
 		c := pick.candidates[i]
-		v := &Version{
-			Head: c.head, m: m, key: key, top: candidates[0].head.Sequence, holders: c.count, gone: pick.gone,
-		}
-		err := v.load(ctx, s, c)
-		if err == nil {
-			v.Forks, v.Unclear = pick.forks(ctx, c)
-			v.held = s.held(c.head, pick.gone)
-			v.Confirmed = c.count >= pick.happy && 2*c.count > s.answered()
+		v, err := pick.version(ctx, c)
+		switch {
+		case err == nil && (c.head.Sequence <= seen.Sequence || !pick.isRefused(ctx, v)):
 			return v, ctx.Err()
-		}
-		if ctx.Err() != nil || !s.complete() || errors.Is(err, file.ErrWrongKey) || c.count > 0 && c.count+s.silent() >= pick.happy {
+		case err == nil:
+			refused = cmp.Or(refused, v)
+			pick.refused = append(pick.refused, c.head)
+			pick.before(ctx, c)
+			continue
+		case refused != nil:
+			return refused, ctx.Err()
+		case ctx.Err() != nil, !s.complete(), errors.Is(err, file.ErrWrongKey), c.count > 0 && c.count+s.silent() >= pick.happy:
 			return nil, err // it may have been acknowledged
-		}
-		if pick.may(ctx, c.head) >= pick.happy {
+		case pick.may(ctx, c.head) >= pick.happy:
 			return nil, &movedError{err}
 		}
 		passed = err
@@ -161,7 +163,35 @@ func (m *Files) choose(ctx context.Context, s *survey, key keys.ReadKey) (*Versi
 			"name", s.name.String(), "version", c.head.Sequence, "error", err)
 		pick.before(ctx, c)
 	}
+	if refused != nil {
+		return refused, ctx.Err()
+	}
 	return nil, passed
+}
+
+// version loads the version of a candidate.
+func (c *choice) version(ctx context.Context, of candidate) (*Version, error) {
+	v := &Version{Head: of.head, m: c.m, key: c.key, top: c.candidates[0].head.Sequence, holders: of.count, gone: c.gone}
+	if err := v.load(ctx, c.survey, of); err != nil {
+		return nil, err
+	}
+	v.Forks, v.Unclear = c.forks(ctx, of)
+	v.Forks = append(v.Forks, c.refused...)
+	v.held = c.held(of.head, c.gone)
+	v.Confirmed = of.count >= c.happy && 2*of.count > c.answered()
+	return v, nil
+}
+
+// isRefused reports whether a version was certainly not acknowledged and another one that it does not follow may have been. The writer
+// of such a version is told, or was, that the other one goes first.
+func (c *choice) isRefused(ctx context.Context, v *Version) bool {
+	likely := likely(c.happy, len(c.servers))
+	if len(v.Forks) == 0 || v.Unclear != nil || c.may(ctx, v.Head) >= likely {
+		return false
+	}
+	return slices.ContainsFunc(v.Forks, func(fork head.Head) bool {
+		return c.known.line(fork, v.Head, func(h head.Head) bool { return c.may(ctx, h) >= likely })
+	})
 }
 
 // before adds what a head follows to the candidates, where no server has it as the newest any more. Of two with the same sequence the

@@ -106,7 +106,7 @@ func (c *commit) judge(ctx context.Context, r *rival) verdict {
 	case r.head.Sequence > c.head.Sequence:
 		return newer
 	case r.head.Sequence == c.head.Sequence:
-		if c.may(r.head) >= c.likely() || cmp.Or(cmp.Compare(c.count(acknowledged), len(r.targets)), bytes.Compare(c.head.Digest[:], r.head.Digest[:])) < 0 {
+		if c.may(r.head) >= likely(c.params.Happy, len(c.targets)) || cmp.Or(cmp.Compare(c.count(acknowledged), len(r.targets)), bytes.Compare(c.head.Digest[:], r.head.Digest[:])) < 0 {
 			return newer
 		}
 		return equal
@@ -136,13 +136,9 @@ func (c *commit) apart(known *lineage, r *rival) (relation relation, maybe bool)
 	if known.short || relation == follows || relation == forgotten {
 		return relation, false
 	}
-	enough := c.likely()
+	enough := likely(c.params.Happy, len(c.targets))
 	return relation, known.line(r.head, c.head, func(h head.Head) bool { return c.may(h) >= enough })
 }
-
-// likely is on how many servers a head is that may have been acknowledged. One server may have said yes and forgotten it, and may say yes to
-// this writer now.
-func (c *commit) likely() int { return c.params.Happy - slack(len(c.targets), c.params.Happy) }
 
 // past returns what is known of the heads from a sequence on, which it asks for once.
 func (c *commit) past(ctx context.Context, sequence uint64) *lineage {
