@@ -21,7 +21,7 @@ import (
 	"cairn/share/keys"
 )
 
-// History returns the versions that servers still know of, newest first, and those that this writer was refused and that are
+// History returns the versions that servers still know of, newest first (the first is the one that Read gives), and those that this writer was refused and that are
 // kept; of two with one sequence, written by writers who did not know of each other, both, the one that more servers hold first. Size is -1 where no share of a version was found, and Unclear is set where the version that it
 // replaced should be kept and was not found. How far back it goes follows from the
 // Retention of the writes. It returns ErrNotFound when no server knows any.

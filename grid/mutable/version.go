@@ -37,7 +37,8 @@ type Version struct {
 	// Unclear, if set, says why it cannot be told whether there are forks: too many servers are out of reach. It wraps
 	// share.ErrUnavailable. A version that is written on this one is refused where it meets one.
 	Unclear error
-	// Refused says that the version lost a collision and is kept here only. History alone sets it.
+	// Refused says that the version lost a collision, is kept by this writer, and is not followed by the newest one. History alone
+	// sets it.
 	Refused bool
 	// Confirmed says that enough servers for a write to succeed were seen to hold the version. One that is not may have been
 	// acknowledged, or be what a writer left behind who was not, and then it may yet be passed over: see Files.Confirm.
