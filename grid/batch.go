@@ -10,6 +10,7 @@ import (
 	"cairn/share"
 	"cairn/share/capability"
 	"cairn/share/encoding"
+	"cairn/share/keys"
 )
 
 // MaxBatchFile is the largest file in bytes that every grid takes in a batch.
@@ -18,7 +19,7 @@ const MaxBatchFile = 64 << 10
 // PutBatch stores many small files in few exchanges with each server and returns their read capabilities, in the same order.
 // They are the ones that Put gives for the same bytes with a Digest: stored again, nothing is sent. A file that is longer than
 // MaxBatchFile is ErrTooLarge. An error means that at least one was not stored; it is that of the first of them, and the others
-// are stored.
+// are stored. Of those that were not, nothing stays leased in the stores of this process that no other upload may count on.
 func (g *Grid) PutBatch(ctx context.Context, files [][]byte) ([]capability.Capability, error) {
 	servers := g.Servers(ctx)
 	params := g.params(share.Params{}, servers)
@@ -48,8 +49,15 @@ func (g *Grid) PutBatch(ctx context.Context, files [][]byte) ([]capability.Capab
 	if err != nil {
 		return nil, fmt.Errorf("keep copies: %w", err)
 	}
+	for _, f := range small {
+		if err := g.uses.begin(ctx, f.Key.UploadID()); err != nil {
+			return nil, fmt.Errorf("wait for another upload of the same file: %w", err)
+		}
+		defer g.uses.end(f.Key.UploadID())
+	}
 	results, err := file.UploadBatch(ctx, servers, small, file.BatchOptions{
 		Params: params, BlockSize: blockSize, Owner: g.Owner, Lease: g.leaseTime(), Resume: true, Log: g.Logger, Copy: keep,
+		Alone: func(key keys.ReadKey) bool { return g.uses.alone(key.UploadID()) },
 	})
 	if err != nil {
 		if failed, ok := errors.AsType[*file.BatchError](err); ok {

@@ -65,6 +65,7 @@ type Grid struct {
 	// turns lets uploads of the same bytes under the same key go one after the other: servers keep one session of each, and a
 	// second writer would take it from the first.
 	turns      turn.Turns[share.UploadID]
+	uses       uses
 	ctx        context.Context
 	cancel     context.CancelFunc
 	background sync.WaitGroup

@@ -95,22 +95,23 @@ type put struct {
 	key     keys.ReadKey
 	made    []share.Server // those on which a rescue has made shares
 	gone    atomic.Bool    // what is placed is let go of
+	end     func()         // is called when nothing of it is under way any more
 }
 
 func (p *put) run(ctx context.Context, r io.Reader) (PutResult, error) {
 	convergent := p.o.Digest != nil && p.o.Size >= 0 && !p.o.Private
-	p.key = keys.NewReadKey()
-	if convergent {
-		p.key = p.g.Secret.Convergent(*p.o.Digest, p.o.Params.Needed, p.o.Params.Total, p.o.BlockSize)
-		end, err := p.g.turns.Take(ctx, p.key.UploadID())
-		if err != nil {
-			return PutResult{}, fmt.Errorf("wait for another upload of the same file: %w", err)
-		}
-		defer end()
-	}
 	keep, err := p.g.copies(ctx)
 	if err != nil {
 		return PutResult{}, fmt.Errorf("keep a copy: %w", err)
+	}
+	p.key, p.end = keys.NewReadKey(), func() {}
+	if convergent {
+		p.key = p.g.Secret.Convergent(*p.o.Digest, p.o.Params.Needed, p.o.Params.Total, p.o.BlockSize)
+		endTurn, err := p.take(ctx, p.key.UploadID())
+		if err != nil {
+			return PutResult{}, fmt.Errorf("wait for another upload of the same file: %w", err)
+		}
+		defer endTurn()
 	}
 	checked := p.checked(r)
 	result, err := file.Upload(ctx, p.servers, checked, file.UploadOptions{
@@ -118,6 +119,9 @@ func (p *put) run(ctx context.Context, r io.Reader) (PutResult, error) {
 		Owner: p.g.Owner, Lease: p.g.leaseTime(), Progress: p.o.Progress, Log: p.g.Logger,
 		Background: p.g.inBackground, Settled: p.settled, Copy: keep,
 	})
+	if err != nil {
+		defer p.end() // otherwise it ends when it has settled
+	}
 	if errors.Is(err, encoding.ErrLength) {
 		err = fmt.Errorf("%w: %w", ErrChanged, err)
 	}
@@ -132,7 +136,7 @@ func (p *put) run(ctx context.Context, r io.Reader) (PutResult, error) {
 		switch p.gone.Store(!stored || !convergent); {
 		case !convergent:
 			result.LetGo(p.made...)
-		case !stored: // otherwise it is found again
+		case !stored && p.g.uses.alone(p.key.UploadID()): // what is stored is found again
 			result.LetGo()
 		}
 		return PutResult{}, err
@@ -142,6 +146,20 @@ func (p *put) run(ctx context.Context, r io.Reader) (PutResult, error) {
 		Placed: len(result.Placed), Missing: len(result.Missing), Happiness: result.Happiness, Servers: len(p.servers),
 		Resumed: result.Skipped,
 	}, nil
+}
+
+// take waits for the turn of a file whose key follows from its contents, and notes that its upload begins.
+func (p *put) take(ctx context.Context, id share.UploadID) (endTurn func(), err error) {
+	endTurn, err = p.g.turns.Take(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.g.uses.begin(ctx, id); err != nil {
+		endTurn()
+		return nil, err
+	}
+	p.end = func() { p.g.uses.end(id) }
+	return endTurn, nil
 }
 
 // rescue makes the shares that were lost with their servers anew on others, from those that were acknowledged. Servers
@@ -184,8 +202,20 @@ func (p *put) note(repaired health.Result) {
 
 // settled replaces, in the background, what a successful upload is short of while there are servers without a share.
 func (p *put) settled(result file.Result) {
-	if len(result.Missing) == 0 || len(result.Placed) < p.o.Params.Needed || p.g.ctx.Err() != nil || p.gone.Load() {
+	if !p.short(result) {
+		p.end()
 		return
+	}
+	p.g.inBackground(func(ctx context.Context) {
+		defer p.end()
+		_, _ = p.repair(ctx, result, anyFailure)
+	})
+}
+
+// short reports whether a successful upload is short of shares for which there are servers.
+func (p *put) short(result file.Result) bool {
+	if len(result.Missing) == 0 || len(result.Placed) < p.o.Params.Needed || p.g.ctx.Err() != nil || p.gone.Load() {
+		return false
 	}
 	anyFailed := failed(result, anyFailure)
 	used := maps.Clone(anyFailed)
@@ -193,10 +223,7 @@ func (p *put) settled(result file.Result) {
 		used[s.ID] = true
 	}
 	idle := func(s share.Server) bool { return !s.Down && (!used[s.ID] || s.Last && !anyFailed[s.ID]) }
-	if !slices.ContainsFunc(p.g.Servers(p.g.ctx), idle) {
-		return
-	}
-	p.g.inBackground(func(ctx context.Context) { _, _ = p.repair(ctx, result, anyFailure) })
+	return slices.ContainsFunc(p.g.Servers(p.g.ctx), idle)
 }
 
 // repair makes missing shares anew, on servers that did not fail in a way that counts.

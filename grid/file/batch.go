@@ -50,6 +50,10 @@ type BatchOptions struct {
 	// Copy, if it has a Store, is a server that gets the first k shares of every file as well. A file of which it does not take them fails with
 	// a *CopyError, although it is stored.
 	Copy share.Server
+	// Alone, if set, is asked about the key of each file that could not be stored, when nothing of it is under way here any more. Where it
+	// reports that no other upload of the file was under way meanwhile, and will be before UploadBatch returns, the leases end which the
+	// batch gave the file in stores of this process, unless the owner had one there before. Whoever goes on within a day finds the shares.
+	Alone func(keys.ReadKey) bool
 	// Progress, if set, is called from one goroutine at a time with the number of files that are done with.
 	Progress func(files int)
 	Log      *slog.Logger
@@ -170,6 +174,7 @@ type item struct {
 	placed []share.ServerID // by number; "" while nobody has acknowledged the share
 	assign map[share.Number]share.ServerID
 	held   map[share.ServerID][]share.Number // what servers had already
+	fresh  []share.ServerID                  // stores of this process in which the file had no lease before
 	had    int64
 	err    error
 	// copyErr says why there is no copy of it where one is to be.
@@ -188,6 +193,8 @@ func (b *batch) round(ctx context.Context, files []SmallFile, results []Result, 
 	for _, it := range items {
 		b.plan(it)
 	}
+	b.noteFresh(ctx, items)
+	defer b.release(ctx, files, items)
 	for range 1 + replaceRounds {
 		gives := b.gives(items)
 		if len(gives) == 0 {

@@ -3,6 +3,7 @@ package file
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -25,7 +26,8 @@ const (
 //
 // An upload without Resume had a key of its own, so that all there is of it came from it. Of one that can be resumed only what lies in stores of this
 // process is let go of, where the owner had no lease on the file before: other nodes do not tell. Whoever goes on within a day finds it there. It has
-// ended when LetGo returns. Files as small as those of batches stay, because a batch may have stored the same one meanwhile.
+// ended when LetGo returns. It is not to be called where another upload or batch with the same key was under way at the same time: what that one counts on
+// would lose its lease too.
 func (r Result) LetGo(others ...share.Server) {
 	if r.letGo != nil {
 		r.letGo(others)
@@ -39,7 +41,9 @@ func (u *upload) release(ctx context.Context, others []share.Server) {
 		u.running.Wait()
 		var releasing sync.WaitGroup
 		for _, s := range append(u.releasable(), others...) {
-			releasing.Go(func() { u.releaseOn(ctx, s) })
+			releasing.Go(func() {
+				releaseOn(ctx, s, u.o.Owner, []share.StorageIndex{share.IndexOf(u.root)}, u.o.Log)
+			})
 		}
 		releasing.Wait()
 	}
@@ -53,13 +57,13 @@ func (u *upload) release(ctx context.Context, others []share.Server) {
 	release(ctx)
 }
 
-func (u *upload) releaseOn(ctx context.Context, s share.Server) {
+func releaseOn(ctx context.Context, s share.Server, owner string, indexes []share.StorageIndex, log *slog.Logger) {
 	releaser, ok := s.Store.(share.Releaser)
 	if !ok {
 		return
 	}
-	if err := releaser.Release(ctx, u.o.Owner, []share.StorageIndex{share.IndexOf(u.root)}); err != nil {
-		u.o.Log.Debug("a server keeps a share of a failed upload until its lease ends", "server", s.String(), "error", err)
+	if err := releaser.Release(ctx, owner, indexes); err != nil {
+		log.Debug("a server keeps shares of a failed upload until their leases end", "server", s.String(), "files", len(indexes), "error", err)
 	}
 }
 
@@ -81,17 +85,57 @@ func (u *upload) releasable() []share.Server {
 // noteFresh notes, before a share is committed to a store of this process or its lease renewed there, whether the file has no lease of the owner there.
 func (l *lane) noteFresh(ctx context.Context, index share.StorageIndex) {
 	mover, ok := l.server.Store.(share.Mover)
-	if !ok || !l.u.o.Resume || l.u.o.Size <= SmallSize(l.u.o.Params) {
+	if !ok || !l.u.o.Resume || !unleased(ctx, mover, index, l.u.o.Owner) {
 		return
 	}
-	leases, err := mover.Leases(ctx, index)
+	l.u.mu.Lock()
+	defer l.u.mu.Unlock()
+	l.u.fresh[l.server.ID] = true
+}
+
+// unleased reports whether a file certainly has no lease of an owner in a store.
+func unleased(ctx context.Context, store share.Mover, index share.StorageIndex, owner string) bool {
+	leases, err := store.Leases(ctx, index)
 	if err != nil && !errors.Is(err, share.ErrNotFound) {
+		return false
+	}
+	return !slices.ContainsFunc(leases, func(h share.Lease) bool { return h.Owner == owner })
+}
+
+// noteFresh notes, before anything is given to stores of this process, in which of them files have no lease of the owner.
+func (b *batch) noteFresh(ctx context.Context, items []*item) {
+	if b.o.Alone == nil {
 		return
 	}
-	if !slices.ContainsFunc(leases, func(h share.Lease) bool { return h.Owner == l.u.o.Owner }) {
-		l.u.mu.Lock()
-		defer l.u.mu.Unlock()
-		l.u.fresh[l.server.ID] = true
+	for _, s := range b.order {
+		mover, ok := s.Store.(share.Mover)
+		if !ok {
+			continue
+		}
+		for _, it := range items {
+			if unleased(ctx, mover, it.Index, b.o.Owner) {
+				it.fresh = append(it.fresh, s.ID)
+			}
+		}
+	}
+}
+
+// release ends the leases that files which were not stored have brought to stores of this process.
+func (b *batch) release(ctx context.Context, files []SmallFile, items []*item) {
+	left := map[share.ServerID][]share.StorageIndex{}
+	for i, it := range items {
+		if len(it.fresh) == 0 || b.happy(it) || !b.o.Alone(files[i].Key) {
+			continue
+		}
+		for _, id := range it.fresh {
+			left[id] = append(left[id], it.Index)
+		}
+	}
+	// The next upload of these files begins after this.
+	ctx, cancel := awake.WithTimeout(context.WithoutCancel(ctx), discardTime)
+	defer cancel()
+	for id, indexes := range left {
+		releaseOn(ctx, b.servers[id], b.o.Owner, indexes, b.o.Log)
 	}
 }
 
