@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"cairn/internal/porttest"
 	"cairn/internal/waittest"
 	"cairn/introducer"
 	"cairn/node"
@@ -456,15 +456,10 @@ func TestOffersAreRemembered(t *testing.T) {
 	}
 }
 
-// fixedPort returns an address with a port that is free now.
+// fixedPort returns an address on which a node can listen again after it was closed, so that the others find it.
 func fixedPort(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", listener.Addr().(*net.TCPAddr).Port)
+	return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", porttest.Free(t))
 }
 
 // TestRevokedWithTheirs names those who stay and through whom, or revokes them too.

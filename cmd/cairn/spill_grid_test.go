@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"cairn/internal/porttest"
 	"cairn/internal/s3test"
 	"cairn/internal/waittest"
 	"cairn/node/control"
@@ -54,7 +54,7 @@ func (g *spillGrid) add(t *testing.T, found []string, offer string) {
 	t.Helper()
 	name := fmt.Sprintf("node%d", len(g.dirs)+1)
 	dir := g.Dir(name)
-	g.must(t, "init", "-q", "--dir", dir, "--nickname", name, "--listen", freePort(t), "--offer", offer)
+	g.must(t, "init", "-q", "--dir", dir, "--nickname", name, "--listen", fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", porttest.Free(t)), "--offer", offer)
 	if found != nil {
 		g.must(t, append(found, "--dir", dir)...)
 	} else {
@@ -68,17 +68,6 @@ func (g *spillGrid) add(t *testing.T, found []string, offer string) {
 		}
 		g.address = shown.Address
 	}
-}
-
-// freePort returns an address on which a node can listen again after it was killed, so that the others find it.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", l.Addr().(*net.TCPAddr).Port)
 }
 
 func (g *spillGrid) client(t *testing.T, node int) *control.Client {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,6 +18,7 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
+	"cairn/internal/porttest"
 	"cairn/internal/waittest"
 )
 
@@ -51,11 +51,7 @@ func Start(t testing.TB, args ...string) *Server {
 		t.Skip("no S3 server: `make .build/versitygw` has not been run, or could not install it")
 	}
 	s := &Server{t: t, program: program, Dir: t.TempDir(), args: args}
-	address, err := freeAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Endpoint = "http://" + address
+	s.Endpoint = fmt.Sprintf("http://127.0.0.1:%d", porttest.Free(t))
 	if err := os.Mkdir(filepath.Join(s.Dir, Bucket), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -84,14 +80,6 @@ func find() string {
 		}
 		dir = up
 	}
-}
-
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a port: %w", err)
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // Kill ends the server as a power cut would.
