@@ -40,7 +40,11 @@ func states(checks []doctor.Check) map[string]doctor.State {
 
 func TestExamineAHealthyNode(t *testing.T) {
 	e := exam(t)
-	checks := e.Checks(t.Context())
+	var checks []doctor.Check
+	eventually(t, "the disk is not too busy to be called fast", func() bool {
+		checks = e.Checks(t.Context())
+		return states(checks)["disk"] != doctor.Warn
+	})
 	for _, c := range checks {
 		if c.State != doctor.OK {
 			t.Errorf("%+v", c)

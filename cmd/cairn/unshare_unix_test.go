@@ -72,7 +72,10 @@ func TestUnshareKilled(t *testing.T) {
 		}
 		killer := time.AfterFunc(after, grid.nodes[0].Kill)
 		err := unshare.Wait()
-		if killer.Stop() && err == nil {
+		if killer.Stop() {
+			if err != nil {
+				t.Fatalf("it failed before its node was killed: %s", stderr)
+			}
 			break
 		}
 		<-grid.nodes[0].Ended()
