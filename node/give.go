@@ -23,6 +23,13 @@ func (a api) Share(ctx context.Context, request control.ShareRequest) (control.S
 	if err != nil {
 		return control.Share{}, err
 	}
+	given, err := a.give(ctx, r, request)
+	given.Ended = err == nil && a.ended(ctx, r.capability)
+	return given, err
+}
+
+// give hands over what is shareable.
+func (a api) give(ctx context.Context, r record, request control.ShareRequest) (control.Share, error) {
 	if request.To == "" {
 		return a.hand(ctx, r)
 	}

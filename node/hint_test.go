@@ -1,11 +1,21 @@
 package node
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
+	"cairn/grid/mutable"
 	"cairn/share"
 )
+
+// TestHintOfNewKeys: who may still have the new keys is told how to get them, and everybody whom to ask.
+func TestHintOfNewKeys(t *testing.T) {
+	hint := hintFor("home:trip", fmt.Errorf("%w: %w", share.ErrDenied, mutable.ErrEnded))
+	if !strings.HasPrefix(hint, "\"cairn shares\" fetches the new keys") || !strings.Contains(hint, "ask its owner") {
+		t.Error(hint)
+	}
+}
 
 // TestHintOfRollback: an older version is offered where there is one.
 func TestHintOfRollback(t *testing.T) {

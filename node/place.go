@@ -82,7 +82,7 @@ func (p place) explain(n *Node, err error) error {
 		}
 		err = fmt.Errorf("%w: nothing was put into the root directory yet", share.ErrNotFound)
 	}
-	told := control.ErrorOf(n.explainBucket(fmt.Errorf("%s: %w", strings.TrimSuffix(wrong, ":"), err)))
+	told := control.ErrorOf(n.explainBucket(fmt.Errorf("%s: %w", strings.TrimRight(wrong, "/:"), err)))
 	if few, ok := errors.AsType[*share.NotEnoughSharesError](err); ok && directory && few.Answered == few.Asked { // otherwise nothing may be lost
 		told.Hint = strings.TrimPrefix(told.Hint+"; "+formerVersions(wrong), "; ")
 	}
@@ -101,7 +101,8 @@ func hintFor(path string, err error) string {
 	rolled, _ := errors.AsType[*share.RollbackError](err)
 	switch {
 	case errors.Is(err, mutable.ErrEnded):
-		return "ask its owner to share it with you anew; \"cairn cp -r\" copies what is in it to a place of your own"
+		return "\"cairn shares\" fetches the new keys where it is still shared with you: run the same command again then. Otherwise ask its owner to share it with you anew; " +
+			"\"cairn cp -r\" copies what is in it to a place of your own"
 	case collision != nil && !collision.Kept.IsZero():
 		return fmt.Sprintf("what you wrote is kept on this node until %s: \"cairn restore %s %s\" makes it the newest version; \"cairn history %s\" shows both",
 			collision.Kept.Local().Format(time.DateOnly), path, control.VersionText(collision.Ours.Sequence, tagOf(collision.Ours.Digest)), path)

@@ -327,7 +327,9 @@ func (a api) AcceptShare(ctx context.Context, request control.AcceptRequest) (co
 	if err := s.keep(ctx, receivedDirectory, r); err != nil {
 		return control.Share{}, err
 	}
-	return s.shown(r), nil
+	out := s.shown(r)
+	out.Ended = a.ended(ctx, r.capability)
+	return out, nil
 }
 
 // linkOffer puts what is offered into a directory and returns the path.

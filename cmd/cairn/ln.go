@@ -36,7 +36,7 @@ can be changed through the new name, nor through anything that is reached by it.
 						linked = append(linked, e)
 						a.noteIf(verbose, "%s is %s too", shownTarget(source), e.Path)
 					}
-					return err
+					return a.refusedAt(cmd.Context(), client, err, target)
 				})
 				if len(sources) == 1 && err == nil {
 					return a.result(linked[0], func(io.Writer) {})

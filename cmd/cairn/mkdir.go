@@ -27,7 +27,7 @@ func newMkdirCommand(a *app) *cobra.Command {
 						made = append(made, e)
 						a.noteIf(verbose, "%s is there", e.Path)
 					}
-					return err
+					return a.refusedAt(cmd.Context(), client, err, target)
 				})
 				return firstError(err, a.result(made, func(io.Writer) {}))
 			})

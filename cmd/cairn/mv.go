@@ -51,7 +51,7 @@ are there, and the same command again ends it.
 						moved = append(moved, e)
 						a.noteIf(verbose, "%s is %s", shownTarget(source), e.Path)
 					}
-					return err
+					return a.refusedAt(cmd.Context(), client, err, above(source), target)
 				})
 				return firstError(err, a.result(moved, func(io.Writer) {}))
 			})

@@ -84,7 +84,7 @@ func (a *app) rm(ctx context.Context, client *control.Client, o *rmOptions, targ
 		} else if o.force && statusOf(err) == statusNotFound {
 			err = nil
 		}
-		return err
+		return a.refusedAt(ctx, client, err, above(target))
 	})
 	return firstError(err, a.result(removed, func(io.Writer) {}))
 }

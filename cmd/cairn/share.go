@@ -90,11 +90,13 @@ func canDo(s control.Share, who string) string {
 	if s.Type == control.TypeDirectory {
 		thing = "everything in the directory, now and later"
 	}
-	can := "can read " + thing + ", and cannot change it."
-	if s.Right == control.RightWrite {
-		can = "can read and change " + thing + "."
+	switch {
+	case s.Ended:
+		return who + " can read it as it was when it was given new keys, and nothing can be changed in it. " + getKeys
+	case s.Right == control.RightWrite:
+		return who + " can read and change " + thing + "."
 	}
-	return who + " " + can
+	return who + " can read " + thing + ", and cannot change it."
 }
 
 func newSharesCommand(a *app) *cobra.Command {
@@ -254,7 +256,7 @@ func (a *app) printUnshared(w io.Writer, done control.Unshared) {
 		fmt.Fprintf(w, "%s is no longer shared with %s\n", visible(s.Path), otherOf(s))
 	}
 	if done.Rotated {
-		fmt.Fprintf(w, "%s has new keys: %d directories and %d files that change were made anew\n", visible(done.Path), done.Directories, done.Files)
+		fmt.Fprintf(w, "%s has new keys: %s and %s that change were made anew\n", visible(done.Path), directoriesText(done.Directories), counted(int64(done.Files), "file"))
 	}
 	for _, s := range done.Renewed {
 		if s.Account == "" {

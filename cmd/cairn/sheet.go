@@ -149,17 +149,27 @@ func (a *app) sheet(ctx context.Context, dir *node.Dir) (account.Sheet, error) {
 	contacts := a.contacts(ctx, &s)
 	if len(contacts) == 0 {
 		contacts = address.Bootstrap
-	}
-	for _, at := range contacts[:min(len(contacts), sheetMembers)] {
-		if len(s.Members) == 0 || !slices.ContainsFunc(s.Members, func(m account.Contact) bool { return m.Address == at }) {
-			s.Members = append(s.Members, account.Contact{Name: "a member", Address: at})
-		}
+		s.Members = members(contacts)
 	}
 	if address, err = introducer.NewAddress(address.Grid, contacts); err != nil {
 		return s, err
 	}
 	s.Address = address.String()
 	return s, nil
+}
+
+// members returns the first address of each of the nodes that addresses lead to.
+func members(addresses []string) []account.Contact {
+	var list []account.Contact
+	seen := map[string]bool{}
+	for _, at := range addresses {
+		id := at[strings.LastIndex(at, "/")+1:]
+		if !seen[id] && len(list) < sheetMembers {
+			seen[id] = true
+			list = append(list, account.Contact{Name: "a member", Address: at})
+		}
+	}
+	return list
 }
 
 // contacts asks the running node for members that can let somebody back in, introducers first, and notes how the grid knows the

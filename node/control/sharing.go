@@ -54,6 +54,8 @@ type Share struct {
 	Path string `json:"path,omitempty"`
 	// Capability is set in the answer to a ShareRequest that names no member.
 	Capability string `json:"capability,omitempty"`
+	// Ended says that the thing has other keys by now, so that nothing follows what it holds. It is told of what is shared or accepted just now.
+	Ended bool `json:"ended,omitempty"`
 }
 
 // Shares are what is shared with the person and what the person shares.
