@@ -31,8 +31,9 @@ type inode struct {
 	path   string                // for messages
 	gone   bool                  // has no name any more, and is never stored
 
-	base *content // of the capability in entry, once it was needed
-	over *overlay // nil while nothing was written
+	base  *content              // once it was needed, of under, or of the capability in entry while nothing was written
+	over  *overlay              // nil while nothing was written
+	under capability.Capability // of what over lies over; entry may lead to something newer by now
 
 	handles int
 	writers int
@@ -67,6 +68,14 @@ func (n *inode) info() Info {
 	return i
 }
 
+// basis is the capability of the contents in the grid that count.
+func (n *inode) basis() capability.Capability {
+	if n.over != nil {
+		return n.under
+	}
+	return n.entry.Capability
+}
+
 // content returns the open contents in the grid, with one more use. The caller releases it.
 func (n *inode) content(ctx context.Context) (*content, error) {
 	n.mu.RLock()
@@ -74,7 +83,7 @@ func (n *inode) content(ctx context.Context) (*content, error) {
 		defer n.mu.RUnlock()
 		return n.base.use(), nil
 	}
-	c := n.entry.Capability
+	c := n.basis()
 	n.mu.RUnlock()
 	r, err := n.fs.Files.Open(ctx, c)
 	if err != nil {
@@ -83,7 +92,7 @@ func (n *inode) content(ctx context.Context) (*content, error) {
 	opened := newContent(n.fs.ctx, r)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.base == nil && n.entry.Capability.Equal(c) {
+	if n.base == nil && n.basis().Equal(c) {
 		n.base = opened.use()
 	}
 	return opened, nil
@@ -171,7 +180,7 @@ func (n *inode) change(ctx context.Context, keep bool) error {
 	if n.over != nil { // somebody was faster
 		return o.drop()
 	}
-	n.over = o
+	n.over, n.under = o, n.entry.Capability
 	return nil
 }
 
@@ -261,10 +270,10 @@ func (n *inode) recordID() string {
 func (n *inode) record() record {
 	r := record{
 		id: n.over.id, Parent: n.parent.Text(), Name: n.at.name, BaseLen: n.over.baseLen, Size: n.over.size, Written: n.over.written,
-		Modified: n.entry.Modified, Executable: n.entry.Executable, parent: n.parent,
+		Modified: n.entry.Modified, Executable: n.entry.Executable, parent: n.parent, gen: n.gen,
 	}
-	if !n.entry.Capability.IsZero() {
-		r.Base = n.entry.Capability.Text()
+	if !n.under.IsZero() {
+		r.Base = n.under.Text()
 	}
 	return r
 }

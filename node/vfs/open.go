@@ -180,7 +180,7 @@ func (f *FS) revive(r record) {
 		return
 	}
 	n := &inode{
-		fs: f, at: place{tree.ID(parent), r.Name}, parent: parent, path: r.Name, over: o, gen: 1, due: time.Now(),
+		fs: f, at: place{tree.ID(parent), r.Name}, parent: parent, path: r.Name, over: o, under: base, gen: 1, due: time.Now(),
 		entry: dir.Entry{Name: r.Name, Capability: base, Metadata: dir.Metadata{Size: r.Size, Modified: r.Modified, Executable: r.Executable}},
 	}
 	f.mu.Lock()
@@ -224,20 +224,13 @@ func (f *FS) Rename(ctx context.Context, from, to string) error {
 	return a.wrong("rename", f.rename(ctx, a, b))
 }
 
-// storeReplaced stores what a stored file takes the place of: if the program ended after the grid has the new name, a record of the older
-// file would have the name again. What cannot be stored now is replaced all the same.
+// storeReplaced stores what takes no record's place when it is replaced: if the program ended after the grid has the new name, the record of the
+// older file would have the name again, and without that record the name would lose what was closed. What cannot be stored now is replaced all
+// the same.
 func (f *FS) storeReplaced(ctx context.Context, a, b spot) error {
 	n, over := f.inode(a.at), f.inode(b.at)
-	if over == nil || over.recordID() == "" {
+	if over == nil || over.recordID() == "" || n != nil && n.recordID() != "" {
 		return nil
-	}
-	if n != nil {
-		n.mu.RLock()
-		stored := !n.entry.Capability.IsZero()
-		n.mu.RUnlock()
-		if !stored {
-			return nil
-		}
 	}
 	if err := f.storeNow(ctx, over); err != nil && ctx.Err() == nil {
 		f.Logger.Warn("a file that is replaced could not be stored before; a crash at this moment would bring it back", "path", b.path, "error", err)
@@ -252,29 +245,23 @@ func inside(path, other string) bool {
 
 func (f *FS) rename(ctx context.Context, a, b spot) error {
 	n, over := f.inode(a.at), f.inode(b.at)
-	stored := true
-	if n != nil {
-		n.mu.RLock()
-		stored = !n.entry.Capability.IsZero()
-		n.mu.RUnlock()
-	}
 	var err error
-	switch {
-	case !stored:
-		err = f.makeWay(ctx, b)
-	case a.at.dir == b.at.dir:
+	if a.at.dir == b.at.dir {
 		err = f.seen.update(ctx, a.parent, func(e *dir.Editor) error {
 			moved, err := e.Get(a.at.name)
-			if err != nil {
-				return err
+			if unstored(n, err) {
+				return f.clear(ctx, e, dir.Entry{}, b.at.name, over)
 			}
-			if err := f.clear(ctx, e, moved, b.at.name, over); err != nil {
-				return err
+			if err == nil {
+				err = f.clear(ctx, e, moved, b.at.name, over)
 			}
-			return e.Rename(a.at.name, b.at.name, true)
+			if err == nil {
+				err = e.Rename(a.at.name, b.at.name, true)
+			}
+			return err
 		})
-	default:
-		err = f.move(ctx, a, b, over)
+	} else {
+		err = f.move(ctx, a, b, n, over)
 	}
 	if err != nil {
 		return err
@@ -288,21 +275,10 @@ func (f *FS) rename(ctx context.Context, a, b spot) error {
 	return nil
 }
 
-// makeWay takes what is stored under a name out of the way of a file that is not stored yet.
-func (f *FS) makeWay(ctx context.Context, b spot) error {
-	return f.seen.update(ctx, b.parent, func(e *dir.Editor) error {
-		entry, err := e.Get(b.at.name)
-		if errors.Is(err, share.ErrNotFound) {
-			return nil
-		}
-		if err == nil && tree.IsDirectory(entry.Capability) {
-			err = tree.ErrIsDirectory
-		}
-		return err // a file is replaced when the other one is stored
-	})
-}
+// unstored reports whether a name that could not be found in the grid is that of a file which gets there when it is stored.
+func unstored(n *inode, err error) bool { return n != nil && errors.Is(err, share.ErrNotFound) }
 
-// clear returns an error unless what has the new name may be replaced by what is moved there.
+// clear returns an error unless what has the new name may be replaced by what is moved there, now or when it is stored.
 func (f *FS) clear(ctx context.Context, e *dir.Editor, moved dir.Entry, name string, over *inode) error {
 	folder := tree.IsDirectory(moved.Capability)
 	if over != nil && folder {
@@ -323,24 +299,25 @@ func (f *FS) clear(ctx context.Context, e *dir.Editor, moved dir.Entry, name str
 }
 
 // move gives what is stored in one directory a name in another.
-func (f *FS) move(ctx context.Context, a, b spot, over *inode) error {
+func (f *FS) move(ctx context.Context, a, b spot, n, over *inode) error {
 	var moved dir.Entry
 	x, err := f.seen.open(ctx, a.parent)
 	if err == nil {
 		moved, err = x.Lookup(ctx, a.at.name)
 	}
-	if err != nil {
+	stays := unstored(n, err)
+	if err != nil && !stays {
 		return err
 	}
 	err = f.seen.update(ctx, b.parent, func(e *dir.Editor) error {
-		if err := f.clear(ctx, e, moved, b.at.name, over); err != nil {
+		if err := f.clear(ctx, e, moved, b.at.name, over); err != nil || stays {
 			return err
 		}
 		entry := moved
 		entry.Name, entry.Changed = b.at.name, time.Now()
 		return e.Set(entry)
 	})
-	if err != nil {
+	if err != nil || stays {
 		return err
 	}
 	return f.seen.update(ctx, a.parent, func(e *dir.Editor) error {

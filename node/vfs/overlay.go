@@ -18,6 +18,7 @@ type overlay struct {
 	// recorded says that a record on disk speaks of it, replaces that of another, which holds until this one has its own.
 	recorded bool
 	replaces string
+	saved    uint64 // of which gen of the inode the contents in the record are
 }
 
 func (s *spool) overlay(size int64) (*overlay, error) {
@@ -47,7 +48,9 @@ func (o *overlay) changeable(size int64) (*overlay, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &overlay{spool: o.spool, id: id, file: f, size: o.size, baseLen: o.baseLen, written: slices.Clone(o.written), replaces: o.id}
+	c := &overlay{
+		spool: o.spool, id: id, file: f, size: o.size, baseLen: o.baseLen, written: slices.Clone(o.written), replaces: o.id, saved: o.saved,
+	}
 	for _, x := range slices.Clone(o.written).cut(size) {
 		if err := f.copyFrom(o.file, x); err != nil {
 			return nil, errors.Join(err, f.Close(), o.spool.remove(id))
@@ -62,7 +65,7 @@ func (o *overlay) save(r record) error {
 	if err := o.spool.write(r); err != nil {
 		return err
 	}
-	o.recorded = true
+	o.recorded, o.saved = true, r.gen
 	return o.dropReplaced()
 }
 
@@ -80,7 +83,7 @@ func (o *overlay) dropReplaced() error {
 func (o *overlay) renamed(r record, replaced string) error {
 	switch {
 	case o.recorded:
-		r.Replaces = replaced
+		r.Replaces, o.saved = replaced, r.gen
 		return o.spool.write(r)
 	case o.replaces != "":
 		return o.spool.rename(o.replaces, r.parent, r.Name, replaced)
@@ -111,6 +114,10 @@ func (o *overlay) drop() error {
 // write puts bytes into the spool, for which room has been reserved; what of it was not needed is given back.
 func (o *overlay) write(p []byte, off, reserved int64) (int, error) {
 	n, err := o.file.WriteAt(p, off)
+	if n == 0 {
+		o.spool.release(reserved)
+		return 0, err
+	}
 	before := o.written.bytes()
 	o.written = o.written.add(extent{off, off + int64(n)})
 	o.spool.release(reserved - (o.written.bytes() - before))

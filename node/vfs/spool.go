@@ -47,6 +47,7 @@ type spool struct {
 type record struct {
 	id     string
 	parent capability.Capability // what Parent says, where it was not read from the disk
+	gen    uint64                // of the inode
 	// Replaces is the id of a file of the spool that this one takes the place of.
 	Replaces string `json:"replaces,omitempty"`
 	// Parent and Base are capabilities: of the directory the file belongs in, and of what its bytes lie over.

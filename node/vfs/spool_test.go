@@ -36,3 +36,22 @@ func TestRenamedOverUnstored(t *testing.T) {
 		}
 	}
 }
+
+// TestFailedWrite leaves the file as long as it was, and takes no room.
+func TestFailedWrite(t *testing.T) {
+	s, _, err := openSpool(t.TempDir(), 1<<20, [32]byte{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := s.overlay(0)
+	if err == nil {
+		err = s.reserve(t.Context(), 4)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.file.Close() // as good as a full disk
+	if n, err := o.write([]byte("data"), 1000, 4); n != 0 || err == nil || o.size != 0 || s.dirty() != 0 {
+		t.Errorf("wrote %d bytes, %v: the file has %d, %d are dirty", n, err, o.size, s.dirty())
+	}
+}

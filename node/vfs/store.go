@@ -361,11 +361,17 @@ func (f *FS) stored(s *storing) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.kept, n.tries = s.gen, 0
-	if n.gen != s.gen || n.gone {
-		return nil // what came since is stored next
+	if n.gone {
+		return nil
+	}
+	n.entry.Capability, n.entry.Size = s.c, s.size
+	if n.gen != s.gen { // what came since is stored next
+		if n.over.saved > s.gen {
+			return nil
+		}
+		return n.over.forget() // after a crash a record of something older would take the place of what is stored
 	}
 	n.dropBase()
-	n.entry.Capability, n.entry.Size = s.c, s.size
 	err := n.over.drop()
 	n.over = nil
 	f.settle(n)
