@@ -21,7 +21,7 @@ var Arrows = []Arrow{
 	{"share/disk", []string{"share", "share/encoding", "share/column", "share/head"}, "a Store holds shares without understanding grids or peers"},
 	{"share/memory", []string{"share", "share/encoding", "share/column", "share/head"}, "a Store holds shares without understanding grids or peers"},
 	{"share/spill", []string{"share", "share/encoding", "share/column", "share/head"}, "two Stores as one: it knows neither which ones, nor grids or peers"},
-	{"share/s3", []string{"share", "share/encoding", "share/column", "share/head", "internal/boltfile", "internal/wholefile"}, "a Store holds shares without understanding grids or peers"},
+	{"share/s3", []string{"share", "share/encoding", "share/column", "share/head", "internal/awake", "internal/boltfile", "internal/wholefile"}, "a Store holds shares without understanding grids or peers"},
 	{"share/storetest", []string{"share", "share/encoding", "share/erasure", "share/head", "share/keys"}, "the conformance suite sees a Store and the encoded file, nothing else"},
 
 	{"p2p", []string{"p2p/...", "share", "internal/awake", "internal/wholefile"}, "p2p moves shares between peers; who belongs to a grid (introducer) and where shares go (grid) are told to it through interfaces"},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 
+	"cairn/internal/awake"
 	"cairn/introducer"
 	"cairn/introducer/message"
 	"cairn/p2p"
@@ -90,7 +91,10 @@ var errLost = errors.New("the answer was lost")
 
 func redeemAt(ctx context.Context, host Reacher, addresses []string, inv Invitation, me Joiner) (m Membership, err error) {
 	for range attempts {
-		m, err = redeemOnce(ctx, host, addresses, inv, me)
+		err = awake.Again(ctx, func() error {
+			m, err = redeemOnce(ctx, host, addresses, inv, me)
+			return err
+		})
 		if !errors.Is(err, errLost) || ctx.Err() != nil {
 			return m, err
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 
+	"cairn/internal/awake"
 	"cairn/introducer"
 	"cairn/introducer/message"
 	"cairn/p2p"
@@ -102,7 +103,15 @@ func byPeer(addresses []string) [][]string {
 	return groups
 }
 
-func recoverAt(ctx context.Context, host Reacher, addresses []string, who Claimant) (Membership, error) {
+func recoverAt(ctx context.Context, host Reacher, addresses []string, who Claimant) (m Membership, err error) {
+	err = awake.Again(ctx, func() error {
+		m, err = recoverOnce(ctx, host, addresses, who)
+		return err
+	})
+	return m, err
+}
+
+func recoverOnce(ctx context.Context, host Reacher, addresses []string, who Claimant) (Membership, error) {
 	s, member, err := host.Reach(ctx, addresses, Protocol)
 	if err != nil {
 		return Membership{}, p2p.Reason(err)

@@ -26,6 +26,7 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
+	"cairn/internal/awake"
 	"cairn/share"
 )
 
@@ -130,7 +131,9 @@ func (b *bucket) do(ctx context.Context, doing string, bytes int64, request func
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	limited, cancel := context.WithTimeout(ctx, b.timeout+time.Duration(bytes)*time.Second/time.Duration(b.slowest))
+	limit := b.timeout + time.Duration(bytes)*time.Second/time.Duration(b.slowest)
+	end := time.Now().Add(limit)
+	limited, cancel := awake.WithTimeout(ctx, limit)
 	defer cancel()
 	renewed := false
 	var explained error
@@ -156,7 +159,7 @@ func (b *bucket) do(ctx context.Context, doing string, bytes int64, request func
 			return explained
 		}
 		wait := max(backoff(i), min(h.after, longestAsked))
-		if end, _ := limited.Deadline(); time.Until(end) < wait {
+		if rest := time.Until(end); rest >= 0 && rest < wait { // where less than nothing is left, the time has begun anew
 			return explained
 		}
 		select {
@@ -172,7 +175,7 @@ func (b *bucket) do(ctx context.Context, doing string, bytes int64, request func
 func (b *bucket) attempt(ctx context.Context, request func(ctx context.Context) error) (*hint, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	timer := time.AfterFunc(b.stall, func() { cancel(errStalled) })
+	timer := awake.AfterFunc(b.stall, func() { cancel(errStalled) })
 	defer timer.Stop()
 	hinted, h := withHint(ctx, func() { timer.Reset(b.stall) })
 	err := b.keys.get(ctx)

@@ -175,3 +175,15 @@ func (r *ReadAhead) End() (requests, bytes, largest int64) {
 	r.store.running.Wait()
 	return r.requests, r.bytes, r.largest
 }
+
+// RequestContext returns what a request is made with.
+func RequestContext(ctx context.Context, c Config) (of context.Context, err error) {
+	b, err := newBucket(c)
+	if err != nil {
+		return nil, err
+	}
+	return of, b.do(ctx, "ask", 0, func(ctx context.Context) error {
+		of = ctx
+		return nil
+	})
+}
