@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"cairn/grid"
 	"cairn/grid/dir"
@@ -51,7 +52,9 @@ func (a *asked) Fetch(ctx context.Context, indexes []share.StorageIndex) ([][]sh
 
 // TestCheckTreeAsksTogether: many small files are checked and verified with few questions to each server, every byte that
 // came is looked at, and a large file among them is read as it always is.
-func TestCheckTreeAsksTogether(t *testing.T) {
+func TestCheckTreeAsksTogether(t *testing.T) { synctest.Test(t, testCheckTreeAsksTogether) }
+
+func testCheckTreeAsksTogether(t *testing.T) {
 	m := &members{}
 	var stores []*asked
 	for i := range 5 {

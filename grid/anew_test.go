@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"cairn/grid"
 	"cairn/grid/dir"
@@ -133,7 +134,9 @@ func (l *lonely) readable() {
 }
 
 // TestStoreAnew: what was stored on one server stands on enough of them afterwards, and reads the same without the first.
-func TestStoreAnew(t *testing.T) {
+func TestStoreAnew(t *testing.T) { synctest.Test(t, testStoreAnew) }
+
+func testStoreAnew(t *testing.T) {
 	l := newLonely(t)
 	before, paths := l.thin(grid.TreeOptions{Repair: true})
 	if len(before) < 14 || !slices.Contains(paths, "") || !slices.Contains(paths, "snapshot/inner/x") && !slices.Contains(paths, "a/large") {
@@ -164,7 +167,9 @@ func TestStoreAnew(t *testing.T) {
 }
 
 // TestOutgrown: what a grid of now would store better is found, unless it could not store it.
-func TestOutgrown(t *testing.T) {
+func TestOutgrown(t *testing.T) { synctest.Test(t, testOutgrown) }
+
+func testOutgrown(t *testing.T) {
 	l := newLonely(t)
 	fresh := put(t, l.Grid, pattern(7000), known(pattern(7000))).Capability
 	lost := capability.File(share.IndexOf([]byte("nobody has it")), keys.NewReadKey())
@@ -184,7 +189,9 @@ func TestOutgrown(t *testing.T) {
 }
 
 // TestStoreAnewPart: one file by its path, and what no link can be changed for.
-func TestStoreAnewPart(t *testing.T) {
+func TestStoreAnewPart(t *testing.T) { synctest.Test(t, testStoreAnewPart) }
+
+func testStoreAnewPart(t *testing.T) {
 	l := newLonely(t)
 	a, err := l.entry("a", "").Capability.Read()
 	if err != nil {
@@ -218,7 +225,9 @@ func TestStoreAnewPart(t *testing.T) {
 }
 
 // TestStoreAnewFails: without room it ends, and goes on later.
-func TestStoreAnewFails(t *testing.T) {
+func TestStoreAnewFails(t *testing.T) { synctest.Test(t, testStoreAnewFails) }
+
+func testStoreAnewFails(t *testing.T) {
 	l := newLonely(t)
 	before, _ := l.thin(grid.TreeOptions{})
 	for i := range l.m.servers[1:] {
@@ -240,7 +249,9 @@ func TestStoreAnewFails(t *testing.T) {
 
 // TestStoreAnewApart: where two sides of a partition wrote a file, it is not stored anew: the next version would follow both and have the contents
 // of one.
-func TestStoreAnewApart(t *testing.T) {
+func TestStoreAnewApart(t *testing.T) { synctest.Test(t, testStoreAnewApart) }
+
+func testStoreAnewApart(t *testing.T) {
 	l := &lonely{named: &named{t: t}, m: newMembers(20), contents: map[string][]byte{}}
 	l.Grid = l.m.grid(t, keys.NewConvergenceSecret())
 	c := l.mutable(pattern(1000))
@@ -275,7 +286,9 @@ func TestStoreAnewApart(t *testing.T) {
 }
 
 // TestThinBySpread: shares that crowd on one server are copied to others by a repair alone.
-func TestThinBySpread(t *testing.T) {
+func TestThinBySpread(t *testing.T) { synctest.Test(t, testThinBySpread) }
+
+func testThinBySpread(t *testing.T) {
 	l := &lonely{named: &named{t: t}, m: newMembers(1), contents: map[string][]byte{}}
 	l.Grid = l.m.grid(t, keys.NewConvergenceSecret())
 	data := pattern(100000)

@@ -103,7 +103,9 @@ func putGet(t *testing.T) {
 	}
 }
 
-func TestConvergence(t *testing.T) {
+func TestConvergence(t *testing.T) { synctest.Test(t, testConvergence) }
+
+func testConvergence(t *testing.T) {
 	m := newMembers(3)
 	secret := keys.NewConvergenceSecret()
 	mine, also, other := m.grid(t, secret), m.grid(t, secret), m.grid(t, keys.NewConvergenceSecret())
@@ -127,7 +129,9 @@ func TestConvergence(t *testing.T) {
 	}
 }
 
-func TestPutRefusesAChangedFile(t *testing.T) {
+func TestPutRefusesAChangedFile(t *testing.T) { synctest.Test(t, testPutRefusesAChangedFile) }
+
+func testPutRefusesAChangedFile(t *testing.T) {
 	g := newMembers(3).grid(t, keys.NewConvergenceSecret())
 	for _, size := range []int{20, 100000} {
 		data := pattern(size)
@@ -145,7 +149,9 @@ func TestPutRefusesAChangedFile(t *testing.T) {
 	}
 }
 
-func TestReadErrorIsReported(t *testing.T) {
+func TestReadErrorIsReported(t *testing.T) { synctest.Test(t, testReadErrorIsReported) }
+
+func testReadErrorIsReported(t *testing.T) {
 	g := newMembers(3).grid(t, keys.NewConvergenceSecret())
 	broken := errors.New("disk on fire")
 	for _, n := range []int{10, 100000} {
@@ -160,7 +166,9 @@ type errorReader struct{ err error }
 
 func (e errorReader) Read([]byte) (int, error) { return 0, e.err }
 
-func TestLoseCheckRepair(t *testing.T) {
+func TestLoseCheckRepair(t *testing.T) { synctest.Test(t, testLoseCheckRepair) }
+
+func testLoseCheckRepair(t *testing.T) {
 	m := newMembers(10)
 	g := m.grid(t, keys.NewConvergenceSecret())
 	data := pattern(2000000)
@@ -190,7 +198,9 @@ func TestLoseCheckRepair(t *testing.T) {
 	}
 }
 
-func TestOpenRefuses(t *testing.T) {
+func TestOpenRefuses(t *testing.T) { synctest.Test(t, testOpenRefuses) }
+
+func testOpenRefuses(t *testing.T) {
 	m := newMembers(3)
 	g := m.grid(t, keys.NewConvergenceSecret())
 	data := pattern(1000)
@@ -213,7 +223,9 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-func TestStat(t *testing.T) {
+func TestStat(t *testing.T) { synctest.Test(t, testStat) }
+
+func testStat(t *testing.T) {
 	g := newMembers(10).grid(t, keys.NewConvergenceSecret())
 	data := pattern(100000)
 	file := put(t, g, data, known(data)).Capability
@@ -227,6 +239,10 @@ func TestStat(t *testing.T) {
 
 // TestLostServerIsReplacedDuringAnUpload lets a server fail half way; another one gets its share.
 func TestLostServerIsReplacedDuringAnUpload(t *testing.T) {
+	synctest.Test(t, testLostServerIsReplacedDuringAnUpload)
+}
+
+func testLostServerIsReplacedDuringAnUpload(t *testing.T) {
 	m := newMembers(4)
 	g := m.grid(t, keys.NewConvergenceSecret())
 	m.servers[1].Store = &failing{Store: m.servers[1].Store}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"cairn/grid"
 	"cairn/grid/dir"
@@ -161,7 +162,9 @@ func (n *named) names(c capability.Capability) (names []string) {
 }
 
 // TestDamagedDirectory: a directory whose newest version is lost comes back as it was before.
-func TestDamagedDirectory(t *testing.T) {
+func TestDamagedDirectory(t *testing.T) { synctest.Test(t, testDamagedDirectory) }
+
+func testDamagedDirectory(t *testing.T) {
 	n := newNamed(t)
 	n.link("one", n.mutable([]byte("1")))
 	n.link("two", n.mutable([]byte("2")))
@@ -197,7 +200,9 @@ func TestDamagedDirectory(t *testing.T) {
 	}
 }
 
-func TestRestoreVersion(t *testing.T) {
+func TestRestoreVersion(t *testing.T) { synctest.Test(t, testRestoreVersion) }
+
+func testRestoreVersion(t *testing.T) {
 	for _, size := range []int{100, 3000000} {
 		n := newNamed(t)
 		first, second := pattern(size), pattern(size+1)
@@ -226,7 +231,9 @@ func TestRestoreVersion(t *testing.T) {
 	}
 }
 
-func TestCopyChangesIndependently(t *testing.T) {
+func TestCopyChangesIndependently(t *testing.T) { synctest.Test(t, testCopyChangesIndependently) }
+
+func testCopyChangesIndependently(t *testing.T) {
 	n := newNamed(t)
 	data := pattern(100000)
 	file := put(t, n.Grid, data, known(data)).Capability
@@ -259,7 +266,9 @@ func TestCopyChangesIndependently(t *testing.T) {
 }
 
 // TestCopySkips: what cannot be copied is named, and does not keep the rest from it.
-func TestCopySkips(t *testing.T) {
+func TestCopySkips(t *testing.T) { synctest.Test(t, testCopySkips) }
+
+func testCopySkips(t *testing.T) {
 	n := newNamed(t)
 	n.link("a/b/file", put(t, n.Grid, []byte("few"), known([]byte("few"))).Capability)
 	a, err := n.Tree().Resolve(t.Context(), n.root, "a")
@@ -296,7 +305,9 @@ func TestCopySkips(t *testing.T) {
 }
 
 // TestCheckTree: each thing counts once; what is lost is named.
-func TestCheckTree(t *testing.T) {
+func TestCheckTree(t *testing.T) { synctest.Test(t, testCheckTree) }
+
+func testCheckTree(t *testing.T) {
 	n := newNamed(t)
 	data := pattern(100000)
 	file := put(t, n.Grid, data, known(data)).Capability
@@ -341,7 +352,9 @@ func TestCheckTree(t *testing.T) {
 	}
 }
 
-func TestRenewTree(t *testing.T) {
+func TestRenewTree(t *testing.T) { synctest.Test(t, testRenewTree) }
+
+func testRenewTree(t *testing.T) {
 	n := newNamed(t)
 	data := pattern(100000)
 	file := put(t, n.Grid, data, known(data)).Capability
@@ -378,7 +391,9 @@ func TestRenewTree(t *testing.T) {
 }
 
 // TestCheckWithoutReading checks and repairs what can change with capabilities that cannot read it.
-func TestCheckWithoutReading(t *testing.T) {
+func TestCheckWithoutReading(t *testing.T) { synctest.Test(t, testCheckWithoutReading) }
+
+func testCheckWithoutReading(t *testing.T) {
 	n := newNamed(t)
 	c := n.mutable(bytes.Repeat([]byte("some bytes, "), 100))
 	v, err := n.Files().Read(t.Context(), c)

@@ -149,7 +149,9 @@ func TestHungServerIsMadeUpFor(t *testing.T) {
 }
 
 // TestBrokenStreamIsRefused: a connection that breaks is not the end of the file.
-func TestBrokenStreamIsRefused(t *testing.T) {
+func TestBrokenStreamIsRefused(t *testing.T) { synctest.Test(t, testBrokenStreamIsRefused) }
+
+func testBrokenStreamIsRefused(t *testing.T) {
 	g := newMembers(3).grid(t, keys.NewConvergenceSecret())
 	for _, n := range []int{0, 10, 56, 100, 1000000} {
 		r := io.MultiReader(bytes.NewReader(pattern(n)), errorReader{io.ErrUnexpectedEOF})
@@ -216,7 +218,9 @@ var errRefused = errors.New("not now")
 
 // TestFailedPutIsLetGo: a stream that is not stored leaves nothing with a lease, whatever was made of it when it was to be rescued. One that was rescued
 // keeps all, and so does a file that is stored when the same one fails later.
-func TestFailedPutIsLetGo(t *testing.T) {
+func TestFailedPutIsLetGo(t *testing.T) { synctest.Test(t, testFailedPutIsLetGo) }
+
+func testFailedPutIsLetGo(t *testing.T) {
 	var refuses atomic.Bool
 	m := newMembers(8)
 	stores := make([]*memory.Store, len(m.servers))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"cairn/grid"
 	"cairn/grid/dir"
@@ -35,7 +36,9 @@ func reading(t *testing.T, c capability.Capability) capability.Capability {
 
 // TestRotate: the copy has the same content and shape, cycles and links for reading too; who has a former key sees nothing that
 // is written to it; what is kept or never changes is the same.
-func TestRotate(t *testing.T) {
+func TestRotate(t *testing.T) { synctest.Test(t, testRotate) }
+
+func testRotate(t *testing.T) {
 	n := newNamed(t)
 	ctx := t.Context()
 	data := pattern(100000)
@@ -82,7 +85,9 @@ func TestRotate(t *testing.T) {
 }
 
 // TestRotateMeanwhile: what is written while the copies are made is in them, and one that is written all the time is given up on.
-func TestRotateMeanwhile(t *testing.T) {
+func TestRotateMeanwhile(t *testing.T) { synctest.Test(t, testRotateMeanwhile) }
+
+func testRotateMeanwhile(t *testing.T) {
 	n := newNamed(t)
 	n.link("a/b/notes", n.mutable(pattern(1000)))
 	a := n.at(n.root, "a")
