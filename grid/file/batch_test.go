@@ -145,7 +145,9 @@ func testBatch(t *testing.T) {
 }
 
 // TestBatchOfOthers stores on servers that take no batches, and reads from them.
-func TestBatchOfOthers(t *testing.T) {
+func TestBatchOfOthers(t *testing.T) { synctest.Test(t, testBatchOfOthers) }
+
+func testBatchOfOthers(t *testing.T) {
 	g, _ := newBatchGrid(10)
 	for i := range 4 {
 		g.servers[i].Store = struct{ share.Store }{g.stores[i]}
@@ -163,7 +165,9 @@ func TestBatchOfOthers(t *testing.T) {
 }
 
 // TestBatchAgain stores the same files again: nothing is sent, the leases are renewed.
-func TestBatchAgain(t *testing.T) {
+func TestBatchAgain(t *testing.T) { synctest.Test(t, testBatchAgain) }
+
+func testBatchAgain(t *testing.T) {
 	g, stores := newBatchGrid(10)
 	files := smallFiles(100)
 	if _, err := file.UploadBatch(t.Context(), g.servers, files[:50], batchOptions); err != nil {
@@ -241,7 +245,9 @@ func TestBatchReplaces(t *testing.T) {
 }
 
 // TestBatchUnhappy says of each file that it could not be spread, and why.
-func TestBatchUnhappy(t *testing.T) {
+func TestBatchUnhappy(t *testing.T) { synctest.Test(t, testBatchUnhappy) }
+
+func testBatchUnhappy(t *testing.T) {
 	g, stores := newBatchGrid(10)
 	for _, s := range stores[:4] {
 		s.on(fail(share.ErrUnavailable), opPut)
@@ -290,7 +296,9 @@ func TestFetchBatchAround(t *testing.T) {
 	}
 }
 
-func TestFetchBatchErrors(t *testing.T) {
+func TestFetchBatchErrors(t *testing.T) { synctest.Test(t, testFetchBatchErrors) }
+
+func testFetchBatchErrors(t *testing.T) {
 	g, _ := newBatchGrid(10)
 	files := smallFiles(3)
 	results, err := file.UploadBatch(t.Context(), g.servers, files, batchOptions)

@@ -39,7 +39,9 @@ func wantHeld(t *testing.T, s *testServer, index share.StorageIndex, want bool) 
 
 // TestReadDropsDamage reads a file of which a server has a damaged share: the server does not hold it any more, and takes it when the
 // same file is stored again.
-func TestReadDropsDamage(t *testing.T) {
+func TestReadDropsDamage(t *testing.T) { synctest.Test(t, testReadDropsDamage) }
+
+func testReadDropsDamage(t *testing.T) {
 	const size = 40 * 3 * encoding.MinBlockSize
 	s := store(t, 3, 10, 10, size)
 	index := s.result.Root.StorageIndex()
@@ -65,7 +67,9 @@ func TestReadDropsDamage(t *testing.T) {
 }
 
 // TestReadLeavesGoodShares reads through what turns bits on the way: no server loses anything by that.
-func TestReadLeavesGoodShares(t *testing.T) {
+func TestReadLeavesGoodShares(t *testing.T) { synctest.Test(t, testReadLeavesGoodShares) }
+
+func testReadLeavesGoodShares(t *testing.T) {
 	s := store(t, 3, 10, 10, 40*3*encoding.MinBlockSize)
 	s.holder(1).set(func() { s.holder(1).spoil = func(off int64) bool { return off < 1<<20 } })
 	r := s.reader(t)

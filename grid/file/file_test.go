@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"cairn/grid/file"
@@ -111,7 +112,9 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-func TestWrongKeyIsAnError(t *testing.T) {
+func TestWrongKeyIsAnError(t *testing.T) { synctest.Test(t, testWrongKeyIsAnError) }
+
+func testWrongKeyIsAnError(t *testing.T) {
 	g, key := newGrid(3), keys.NewReadKey()
 	result := g.upload(t, pattern(100), options(2, 3, 3, key, 100))
 	_, err := file.Open(t.Context(), g.servers, result.Root.StorageIndex(), keys.NewReadKey(), slog.New(slog.DiscardHandler))
@@ -120,7 +123,9 @@ func TestWrongKeyIsAnError(t *testing.T) {
 	}
 }
 
-func TestRandomReadTouchesOneBlock(t *testing.T) {
+func TestRandomReadTouchesOneBlock(t *testing.T) { synctest.Test(t, testRandomReadTouchesOneBlock) }
+
+func testRandomReadTouchesOneBlock(t *testing.T) {
 	const b = encoding.MinBlockSize
 	g, key, data := newGrid(10), keys.NewReadKey(), pattern(100*3*b)
 	result := g.upload(t, data, options(3, 7, 10, key, len(data)))
@@ -137,7 +142,9 @@ func TestRandomReadTouchesOneBlock(t *testing.T) {
 }
 
 // TestEveryLoss reads a 3-of-10 file from every set of three servers.
-func TestEveryLoss(t *testing.T) {
+func TestEveryLoss(t *testing.T) { synctest.Test(t, testEveryLoss) }
+
+func testEveryLoss(t *testing.T) {
 	g, key, data := newGrid(10), keys.NewReadKey(), pattern(40000)
 	result := g.upload(t, data, options(3, 7, 10, key, len(data)))
 	all := g.servers
@@ -163,7 +170,9 @@ func TestEveryLoss(t *testing.T) {
 }
 
 // TestLiarAmongMany reads so many segments that they are verified together, of which one server spoils a few in the middle.
-func TestLiarAmongMany(t *testing.T) {
+func TestLiarAmongMany(t *testing.T) { synctest.Test(t, testLiarAmongMany) }
+
+func testLiarAmongMany(t *testing.T) {
 	const b, segments, first, last = encoding.MinBlockSize, 300, 150, 153
 	g, key, data := newGrid(5), keys.NewReadKey(), pattern(segments*3*b)
 	result := g.upload(t, data, options(3, 5, 5, key, len(data)))
@@ -193,7 +202,9 @@ func TestLiarAmongMany(t *testing.T) {
 
 // TestBadBlocksCostOneBlock spoils a different segment on every server: with k = N = 3 servers nothing could be read,
 // with two more every segment can, and each liar is named.
-func TestBadBlocksCostOneBlock(t *testing.T) {
+func TestBadBlocksCostOneBlock(t *testing.T) { synctest.Test(t, testBadBlocksCostOneBlock) }
+
+func testBadBlocksCostOneBlock(t *testing.T) {
 	const b = encoding.MinBlockSize
 	g, key, data := newGrid(5), keys.NewReadKey(), pattern(20*3*b)
 	result := g.upload(t, data, options(3, 5, 5, key, len(data)))
@@ -215,7 +226,9 @@ func TestBadBlocksCostOneBlock(t *testing.T) {
 	}
 }
 
-func TestCorruptIndexIsBlamed(t *testing.T) {
+func TestCorruptIndexIsBlamed(t *testing.T) { synctest.Test(t, testCorruptIndexIsBlamed) }
+
+func testCorruptIndexIsBlamed(t *testing.T) {
 	const b = encoding.MinBlockSize
 	g, key, data := newGrid(4), keys.NewReadKey(), pattern(20*2*b)
 	result := g.upload(t, data, options(2, 4, 4, key, len(data)))
@@ -236,7 +249,9 @@ func TestCorruptIndexIsBlamed(t *testing.T) {
 	}
 }
 
-func TestRefusingServerIsReplaced(t *testing.T) {
+func TestRefusingServerIsReplaced(t *testing.T) { synctest.Test(t, testRefusingServerIsReplaced) }
+
+func testRefusingServerIsReplaced(t *testing.T) {
 	for _, size := range []int{100, 100000} {
 		g, key, data := newGrid(12), keys.NewReadKey(), pattern(size)
 		g.stores[0].on(fail(share.ErrNoSpace), opCreate)
@@ -249,6 +264,10 @@ func TestRefusingServerIsReplaced(t *testing.T) {
 }
 
 func TestUnhappyUploadSaysWhyAndResumes(t *testing.T) {
+	synctest.Test(t, testUnhappyUploadSaysWhyAndResumes)
+}
+
+func testUnhappyUploadSaysWhyAndResumes(t *testing.T) {
 	const b = encoding.MinBlockSize
 	g, key, data := newGrid(5), keys.NewReadKey(), pattern(30*2*b)
 	for _, s := range g.stores[:2] {
@@ -282,7 +301,9 @@ func TestUnhappyUploadSaysWhyAndResumes(t *testing.T) {
 	}
 }
 
-func TestTooFewServers(t *testing.T) {
+func TestTooFewServers(t *testing.T) { synctest.Test(t, testTooFewServers) }
+
+func testTooFewServers(t *testing.T) {
 	g := newGrid(2)
 	_, err := file.Upload(t.Context(), g.servers, bytes.NewReader(pattern(100)), options(2, 3, 3, keys.NewReadKey(), 100))
 	if e, ok := errors.AsType[*share.UnhappyError](err); !ok || e.Happiness != 2 || e.Happy != 3 || e.Servers != 2 {
@@ -294,7 +315,9 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-func TestCancelledUploadEnds(t *testing.T) {
+func TestCancelledUploadEnds(t *testing.T) { synctest.Test(t, testCancelledUploadEnds) }
+
+func testCancelledUploadEnds(t *testing.T) {
 	g := newGrid(3)
 	ctx, cancel := context.WithCancel(t.Context())
 	r, w := io.Pipe()
@@ -309,7 +332,9 @@ func TestCancelledUploadEnds(t *testing.T) {
 	}
 }
 
-func TestFullServersAreNamed(t *testing.T) {
+func TestFullServersAreNamed(t *testing.T) { synctest.Test(t, testFullServersAreNamed) }
+
+func testFullServersAreNamed(t *testing.T) {
 	g := newGrid(3)
 	g.servers[0].Free, g.servers[1].Free = 10, 0
 	_, err := file.Upload(t.Context(), g.servers, bytes.NewReader(pattern(5000)), options(2, 3, 3, keys.NewReadKey(), 5000))

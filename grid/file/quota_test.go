@@ -33,7 +33,9 @@ func (g *testGrid) used(t T) int64 {
 }
 
 // TestQuotaIsReplaced puts shares elsewhere that servers refuse because of a quota.
-func TestQuotaIsReplaced(t *testing.T) {
+func TestQuotaIsReplaced(t *testing.T) { synctest.Test(t, testQuotaIsReplaced) }
+
+func testQuotaIsReplaced(t *testing.T) {
 	g := newGrid(12)
 	for _, s := range g.stores[:2] {
 		s.on(fail(fmt.Errorf("create: %w", errQuota)), opHave)
@@ -49,22 +51,24 @@ func TestQuotaIsReplaced(t *testing.T) {
 func TestRefusedAreAskedLast(t *testing.T) {
 	for name, c := range map[string]struct{ servers, asked int }{"others suffice": {10, 0}, "too few others": {8, 2}} {
 		t.Run(name, func(t *testing.T) {
-			g := newGrid(c.servers)
-			for i := range 2 {
-				g.servers[i].Refused = true
-			}
-			data := pattern(20 * 4096)
-			result := g.upload(t, data, options(3, 7, 10, keys.NewReadKey(), len(data)))
-			if len(result.Placed) != 10 || result.Happiness != 8 {
-				t.Errorf("%d shares placed, happiness %d", len(result.Placed), result.Happiness)
-			}
-			asked := 0
-			for _, s := range g.stores[:2] {
-				asked += min(1, s.count(opHave))
-			}
-			if asked != c.asked {
-				t.Errorf("%d of two servers that refused were asked, want %d", asked, c.asked)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				g := newGrid(c.servers)
+				for i := range 2 {
+					g.servers[i].Refused = true
+				}
+				data := pattern(20 * 4096)
+				result := g.upload(t, data, options(3, 7, 10, keys.NewReadKey(), len(data)))
+				if len(result.Placed) != 10 || result.Happiness != 8 {
+					t.Errorf("%d shares placed, happiness %d", len(result.Placed), result.Happiness)
+				}
+				asked := 0
+				for _, s := range g.stores[:2] {
+					asked += min(1, s.count(opHave))
+				}
+				if asked != c.asked {
+					t.Errorf("%d of two servers that refused were asked, want %d", asked, c.asked)
+				}
+			})
 		})
 	}
 }
@@ -110,7 +114,9 @@ func TestQuotaEndsUpload(t *testing.T) {
 }
 
 // TestQuotaKeepsWhatResumes leaves what a later attempt goes on with, once the quota allows it.
-func TestQuotaKeepsWhatResumes(t *testing.T) {
+func TestQuotaKeepsWhatResumes(t *testing.T) { synctest.Test(t, testQuotaKeepsWhatResumes) }
+
+func testQuotaKeepsWhatResumes(t *testing.T) {
 	g := newGrid(10)
 	for _, s := range g.stores[:4] {
 		s.on(failFrom(5, errQuota), opAppend)

@@ -341,7 +341,9 @@ func TestLiarBesideFailure(t *testing.T) {
 }
 
 // TestReadAtTheEdges takes offsets that no file has.
-func TestReadAtTheEdges(t *testing.T) {
+func TestReadAtTheEdges(t *testing.T) { synctest.Test(t, testReadAtTheEdges) }
+
+func testReadAtTheEdges(t *testing.T) {
 	s := store(t, 2, 3, 3, 10000)
 	r := s.reader(t)
 	p := make([]byte, 100)
@@ -370,7 +372,9 @@ func TestReadAtTheEdges(t *testing.T) {
 }
 
 // TestIndexFaultIsTold: when nobody gives a part of the index, that is the error, and it does not take many questions.
-func TestIndexFaultIsTold(t *testing.T) {
+func TestIndexFaultIsTold(t *testing.T) { synctest.Test(t, testIndexFaultIsTold) }
+
+func testIndexFaultIsTold(t *testing.T) {
 	const segments = 3 * 256
 	s := store(t, 1, 4, 4, segments*encoding.MinBlockSize)
 	l := s.result.Root.Layout()
@@ -397,7 +401,9 @@ func TestIndexFaultIsTold(t *testing.T) {
 }
 
 // TestIndexFaultLater: what can be read before the fault is.
-func TestIndexFaultLater(t *testing.T) {
+func TestIndexFaultLater(t *testing.T) { synctest.Test(t, testIndexFaultLater) }
+
+func testIndexFaultLater(t *testing.T) {
 	const segments = 3 * 256
 	s := store(t, 1, 4, 4, segments*encoding.MinBlockSize)
 	l := s.result.Root.Layout()

@@ -174,6 +174,10 @@ func TestLiesAboutThePast(t *testing.T) {
 
 // TestBlocksOfAStrangerAreNotTaken: an upload under a fresh key has no past; a server that says otherwise is sent all.
 func TestBlocksOfAStrangerAreNotTaken(t *testing.T) {
+	synctest.Test(t, testBlocksOfAStrangerAreNotTaken)
+}
+
+func testBlocksOfAStrangerAreNotTaken(t *testing.T) {
 	const size = 12 * 2 * encoding.MinBlockSize
 	g := newGrid(3)
 	g.stores[0].has = func(int64) int64 { return 5 }
@@ -187,7 +191,9 @@ func TestBlocksOfAStrangerAreNotTaken(t *testing.T) {
 }
 
 // TestForgottenShareIsSentAgain: a server remembers an upload of which it lost the share.
-func TestForgottenShareIsSentAgain(t *testing.T) {
+func TestForgottenShareIsSentAgain(t *testing.T) { synctest.Test(t, testForgottenShareIsSentAgain) }
+
+func testForgottenShareIsSentAgain(t *testing.T) {
 	const size = 12 * 2 * encoding.MinBlockSize
 	g, key, data := newGrid(3), keys.NewReadKey(), pattern(size)
 	o := options(2, 3, 3, key, size)
@@ -245,6 +251,10 @@ func TestLostShareReservesNothing(t *testing.T) {
 
 // TestCloseAfterCommitDecidesNothing: the share is stored once Commit says so.
 func TestCloseAfterCommitDecidesNothing(t *testing.T) {
+	synctest.Test(t, testCloseAfterCommitDecidesNothing)
+}
+
+func testCloseAfterCommitDecidesNothing(t *testing.T) {
 	g := newGrid(3)
 	for _, s := range g.stores {
 		s.closed = errors.New("cannot close")
@@ -255,7 +265,9 @@ func TestCloseAfterCommitDecidesNothing(t *testing.T) {
 }
 
 // TestProgressNeverGoesBack and says that all is done at the end.
-func TestProgressNeverGoesBack(t *testing.T) {
+func TestProgressNeverGoesBack(t *testing.T) { synctest.Test(t, testProgressNeverGoesBack) }
+
+func testProgressNeverGoesBack(t *testing.T) {
 	const size = 40*2*encoding.MinBlockSize - 7
 	g := newGrid(6)
 	g.stores[2].on(failFrom(5, share.ErrNoSpace), opAppend)
@@ -357,7 +369,9 @@ func TestCancelAtEveryStep(t *testing.T) {
 }
 
 // TestErrorsSayWhatOnce: the texts name the operation, the server and the cause, each once.
-func TestErrorsSayWhatOnce(t *testing.T) {
+func TestErrorsSayWhatOnce(t *testing.T) { synctest.Test(t, testErrorsSayWhatOnce) }
+
+func testErrorsSayWhatOnce(t *testing.T) {
 	const size = 12 * 2 * encoding.MinBlockSize
 	g := newGrid(3)
 	g.servers[1].Nickname = "attic"
@@ -374,7 +388,9 @@ func TestErrorsSayWhatOnce(t *testing.T) {
 }
 
 // TestSameServerTwice: a server that is listed twice is one server.
-func TestSameServerTwice(t *testing.T) {
+func TestSameServerTwice(t *testing.T) { synctest.Test(t, testSameServerTwice) }
+
+func testSameServerTwice(t *testing.T) {
 	g := newGrid(2)
 	g.servers = append(g.servers, g.servers...)
 	_, err := file.Upload(t.Context(), g.servers, bytes.NewReader(pattern(100)), options(1, 3, 3, keys.NewReadKey(), 100))
@@ -384,7 +400,9 @@ func TestSameServerTwice(t *testing.T) {
 }
 
 // TestConcurrentUploads runs uploads of different files at once on the same servers.
-func TestConcurrentUploads(t *testing.T) {
+func TestConcurrentUploads(t *testing.T) { synctest.Test(t, testConcurrentUploads) }
+
+func testConcurrentUploads(t *testing.T) {
 	const size = 20 * 2 * encoding.MinBlockSize
 	g := newGrid(5)
 	var uploads sync.WaitGroup

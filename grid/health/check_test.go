@@ -26,7 +26,9 @@ func check(t *testing.T, g *grid, index share.StorageIndex) health.Report {
 	return r
 }
 
-func TestCheckHealthy(t *testing.T) {
+func TestCheckHealthy(t *testing.T) { synctest.Test(t, testCheckHealthy) }
+
+func testCheckHealthy(t *testing.T) {
 	g, f := newGrid(12), storetest.NewFile(t, 1, 3, 10, blockSize, 100)
 	g.spread(t, f, first(10)...)
 	r := check(t, g, f.Index)
@@ -41,7 +43,9 @@ func TestCheckHealthy(t *testing.T) {
 	}
 }
 
-func TestCheckCountsDistinctShares(t *testing.T) {
+func TestCheckCountsDistinctShares(t *testing.T) { synctest.Test(t, testCheckCountsDistinctShares) }
+
+func testCheckCountsDistinctShares(t *testing.T) {
 	g, f := newGrid(4), storetest.NewFile(t, 1, 3, 10, blockSize, 100)
 	g.put(t, f, 0, 0, 1, 2, 3)
 	g.put(t, f, 1, 0, 1)
@@ -55,7 +59,9 @@ func TestCheckCountsDistinctShares(t *testing.T) {
 	}
 }
 
-func TestCheckNotFound(t *testing.T) {
+func TestCheckNotFound(t *testing.T) { synctest.Test(t, testCheckNotFound) }
+
+func testCheckNotFound(t *testing.T) {
 	g, f := newGrid(4), storetest.NewFile(t, 1, 3, 10, blockSize, 100)
 	r := check(t, g, f.Index)
 	if r.Recoverable || r.Healthy || !errors.Is(r.Err(), share.ErrNotFound) {
@@ -66,7 +72,9 @@ func TestCheckNotFound(t *testing.T) {
 	}
 }
 
-func TestCheckNotEnough(t *testing.T) {
+func TestCheckNotEnough(t *testing.T) { synctest.Test(t, testCheckNotEnough) }
+
+func testCheckNotEnough(t *testing.T) {
 	g, f := newGrid(10), storetest.NewFile(t, 1, 3, 10, blockSize, 100)
 	g.spread(t, f, 3, 7)
 	g.peers[9].numbers = func(context.Context, []share.Held) ([]share.Held, error) { return nil, share.ErrUnavailable }
@@ -86,7 +94,9 @@ func TestCheckNotEnough(t *testing.T) {
 }
 
 // Without any answer nobody knows how many shares are needed; the error is not that the file does not exist.
-func TestCheckNobodyAnswers(t *testing.T) {
+func TestCheckNobodyAnswers(t *testing.T) { synctest.Test(t, testCheckNobodyAnswers) }
+
+func testCheckNobodyAnswers(t *testing.T) {
 	g, f := newGrid(2), storetest.NewFile(t, 1, 3, 10, blockSize, 100)
 	for _, p := range g.peers {
 		p.numbers = func(context.Context, []share.Held) ([]share.Held, error) { return nil, share.ErrUnavailable }
@@ -100,7 +110,9 @@ func TestCheckNobodyAnswers(t *testing.T) {
 	}
 }
 
-func TestCheckBlamesWrongRoots(t *testing.T) {
+func TestCheckBlamesWrongRoots(t *testing.T) { synctest.Test(t, testCheckBlamesWrongRoots) }
+
+func testCheckBlamesWrongRoots(t *testing.T) {
 	g, f := newGrid(5), storetest.NewFile(t, 1, 3, 10, blockSize, 100)
 	other := storetest.NewFile(t, 2, 3, 10, blockSize, 100)
 	g.spread(t, f, 0, 1, 2, 3)
@@ -125,7 +137,9 @@ func TestCheckBlamesWrongRoots(t *testing.T) {
 	}
 }
 
-func TestCheckOddAnswers(t *testing.T) {
+func TestCheckOddAnswers(t *testing.T) { synctest.Test(t, testCheckOddAnswers) }
+
+func testCheckOddAnswers(t *testing.T) {
 	g, f := newGrid(6), storetest.NewFile(t, 1, 3, 10, blockSize, 100)
 	g.spread(t, f, first(6)...)
 	answers := []func(held *[]share.Held){
@@ -155,7 +169,9 @@ func TestCheckOddAnswers(t *testing.T) {
 }
 
 // A storage index may stand for bytes that are no root: that is not the fault of who gives them.
-func TestCheckOfSomethingElse(t *testing.T) {
+func TestCheckOfSomethingElse(t *testing.T) { synctest.Test(t, testCheckOfSomethingElse) }
+
+func testCheckOfSomethingElse(t *testing.T) {
 	g := newGrid(1)
 	block := []byte("not a root")
 	g.peers[0].numbers = func(_ context.Context, held []share.Held) ([]share.Held, error) {
@@ -186,7 +202,9 @@ func TestCheckHungServers(t *testing.T) {
 	})
 }
 
-func TestCheckIsCancelled(t *testing.T) {
+func TestCheckIsCancelled(t *testing.T) { synctest.Test(t, testCheckIsCancelled) }
+
+func testCheckIsCancelled(t *testing.T) {
 	g, f := newGrid(3), storetest.NewFile(t, 1, 3, 10, blockSize, 100)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -199,7 +217,9 @@ func TestCheckIsCancelled(t *testing.T) {
 	}
 }
 
-func TestCheckCountsAServerOnce(t *testing.T) {
+func TestCheckCountsAServerOnce(t *testing.T) { synctest.Test(t, testCheckCountsAServerOnce) }
+
+func testCheckCountsAServerOnce(t *testing.T) {
 	g, f := newGrid(3), storetest.NewFile(t, 1, 3, 10, blockSize, 100)
 	g.spread(t, f, 0, 1, 2)
 	g.servers = append(g.servers, g.servers[0])

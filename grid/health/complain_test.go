@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"cairn/grid/health"
 	"cairn/share"
@@ -50,7 +51,9 @@ func TestDamageIsMendedInPlace(t *testing.T) {
 }
 
 // Damage that a repair comes upon while it makes another share is mended with it.
-func TestDamageOnTheWayIsMended(t *testing.T) {
+func TestDamageOnTheWayIsMended(t *testing.T) { synctest.Test(t, testDamageOnTheWayIsMended) }
+
+func testDamageOnTheWayIsMended(t *testing.T) {
 	g, f := newGrid(4), storetest.NewFile(t, 1, 2, 4, blockSize, 20*blockSize)
 	g.spread(t, f, 0, 1, 2)
 	if !f.DamageIn(g.peers[1].Store, 1, storetest.Flip) {

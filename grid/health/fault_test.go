@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"cairn/grid/health"
 	"cairn/share"
@@ -45,6 +46,10 @@ func (g *grid) failNth(n int64) *atomic.Bool {
 // Whichever single operation fails, the repair gets along without it or says so, what it says it made is there, and the
 // next one completes the work.
 func TestRepairWhenTheNthOperationFails(t *testing.T) {
+	synctest.Test(t, testRepairWhenTheNthOperationFails)
+}
+
+func testRepairWhenTheNthOperationFails(t *testing.T) {
 	f := storetest.NewFile(t, 1, 2, 4, blockSize, 5*blockSize)
 	for _, verify := range []bool{false, true} {
 		for n := int64(0); ; n++ {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"cairn/grid/health"
 	"cairn/share"
@@ -17,7 +18,9 @@ func handOver(t *testing.T, g *grid, f *storetest.File) ([]health.Made, error) {
 	return health.HandOver(t.Context(), g.peers[0], g.servers[1:], f.Index, health.Options{Lease: owner()})
 }
 
-func TestHandOver(t *testing.T) {
+func TestHandOver(t *testing.T) { synctest.Test(t, testHandOver) }
+
+func testHandOver(t *testing.T) {
 	f := storetest.NewFile(t, 1, 2, 5, blockSize, 9*blockSize+17)
 	g := newGrid(7)
 	g.put(t, f, 0, 0, 3)
@@ -39,6 +42,10 @@ func TestHandOver(t *testing.T) {
 }
 
 func TestHandOverGoesOnWithAnotherServer(t *testing.T) {
+	synctest.Test(t, testHandOverGoesOnWithAnotherServer)
+}
+
+func testHandOverGoesOnWithAnotherServer(t *testing.T) {
 	f := storetest.NewFile(t, 1, 1, 3, blockSize, 5*blockSize)
 	g := newGrid(4)
 	g.put(t, f, 0, 0)
@@ -65,7 +72,9 @@ func TestHandOverGoesOnWithAnotherServer(t *testing.T) {
 	}
 }
 
-func TestHandOverOfADamagedShare(t *testing.T) {
+func TestHandOverOfADamagedShare(t *testing.T) { synctest.Test(t, testHandOverOfADamagedShare) }
+
+func testHandOverOfADamagedShare(t *testing.T) {
 	f := storetest.NewFile(t, 1, 1, 2, blockSize, 5*blockSize)
 	g := newGrid(3)
 	g.put(t, f, 0, 1)
@@ -81,7 +90,9 @@ func TestHandOverOfADamagedShare(t *testing.T) {
 	}
 }
 
-func TestHandOverOfNothing(t *testing.T) {
+func TestHandOverOfNothing(t *testing.T) { synctest.Test(t, testHandOverOfNothing) }
+
+func testHandOverOfNothing(t *testing.T) {
 	f := storetest.NewFile(t, 1, 1, 2, blockSize, blockSize)
 	if made, err := handOver(t, newGrid(2), f); len(made) > 0 || err != nil {
 		t.Errorf("made %v, %v", made, err)

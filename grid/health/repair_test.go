@@ -42,7 +42,9 @@ func verified(t *testing.T, g *grid, f *storetest.File, happiness int) health.Re
 }
 
 // Whatever k shares survive, all others are made from them.
-func TestRepairEveryLossPattern(t *testing.T) {
+func TestRepairEveryLossPattern(t *testing.T) { synctest.Test(t, testRepairEveryLossPattern) }
+
+func testRepairEveryLossPattern(t *testing.T) {
 	f := storetest.NewFile(t, 1, 3, 10, blockSize, 7*blockSize+5)
 	for pattern := range 1 << 10 {
 		if bits.OnesCount(uint(pattern)) != 3 {
@@ -99,6 +101,10 @@ func TestRepairShapes(t *testing.T) {
 }
 
 func TestRepairOfAHealthyFileChangesNothing(t *testing.T) {
+	synctest.Test(t, testRepairOfAHealthyFileChangesNothing)
+}
+
+func testRepairOfAHealthyFileChangesNothing(t *testing.T) {
 	g, f := newGrid(12), storetest.NewFile(t, 1, 3, 10, blockSize, 100)
 	g.spread(t, f, first(10)...)
 	for _, verify := range []bool{false, true} {
@@ -114,7 +120,9 @@ func TestRepairOfAHealthyFileChangesNothing(t *testing.T) {
 	}
 }
 
-func TestRepairIsIdempotent(t *testing.T) {
+func TestRepairIsIdempotent(t *testing.T) { synctest.Test(t, testRepairIsIdempotent) }
+
+func testRepairIsIdempotent(t *testing.T) {
 	g, f := newGrid(10), storetest.NewFile(t, 1, 3, 10, blockSize, 50*blockSize)
 	g.spread(t, f, 2, 5, 9)
 	before := repair(t, g, f.Index, health.Options{Happy: 7})
@@ -124,7 +132,9 @@ func TestRepairIsIdempotent(t *testing.T) {
 	}
 }
 
-func TestRepairRenewsLeases(t *testing.T) {
+func TestRepairRenewsLeases(t *testing.T) { synctest.Test(t, testRepairRenewsLeases) }
+
+func testRepairRenewsLeases(t *testing.T) {
 	g, f := newGrid(10), storetest.NewFile(t, 1, 3, 10, blockSize, 100)
 	g.spread(t, f, 0, 1, 2, 3)
 	g.peers[3].renew = func() error { return share.ErrUnavailable }
@@ -140,7 +150,9 @@ func TestRepairRenewsLeases(t *testing.T) {
 	}
 }
 
-func TestRepairImpossible(t *testing.T) {
+func TestRepairImpossible(t *testing.T) { synctest.Test(t, testRepairImpossible) }
+
+func testRepairImpossible(t *testing.T) {
 	g, f := newGrid(10), storetest.NewFile(t, 1, 3, 10, blockSize, 100)
 	if _, err := health.Repair(t.Context(), g.servers, f.Index, health.Options{Lease: owner()}); !errors.Is(err, share.ErrNotFound) {
 		t.Errorf("got %v", err)
@@ -157,7 +169,9 @@ func TestRepairImpossible(t *testing.T) {
 }
 
 // With Verify, bad shares are made anew elsewhere and their servers get nothing more.
-func TestRepairReplacesCorruptShares(t *testing.T) {
+func TestRepairReplacesCorruptShares(t *testing.T) { synctest.Test(t, testRepairReplacesCorruptShares) }
+
+func testRepairReplacesCorruptShares(t *testing.T) {
 	g, f := newGrid(12), storetest.NewFile(t, 1, 3, 10, blockSize, 50*blockSize)
 	g.spread(t, f, first(10)...)
 	bad := []int{0, 4, 8}
@@ -178,6 +192,10 @@ func TestRepairReplacesCorruptShares(t *testing.T) {
 
 // Without Verify, a bad share that the repair has to read is found and made anew as well.
 func TestRepairFindsCorruptSharesOnTheWay(t *testing.T) {
+	synctest.Test(t, testRepairFindsCorruptSharesOnTheWay)
+}
+
+func testRepairFindsCorruptSharesOnTheWay(t *testing.T) {
 	g, f := newGrid(12), storetest.NewFile(t, 1, 3, 10, blockSize, 50*blockSize)
 	g.spread(t, f, 0, 1, 2, 3, 4)
 	g.peers[0].flip(f.BlockOffset(7))
@@ -192,7 +210,9 @@ func TestRepairFindsCorruptSharesOnTheWay(t *testing.T) {
 	}
 }
 
-func TestRepairAroundLyingRoots(t *testing.T) {
+func TestRepairAroundLyingRoots(t *testing.T) { synctest.Test(t, testRepairAroundLyingRoots) }
+
+func testRepairAroundLyingRoots(t *testing.T) {
 	g, f := newGrid(10), storetest.NewFile(t, 1, 3, 10, blockSize, 50*blockSize)
 	other := storetest.NewFile(t, 2, 3, 10, blockSize, 50*blockSize)
 	g.spread(t, f, 0, 1, 2, 3, 4)
@@ -401,7 +421,9 @@ func TestRepairSurvivesFailingSources(t *testing.T) {
 }
 
 // When too many sources fail, what was stored stays and the next repair continues with it.
-func TestRepairContinues(t *testing.T) {
+func TestRepairContinues(t *testing.T) { synctest.Test(t, testRepairContinues) }
+
+func testRepairContinues(t *testing.T) {
 	f := storetest.NewFile(t, 1, 3, 10, blockSize, 90*blockSize)
 	g := newGrid(10)
 	g.spread(t, f, 0, 1, 2)
@@ -444,7 +466,9 @@ func TestRepairContinues(t *testing.T) {
 }
 
 // Shares are finished where they were begun, although the plan for a grid that has grown is another.
-func TestRepairContinuesInAGrownGrid(t *testing.T) {
+func TestRepairContinuesInAGrownGrid(t *testing.T) { synctest.Test(t, testRepairContinuesInAGrownGrid) }
+
+func testRepairContinuesInAGrownGrid(t *testing.T) {
 	f := storetest.NewFile(t, 1, 3, 10, blockSize, 90*blockSize)
 	g := newGrid(10)
 	g.spread(t, f, 0, 1, 2)
@@ -475,7 +499,9 @@ func TestRepairContinuesInAGrownGrid(t *testing.T) {
 	verified(t, grown, f, 10)
 }
 
-func TestRepairIsCancelled(t *testing.T) {
+func TestRepairIsCancelled(t *testing.T) { synctest.Test(t, testRepairIsCancelled) }
+
+func testRepairIsCancelled(t *testing.T) {
 	f := storetest.NewFile(t, 1, 3, 10, blockSize, 90*blockSize)
 	g := newGrid(10)
 	g.spread(t, f, 0, 1, 2)
@@ -505,6 +531,10 @@ func TestRepairIsCancelled(t *testing.T) {
 
 // An unfinished share that is of no use is begun anew on the same server, where there is no other.
 func TestRepairBeginsSpoiledSharesAnew(t *testing.T) {
+	synctest.Test(t, testRepairBeginsSpoiledSharesAnew)
+}
+
+func testRepairBeginsSpoiledSharesAnew(t *testing.T) {
 	f := storetest.NewFile(t, 1, 1, 2, blockSize, 9*blockSize)
 	other := storetest.NewFile(t, 2, 1, 2, blockSize, 9*blockSize)
 	g := newGrid(2)
@@ -542,7 +572,9 @@ func TestRepairSpreads(t *testing.T) {
 	}
 }
 
-func TestRepairIsUnhappy(t *testing.T) {
+func TestRepairIsUnhappy(t *testing.T) { synctest.Test(t, testRepairIsUnhappy) }
+
+func testRepairIsUnhappy(t *testing.T) {
 	g, f := newGrid(4), storetest.NewFile(t, 1, 3, 10, blockSize, 20*blockSize)
 	g.put(t, f, 0, first(3)...)
 	result, err := health.Repair(t.Context(), g.servers, f.Index, health.Options{Happy: 7, Lease: owner()})
@@ -562,6 +594,10 @@ func TestRepairIsUnhappy(t *testing.T) {
 
 // Down servers get nothing new, but what they hold counts.
 func TestRepairSparesServersThatAreDown(t *testing.T) {
+	synctest.Test(t, testRepairSparesServersThatAreDown)
+}
+
+func testRepairSparesServersThatAreDown(t *testing.T) {
 	g, f := newGrid(12), storetest.NewFile(t, 1, 3, 10, blockSize, 100)
 	g.spread(t, f, 0, 1, 2)
 	for i := range g.servers[:5] {
@@ -574,7 +610,9 @@ func TestRepairSparesServersThatAreDown(t *testing.T) {
 }
 
 // A small disk and a large one: nobody gets more than fits.
-func TestRepairMindsSpace(t *testing.T) {
+func TestRepairMindsSpace(t *testing.T) { synctest.Test(t, testRepairMindsSpace) }
+
+func testRepairMindsSpace(t *testing.T) {
 	f := storetest.NewFile(t, 1, 2, 6, blockSize, 20*blockSize)
 	g := newGrid(4)
 	g.put(t, f, 0, 0, 1)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"cairn/grid/health"
 	"cairn/share"
@@ -24,7 +25,9 @@ func spread(t *testing.T, g *grid, f *storetest.File) ([]share.Number, error) {
 }
 
 // TestSpread gives one share to each server that has none, and tells which are elsewhere.
-func TestSpread(t *testing.T) {
+func TestSpread(t *testing.T) { synctest.Test(t, testSpread) }
+
+func testSpread(t *testing.T) {
 	f := storetest.NewFile(t, 1, 2, 6, blockSize, 9*blockSize+17)
 	g := newGrid(5)
 	g.put(t, f, 0, 0, 1, 2, 3, 5)
@@ -86,7 +89,9 @@ func TestSpreadBelievesNobody(t *testing.T) {
 }
 
 // TestSpreadLeavesDamage does not spread a share that does not verify.
-func TestSpreadLeavesDamage(t *testing.T) {
+func TestSpreadLeavesDamage(t *testing.T) { synctest.Test(t, testSpreadLeavesDamage) }
+
+func testSpreadLeavesDamage(t *testing.T) {
 	f := storetest.NewFile(t, 1, 1, 2, blockSize, 5*blockSize)
 	g := newGrid(3)
 	g.put(t, f, 0, 1)
@@ -97,7 +102,9 @@ func TestSpreadLeavesDamage(t *testing.T) {
 }
 
 // TestSpreadWithoutPlace leaves what nobody has room for.
-func TestSpreadWithoutPlace(t *testing.T) {
+func TestSpreadWithoutPlace(t *testing.T) { synctest.Test(t, testSpreadWithoutPlace) }
+
+func testSpreadWithoutPlace(t *testing.T) {
 	f := storetest.NewFile(t, 1, 1, 3, blockSize, 5*blockSize)
 	g := newGrid(3)
 	g.put(t, f, 0, 0, 1)
@@ -142,7 +149,9 @@ func TestDamageWhereItIsCopiedFrom(t *testing.T) {
 	}
 }
 
-func TestDamages(t *testing.T) {
+func TestDamages(t *testing.T) { synctest.Test(t, testDamages) }
+
+func testDamages(t *testing.T) {
 	one, two := &health.DamagedError{Number: 1}, &health.DamagedError{Number: 2}
 	other := errors.New("no room")
 	err := errors.Join(fmt.Errorf("share 1: %w", one), other, errors.Join(fmt.Errorf("share 2: %w", two), nil))

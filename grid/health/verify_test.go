@@ -71,6 +71,10 @@ func TestVerifyFindsDamage(t *testing.T) {
 }
 
 func TestVerifyNamesThoseWhoCannotDeliver(t *testing.T) {
+	synctest.Test(t, testVerifyNamesThoseWhoCannotDeliver)
+}
+
+func testVerifyNamesThoseWhoCannotDeliver(t *testing.T) {
 	g, f := newGrid(6), storetest.NewFile(t, 1, 3, 10, blockSize, 30*blockSize)
 	g.spread(t, f, 0, 1, 2, 3, 4)
 	g.put(t, f, 4, 6, 7)
@@ -130,7 +134,9 @@ func TestVerifyStallingServer(t *testing.T) {
 	})
 }
 
-func TestVerifyIsCancelled(t *testing.T) {
+func TestVerifyIsCancelled(t *testing.T) { synctest.Test(t, testVerifyIsCancelled) }
+
+func testVerifyIsCancelled(t *testing.T) {
 	g, f := newGrid(3), storetest.NewFile(t, 1, 1, 3, blockSize, 10*blockSize)
 	g.spread(t, f, 0, 1, 2)
 	ctx, cancel := context.WithCancel(t.Context())
