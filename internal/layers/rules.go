@@ -40,7 +40,7 @@ var Arrows = []Arrow{
 	{"grid/dir/page", []string{"share", "share/capability", "share/keys"}, "the format of directories is pure: no store and no network"},
 
 	{"node", []string{"node/...", "grid/...", "introducer/...", "p2p/...", "share/...", "internal/awake", "internal/wholefile"}, "node composes everything below it and is composed only by cmd"},
-	{"node/account", []string{"introducer", "share", "share/keys", "internal/spelling"}, "what a person has to keep is data: phrases, keys and vaults need no running node"},
+	{"node/account", []string{"introducer", "share", "share/keys", "internal/awake", "internal/spelling"}, "what a person has to keep is data: phrases, keys and vaults need no running node"},
 	{"node/config", []string{"share", "internal/wholefile"}, "the configuration is data; it starts nothing"},
 	{"node/localtree", nil, "reading a folder of this machine needs no grid"},
 	{"node/transfer", []string{"node/localtree", "share", "share/capability"}, "moving trees needs to know disks and capabilities; the grid is told to it through interfaces"},

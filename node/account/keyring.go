@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/zalando/go-keyring"
+
+	"cairn/internal/awake"
 )
 
 // keyringService is the name under which the system's keyring lists passphrases.
@@ -19,7 +21,7 @@ var errKeyringHangs = fmt.Errorf("it has not answered within %v; where it asks f
 // FromKeyring returns the passphrase of a node's vault that the system's keyring keeps, false where it has none. The error says that
 // there is no keyring that answers within ten seconds: on a server there is none, and under Linux it is one of the desktop session.
 func FromKeyring(node string) (string, bool, error) {
-	passphrase, err := inTime(func() (string, error) { return keyring.Get(keyringService, node) })
+	passphrase, err := inTime(keyringWithin, func() (string, error) { return keyring.Get(keyringService, node) })
 	if errors.Is(err, keyring.ErrNotFound) {
 		return "", false, nil
 	}
@@ -30,7 +32,7 @@ func FromKeyring(node string) (string, bool, error) {
 }
 
 // inTime asks the keyring. A question that it does not answer cannot be taken back: what waits for the answer ends with the program.
-func inTime(ask func() (string, error)) (string, error) {
+func inTime(within time.Duration, ask func() (string, error)) (string, error) {
 	type answer struct {
 		text string
 		err  error
@@ -40,7 +42,7 @@ func inTime(ask func() (string, error)) (string, error) {
 		text, err := ask()
 		answers <- answer{text, err}
 	}()
-	limit := time.NewTimer(keyringWithin)
+	limit := awake.NewTimer(within)
 	defer limit.Stop()
 	select {
 	case a := <-answers:
@@ -51,7 +53,7 @@ func inTime(ask func() (string, error)) (string, error) {
 }
 
 func doneInTime(do func() error) error {
-	_, err := inTime(func() (string, error) { return "", do() })
+	_, err := inTime(keyringWithin, func() (string, error) { return "", do() })
 	return err
 }
 

@@ -43,7 +43,7 @@ func TestKeyringThatHangs(t *testing.T) {
 			t.Errorf("after %v: %v", took, err)
 		}
 		close(never)
-		if text, err := inTime(func() (string, error) { time.Sleep(keyringWithin - 1); return "late", nil }); text != "late" || err != nil {
+		if text, err := inTime(keyringWithin, func() (string, error) { time.Sleep(keyringWithin - 1); return "late", nil }); text != "late" || err != nil {
 			t.Errorf("an answer in time: %q, %v", text, err)
 		}
 	})
