@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -78,11 +79,15 @@ func scrubBucket(ctx context.Context, bucket bucketScrubber, c config.Bucket, lo
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
-			log.Warn("what is in the bucket could not be verified", "error", err)
-			tell(control.Event{Kind: control.KindVerifyFailed, Text: "what is in the bucket could not be verified", Reason: s3.Explain(err)})
+			text := "what is in the bucket could not be verified"
+			if _, some := errors.AsType[*s3.UnreadError](err); some {
+				text = "not all that is in the bucket could be verified"
+			}
+			log.Warn(text, "error", err)
+			tell(control.Event{Kind: control.KindVerifyFailed, Text: text, Reason: s3.Explain(err)})
 		case report.Requests > 0:
 			log.Info("verified the bucket", "compared", report.Compared, "objects", report.Objects, "shares", report.Shares, "bytes", report.Bytes,
-				"requests", report.Requests, "bad", report.Bad, "heads", report.Heads, "done", report.Done)
+				"requests", report.Requests, "bad", report.Bad, "heads", report.Heads, "unread", report.Unread, "done", report.Done)
 		}
 		if report.Back > 0 {
 			tell(control.Event{
@@ -90,7 +95,13 @@ func scrubBucket(ctx context.Context, bucket bucketScrubber, c config.Bucket, lo
 				Reason: "what was read of them was changed between the bucket and this node",
 			})
 		}
-		if report.Done {
+		switch {
+		case report.Done && report.Unread > 0:
+			tell(control.Event{
+				Kind: control.KindVerified, Text: fmt.Sprintf("verified all that is in the bucket but %d objects", report.Unread),
+				Reason: "the server did not give them; they are tried again a day later",
+			})
+		case report.Done:
 			tell(control.Event{Kind: control.KindVerified, Text: "verified all that is in the bucket"})
 		}
 	}

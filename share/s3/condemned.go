@@ -121,14 +121,15 @@ func (p *scrub) settle(ctx context.Context) error {
 		}
 		after = last
 		for _, k := range keys {
-			if err := p.settleOne(ctx, k); err != nil {
+			if err := p.settleOr(ctx, k); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-func (p *scrub) settleOne(ctx context.Context, key []byte) error {
+// settleOr settles a condemned share. One that cannot be read while others can stays for another day.
+func (p *scrub) settleOr(ctx context.Context, key []byte) error {
 	var r condemnedRecord
 	err := p.index.file.View(func(tx *bolt.Tx) error {
 		_, err := get(tx, condemnedBucket, key, &r)
@@ -137,6 +138,22 @@ func (p *scrub) settleOne(ctx context.Context, key []byte) error {
 	if err != nil {
 		return err
 	}
+	if err = p.settleOne(ctx, key, r); err == nil {
+		return nil
+	}
+	if err := p.passOver(ctx, r.Held.Key, err); err != nil {
+		return err
+	}
+	return p.keepCondemned(key, r)
+}
+
+// keepCondemned leaves a condemned share where it is for another day.
+func (p *scrub) keepCondemned(key []byte, r condemnedRecord) error {
+	r.At = p.now.Unix()
+	return p.index.update(func(c *change) error { return c.tx.Bucket(condemnedBucket).Put(key, seal(r)) }, nil)
+}
+
+func (p *scrub) settleOne(ctx context.Context, key []byte, r condemnedRecord) error {
 	files, err := p.index.files(r.Index)
 	if err != nil {
 		return err
@@ -159,8 +176,7 @@ func (p *scrub) settleOne(ctx context.Context, key []byte) error {
 	}
 	if err := p.believable(ctx, bad, r.Held.Size); err != nil {
 		p.log.Warn("a share in the bucket that was found bad stays there for another day", "index", r.Index, "number", r.Held.Number, "reason", err)
-		r.At = p.now.Unix()
-		return p.index.update(func(c *change) error { return c.tx.Bucket(condemnedBucket).Put(key, seal(r)) }, nil)
+		return p.keepCondemned(key, r)
 	}
 	return p.index.update(func(c *change) error { return c.forget(r) }, nil)
 }

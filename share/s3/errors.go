@@ -43,6 +43,9 @@ func Explain(err error) string {
 	if err == nil {
 		return "everything is in order"
 	}
+	if e, ok := errors.AsType[*UnreadError](err); ok {
+		return e.words()
+	}
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Words
 	}

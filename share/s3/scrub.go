@@ -2,7 +2,6 @@ package s3
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -54,6 +53,7 @@ type ScrubReport struct {
 	Back     int64 // shares that did not verify a day ago, turned out to be good, and are held again
 	Heads    int64 // heads that were put right
 	Adopted  int64 // objects that the index did not know
+	Unread   int64 // objects that could not be verified when they were last tried, and are tried again a day later
 	Done     bool  // a pass over everything ended
 	Spent    bool  // the budget of the day is used up
 }
@@ -77,6 +77,8 @@ type scrub struct {
 	limiter *rate.Limiter
 	now     time.Time
 	at      scrubRecord
+	unread  []unreadRecord
+	passed  UnreadError // by this scrub
 	report  ScrubReport
 }
 
@@ -87,6 +89,9 @@ const scrubBurst = 2 * scrubChunk
 // as the options allow, where that is due. Shares that are gone or do not verify when they are read twice are not held any more, so
 // that whoever looks after their files makes them anew. They stay in the bucket for a day, are read once more then, and are held again where they
 // turn out to be good; otherwise they are deleted. Heads that somebody has changed are put right. Each is told to Config.OnBad.
+//
+// An object that the server does not give while it gives others is passed over and tried again a day later; the rest is done, and the error is
+// an *UnreadError then.
 //
 // It is meant to be called often: what is not due costs nothing. When ctx ends first, the next call goes on about where this one stopped.
 func (s *Store) Scrub(ctx context.Context, o ScrubOptions) (ScrubReport, error) {
@@ -111,7 +116,13 @@ func (s *Store) scrub(ctx context.Context, o ScrubOptions, now time.Time) (Scrub
 	if o.Rate > 0 {
 		p.limiter.SetLimit(rate.Limit(o.Rate))
 	}
+	if err := p.begin(); err != nil {
+		return ScrubReport{}, fmt.Errorf("scrub: %w", err)
+	}
 	err := p.run(ctx)
+	if err == nil {
+		err = p.result()
+	}
 	if noted := p.note(); err == nil {
 		err = noted
 	}
@@ -122,16 +133,6 @@ func (s *Store) scrub(ctx context.Context, o ScrubOptions, now time.Time) (Scrub
 }
 
 func (p *scrub) run(ctx context.Context) error {
-	err := p.index.file.View(func(tx *bolt.Tx) error {
-		_, err := get(tx, metaBucket, scrubKey, &p.at)
-		if errors.Is(err, share.ErrCorrupt) {
-			p.at, err = scrubRecord{}, nil
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
 	p.beginDay()
 	if err := p.settle(ctx); err != nil {
 		return err
@@ -141,6 +142,9 @@ func (p *scrub) run(ctx context.Context) error {
 			return err
 		}
 		p.at.Compared, p.report.Compared = p.now.Unix(), true
+	}
+	if err := p.tryAgain(ctx); err != nil {
+		return err
 	}
 	if p.at.After == "" && p.now.Unix()-p.at.Ended < int64(p.options.ReadEvery/time.Second) {
 		return nil
@@ -180,11 +184,6 @@ func (p *scrub) spend(ctx context.Context, bytes int64) error {
 		}
 	}
 	return nil
-}
-
-// note writes down where the scrub is.
-func (p *scrub) note() error {
-	return p.index.update(func(c *change) error { return c.tx.Bucket(metaBucket).Put(scrubKey, seal(p.at)) }, nil)
 }
 
 // A holding is a share as the index has it.

@@ -109,12 +109,12 @@ func (p *scrub) compareObjects(ctx context.Context, prefix string, gone map[stri
 		for _, o := range page {
 			size, ok := known[o.key]
 			delete(known, o.key)
-			if err := p.listed(ctx, o, size, ok); err != nil {
+			if err := p.passOver(ctx, o.key, p.listed(ctx, o, size, ok)); err != nil {
 				return err
 			}
 		}
 		for key := range known {
-			if err := p.missing(ctx, key, gone); err != nil {
+			if err := p.passOver(ctx, key, p.missing(ctx, key, gone)); err != nil {
 				return err
 			}
 		}
@@ -208,7 +208,7 @@ func (p *scrub) compareNames(ctx context.Context) error {
 			return err
 		}
 		for _, name := range differ {
-			if err := p.name(ctx, name); err != nil {
+			if err := p.passOver(ctx, headKey(name), p.name(ctx, name)); err != nil {
 				return err
 			}
 		}

@@ -27,7 +27,7 @@ func (p *scrub) read(ctx context.Context) error {
 		if p.report.Spent = p.spent(); p.report.Spent {
 			return nil
 		}
-		if err := p.object(ctx, key, size); err != nil {
+		if err := p.objectOr(ctx, key, size); err != nil {
 			return err
 		}
 		p.report.Objects++
@@ -293,7 +293,10 @@ func (r *inChunks) ReadAt(ctx context.Context, p []byte, off int64) (int, error)
 	if off < 0 || off+int64(len(p)) > r.held.Size {
 		return 0, io.ErrUnexpectedEOF
 	}
-	return len(p), r.chunks.readAt(ctx, p, r.held.Offset+off)
+	if err := r.chunks.readAt(ctx, p, r.held.Offset+off); err != nil {
+		return 0, err // bytes beside an error would be verified before it is seen
+	}
+	return len(p), nil
 }
 
 func (r *inChunks) Size() int64 { return r.held.Size }

@@ -325,6 +325,16 @@ func TestScrubDoubts(t *testing.T) {
 				return r.Header.Get("Range") != "" && refuse(w, http.StatusInternalServerError, "InternalError")
 			})
 		},
+		"reading fails after the directory": func(_ *scrubbed, p *proxy) {
+			var seen sync.Map
+			p.answer(func(w http.ResponseWriter, r *http.Request) bool {
+				if !strings.Contains(r.URL.Path, "/p/") && !strings.Contains(r.URL.Path, "/s/") {
+					return false
+				}
+				_, again := seen.LoadOrStore(r.URL.Path, true)
+				return again && refuse(w, http.StatusInternalServerError, "InternalError")
+			})
+		},
 		"the first answer is wrong": func(_ *scrubbed, p *proxy) {
 			var seen sync.Map
 			p.change(func(r *http.Response) error {
