@@ -123,17 +123,25 @@ func newStuck(t *testing.T, k *kit) *stuck {
 	return x
 }
 
-// reopen has the store use other limits, and go on with the upload. Where the limits were over because this process stood still, it
-// begins anew: the endpoint does not misbehave yet.
+// reopen has the store use other limits, and go on with the upload. Where the limits are over before the endpoint, which does not
+// misbehave yet, has answered, it begins anew.
 func (x *stuck) reopen(t *testing.T, c s3.Config) {
 	t.Helper()
-	err := x.store.Close()
-	for disturbed := err == nil; disturbed; {
-		disturbed = waittest.Disturbed(func() { err = x.resume(t, c) }) && err != nil && x.store.Close() == nil
-	}
-	if err != nil {
+	if err := x.store.Close(); err != nil {
 		t.Fatal(err)
 	}
+	var err error
+	defer func() {
+		if err != nil {
+			t.Log(err)
+		}
+	}()
+	waittest.Eventually(t, "the store goes on with other limits", func() bool {
+		if err = x.resume(t, c); err != nil {
+			_ = x.store.Close()
+		}
+		return err == nil
+	})
 }
 
 func (x *stuck) resume(t *testing.T, c s3.Config) (err error) {
