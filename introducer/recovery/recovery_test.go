@@ -127,16 +127,21 @@ func TestRefusals(t *testing.T) {
 	}
 	bert, expired := introducer.NewAccount(), introducer.NewAccount()
 	w.vouch(introducer.Grant{Account: bert.Key(), Nickname: "bert"})
-	w.vouch(introducer.Grant{Account: expired.Key(), Nickname: "carla", Expires: time.Now().Add(time.Second)})
+	over := time.Now().Add(-time.Hour)
+	if _, err := w.roster.Vouch(w.signer, introducer.Grant{Account: expired.Key(), Nickname: "carla", Expires: over}, over.Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := w.roster.Revoke(w.signer, bert.Key(), "moved away", time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	_, id, err := w.back(recovery.Claimant{Account: bert})
-	if refused, ok := errors.AsType[*recovery.RefusedError](err); !ok || !strings.Contains(refused.Text, "moved away") || !errors.Is(err, share.ErrDenied) {
-		t.Errorf("a revoked account: %v", err)
-	}
-	if w.roster.Admit(id) == nil {
-		t.Error("a revoked account was let in")
+	for reason, account := range map[string]introducer.Account{"moved away": bert, "expired": expired} {
+		_, id, err := w.back(recovery.Claimant{Account: account})
+		if refused, ok := errors.AsType[*recovery.RefusedError](err); !ok || !strings.Contains(refused.Text, reason) || !errors.Is(err, share.ErrDenied) {
+			t.Errorf("want %q: %v", reason, err)
+		}
+		if w.roster.Admit(id) == nil {
+			t.Errorf("%s, and let in", reason)
+		}
 	}
 }
 
