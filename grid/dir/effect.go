@@ -49,6 +49,7 @@ func (u *change) effects(l *lineage, x *Directory) *effects {
 	if x.merge != nil && len(x.merge.forks) > 0 {
 		e.top = Version{Sequence: x.version.Sequence + 1, Digest: unwritten, Parents: []share.Digest{x.version.Digest}}
 		for _, fork := range x.merge.forks {
+			e.top.Sequence = max(e.top.Sequence, fork.Sequence+1)
 			e.top.Parents = append(e.top.Parents, fork.Digest)
 		}
 		l.versions[e.top.Digest] = e.top
