@@ -156,7 +156,11 @@ func (f *File) named(what string, err error) error {
 	if err == nil || isEOF(err) {
 		return err
 	}
-	f.n.mu.RLock()
-	defer f.n.mu.RUnlock()
-	return &fs.PathError{Op: what, Path: f.n.path, Err: err}
+	return f.n.named(what, err)
+}
+
+func (n *inode) named(what string, err error) error {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return &fs.PathError{Op: what, Path: n.path, Err: err}
 }

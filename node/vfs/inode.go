@@ -21,8 +21,8 @@ type inode struct {
 	fs *FS
 	// still is held by a Sync that writers have to wait for; they hold it shared.
 	still sync.RWMutex
-	// storing is held while the inode is stored.
-	storing sync.Mutex
+	// storing holds a token while the inode is stored.
+	storing chan struct{}
 
 	mu     sync.RWMutex // guards what follows
 	at     place

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"io/fs"
 	"os"
@@ -225,7 +224,10 @@ func (f *FS) Mkdir(ctx context.Context, path string) error {
 	if err := tree.Writable(s.parent); err != nil {
 		return s.wrong("make directory", err)
 	}
-	unlock := f.lockDirs(s.at.dir)
+	unlock, err := f.lockDirs(ctx, s.at.dir)
+	if err != nil {
+		return s.wrong("make directory", err)
+	}
 	defer unlock()
 	var made capability.Capability
 	err = f.seen.update(ctx, s.parent, func(e *dir.Editor) error {
@@ -271,7 +273,10 @@ func (f *FS) remove(ctx context.Context, path string, all bool) error {
 	if err := tree.Writable(s.parent); err != nil {
 		return s.wrong("remove", err)
 	}
-	unlock := f.lockDirs(s.at.dir)
+	unlock, err := f.lockDirs(ctx, s.at.dir)
+	if err != nil {
+		return s.wrong("remove", err)
+	}
 	defer unlock()
 	n := f.inode(s.at)
 	err = f.seen.update(ctx, s.parent, func(e *dir.Editor) error {
@@ -357,7 +362,10 @@ func (f *FS) attribute(ctx context.Context, path string, change func(*dir.Entry)
 	if err := tree.Writable(s.parent); err != nil {
 		return s.wrong("change", err)
 	}
-	unlock := f.lockDirs(s.at.dir)
+	unlock, err := f.lockDirs(ctx, s.at.dir)
+	if err != nil {
+		return s.wrong("change", err)
+	}
 	defer unlock()
 	n := f.inode(s.at)
 	stored := true
@@ -401,19 +409,21 @@ func (f *FS) Truncate(ctx context.Context, path string, size int64) error {
 
 // lockDirs lets nobody else of this FS change the directories with these IDs until the function it returns is called: files that
 // get their names while they are stored, and those who rename and remove them, take turns.
-func (f *FS) lockDirs(ids ...string) (unlock func()) {
-	turns := make([]int, len(ids))
-	for i, id := range ids {
-		turns[i] = int(maphash.String(f.seed, id) % uint64(len(f.turns)))
-	}
-	slices.Sort(turns)
-	turns = slices.Compact(turns)
-	for _, t := range turns {
-		f.turns[t].Lock()
-	}
-	return func() {
-		for _, t := range turns {
-			f.turns[t].Unlock()
+func (f *FS) lockDirs(ctx context.Context, ids ...string) (unlock func(), err error) {
+	slices.Sort(ids)
+	var ends []func()
+	unlock = func() {
+		for _, end := range ends {
+			end()
 		}
 	}
+	for _, id := range slices.Compact(ids) {
+		end, err := f.turns.Take(ctx, id)
+		if err != nil {
+			unlock()
+			return nil, err
+		}
+		ends = append(ends, end)
+	}
+	return unlock, nil
 }

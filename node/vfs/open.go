@@ -131,6 +131,7 @@ func (f *FS) enter(n *inode, flag int) (*inode, error) {
 	if f.inodes[n.at] != nil {
 		return nil, errAgain // somebody was faster
 	}
+	n.storing = make(chan struct{}, 1)
 	n.hold(flag)
 	f.inodes[n.at] = n
 	return n, nil
@@ -180,7 +181,7 @@ func (f *FS) revive(r record) {
 		return
 	}
 	n := &inode{
-		fs: f, at: place{tree.ID(parent), r.Name}, parent: parent, path: r.Name, over: o, under: base, gen: 1, due: time.Now(),
+		fs: f, at: place{tree.ID(parent), r.Name}, parent: parent, path: r.Name, over: o, under: base, gen: 1, storing: make(chan struct{}, 1), due: time.Now(),
 		entry: dir.Entry{Name: r.Name, Capability: base, Metadata: dir.Metadata{Size: r.Size, Modified: r.Modified, Executable: r.Executable}},
 	}
 	f.mu.Lock()
@@ -219,7 +220,10 @@ func (f *FS) Rename(ctx context.Context, from, to string) error {
 	if err := f.storeReplaced(ctx, a, b); err != nil {
 		return a.wrong("rename", err)
 	}
-	unlock := f.lockDirs(a.at.dir, b.at.dir)
+	unlock, err := f.lockDirs(ctx, a.at.dir, b.at.dir)
+	if err != nil {
+		return a.wrong("rename", err)
+	}
 	defer unlock()
 	return a.wrong("rename", f.rename(ctx, a, b))
 }

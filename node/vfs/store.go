@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -23,23 +24,47 @@ const (
 	smallFile  = 64 << 10
 	batchFiles = 256
 	batchBytes = 4 << 20
-	// largeAtOnce is how many large files are stored at a time.
+	// largeAtOnce is how many larger files are stored at a time; largeFiles and largeBytes bound how many get their names together.
 	largeAtOnce = 2
+	largeFiles  = 16
+	largeBytes  = 64 << 20
+	// largeRounds is how many rounds of larger files are stored at a time in the background.
+	largeRounds = 2
 	// firstRetry and lastRetry are how long a file that could not be stored waits.
 	firstRetry = 5 * time.Second
 	lastRetry  = 5 * time.Minute
 	// storeTries is how often Sync begins anew because the file is written to meanwhile, before writers have to wait.
 	storeTries = 3
+	// maxTold is how many files an error of Sync tells of.
+	maxTold = 10
 )
 
-// writeBack stores files when they are due.
+// writeBack stores files when they are due, larger ones beside it.
 func (f *FS) writeBack() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	large := make(chan struct{}, largeRounds)
 	for {
-		due, next := f.dueInodes(time.Now())
+		due, next := f.dueInodes(time.Now(), len(large) == cap(large))
+		for _, round := range slices.Backward(rounds(f.begin(due))) {
+			if round[0].small() {
+				f.store(f.ctx, round)
+				continue
+			}
+			select {
+			case large <- struct{}{}:
+				f.work.Go(func() {
+					f.store(f.ctx, round)
+					<-large
+					f.poke()
+				})
+			default:
+				for _, s := range round {
+					s.end()
+				}
+			}
+		}
 		if len(due) > 0 {
-			f.storeAll(f.ctx, due, false)
 			continue
 		}
 		timer.Reset(next)
@@ -52,8 +77,8 @@ func (f *FS) writeBack() {
 	}
 }
 
-// dueInodes returns the files to store now, and how long to wait for the next one.
-func (f *FS) dueInodes(now time.Time) (due []*inode, next time.Duration) {
+// dueInodes returns the files to store now that nobody stores already, and how long to wait for the next one.
+func (f *FS) dueInodes(now time.Time, onlySmall bool) (due []*inode, next time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	next = time.Hour
@@ -62,7 +87,7 @@ func (f *FS) dueInodes(now time.Time) (due []*inode, next time.Duration) {
 	}
 	for _, n := range f.inodes {
 		n.mu.RLock()
-		if n.dirty() && n.writers == 0 {
+		if n.dirty() && n.writers == 0 && len(n.storing) == 0 && (!onlySmall || n.small()) {
 			if wait := n.due.Sub(now); wait <= 0 {
 				due = append(due, n)
 			} else {
@@ -86,14 +111,27 @@ func (f *FS) Sync(ctx context.Context) error {
 		n.mu.RUnlock()
 	}
 	f.mu.Unlock()
-	f.storeAll(ctx, dirty, false)
-	var errs []error
+	errs := map[*inode]error{}
+	for _, round := range rounds(f.begin(dirty)) {
+		maps.Copy(errs, f.store(ctx, round))
+	}
+	var told []error
+	failed := 0
 	for _, n := range dirty {
-		if err := f.storeNow(ctx, n); err != nil {
-			errs = append(errs, err)
+		err := errs[n]
+		if err == nil || errors.Is(err, errChanged) {
+			err = f.storeNow(ctx, n)
+		}
+		if err != nil {
+			if failed++; failed <= maxTold {
+				told = append(told, n.named("store", err))
+			}
 		}
 	}
-	return errors.Join(errs...)
+	if failed > maxTold {
+		told = append(told, fmt.Errorf("and %d more files could not be stored", failed-maxTold))
+	}
+	return errors.Join(told...)
 }
 
 // Dirty returns how many bytes wait for being stored.
@@ -111,8 +149,15 @@ func (f *FS) storeNow(ctx context.Context, n *inode) error {
 		if clean {
 			return nil
 		}
-		if err := f.storeAll(ctx, []*inode{n}, true)[n]; err != nil && !errors.Is(err, errChanged) {
-			return err
+		select {
+		case n.storing <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if s := n.begin(); s != nil {
+			if err := f.store(ctx, []*storing{s})[n]; err != nil && !errors.Is(err, errChanged) {
+				return err
+			}
 		}
 		if err := ctx.Err(); err != nil {
 			return err
@@ -140,52 +185,85 @@ type storing struct {
 	err   error
 }
 
-// storeAll stores inodes, small ones together, and gives them their names. Those that are being stored already it waits for, or
-// leaves out. It returns what went wrong with each.
-func (f *FS) storeAll(ctx context.Context, inodes []*inode, wait bool) map[*inode]error {
-	var all, small, large []*storing
+// small reports whether the file is stored together with others.
+func (n *inode) small() bool {
+	return n.size() <= smallFile && n.entry.Capability.Kind() != capability.KindMutable
+}
+
+func (s *storing) small() bool {
+	return s.size <= smallFile && s.entry.Capability.Kind() != capability.KindMutable
+}
+
+// begin returns what there is to store of inodes that nobody stores already.
+func (f *FS) begin(inodes []*inode) (all []*storing) {
 	for _, n := range inodes {
-		if wait {
-			n.storing.Lock()
-		} else if !n.storing.TryLock() {
-			continue
-		}
-		defer n.storing.Unlock()
-		s := n.begin()
-		if s == nil {
-			continue
-		}
-		all = append(all, s)
-		if s.size <= smallFile && s.entry.Capability.Kind() != capability.KindMutable {
-			small = append(small, s)
-		} else {
-			large = append(large, s)
+		select {
+		case n.storing <- struct{}{}:
+			if s := n.begin(); s != nil {
+				all = append(all, s)
+			}
+		default:
 		}
 	}
-	f.putSmall(ctx, small)
-	f.putLarge(ctx, large)
-	f.link(ctx, all)
+	return all
+}
+
+// begin returns what there is to store of an inode whose turn was taken; nil, and the turn ends, if nothing is.
+func (n *inode) begin() *storing {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	if !n.dirty() {
+		<-n.storing
+		return nil
+	}
+	return &storing{n: n, gen: n.gen, size: n.over.size, entry: n.entry, at: n.at, to: n.parent}
+}
+
+func (s *storing) end() { <-s.n.storing }
+
+// rounds parts files into those that are stored and get their names together: none waits for one that takes much longer.
+func rounds(all []*storing) (parts [][]*storing) {
+	slices.SortFunc(all, func(a, b *storing) int {
+		if a.small() != b.small() {
+			if a.small() {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.size, b.size)
+	})
+	for len(all) > 0 {
+		n, bytes := 1, all[0].size
+		for n < len(all) && all[n].small() == all[0].small() && (all[0].small() || n < largeFiles && bytes+all[n].size <= largeBytes) {
+			bytes += all[n].size
+			n++
+		}
+		parts, all = append(parts, all[:n]), all[n:]
+	}
+	return parts
+}
+
+// store stores a round of files, gives them their names and ends their turns. It returns what went wrong with each.
+func (f *FS) store(ctx context.Context, round []*storing) map[*inode]error {
+	if round[0].small() {
+		f.putSmall(ctx, round)
+	} else {
+		f.putLarge(ctx, round)
+	}
+	f.link(ctx, round)
 	errs := map[*inode]error{}
-	for _, s := range all {
+	for _, s := range round {
 		if s.err == nil {
 			s.err = f.stored(s)
 		}
 		if s.err != nil {
 			errs[s.n] = s.err
-			f.postpone(s)
+			f.postpone(ctx, s)
 		}
+		s.end()
 	}
+	f.poke()
 	return errs
-}
-
-// begin returns what there is to store of an inode, nil if nothing is.
-func (n *inode) begin() *storing {
-	n.mu.RLock()
-	defer n.mu.RUnlock()
-	if !n.dirty() {
-		return nil
-	}
-	return &storing{n: n, gen: n.gen, size: n.over.size, entry: n.entry, at: n.at, to: n.parent}
 }
 
 // unchanged returns errChanged if the inode is not any more what was begun to be stored.
@@ -254,7 +332,7 @@ func (f *FS) putLarge(ctx context.Context, large []*storing) {
 }
 
 func (f *FS) putOne(ctx context.Context, s *storing) {
-	r := &sequential{ctx: ctx, n: s.n, size: s.size}
+	r := &sequential{ctx: ctx, s: s}
 	if s.entry.Capability.Kind() == capability.KindMutable {
 		s.c = s.entry.Capability
 		s.err = f.Files.Overwrite(ctx, s.c, r, s.size)
@@ -264,25 +342,23 @@ func (f *FS) putOne(ctx context.Context, s *storing) {
 	s.err = cmp.Or(s.unchanged(), s.err)
 }
 
-// sequential reads an inode from one end to the other.
+// sequential reads a file that is stored from one end to the other. It ends where the file was changed: no mixture of two contents is
+// stored, and nothing in vain.
 type sequential struct {
-	ctx  context.Context
-	n    *inode
-	off  int64
-	size int64
+	ctx context.Context
+	s   *storing
+	off int64
 }
 
 func (r *sequential) Read(p []byte) (int, error) {
-	if r.off >= r.size {
+	if r.off >= r.s.size {
 		return 0, io.EOF
 	}
-	n, err := r.n.readAt(r.ctx, p[:min(int64(len(p)), r.size-r.off)], r.off)
-	r.off += int64(n)
-	if n > 0 && isEOF(err) {
-		err = nil
-	} else if isEOF(err) {
-		err = io.ErrUnexpectedEOF // it has become shorter
+	n, err := r.s.n.readAt(r.ctx, p[:min(int64(len(p)), r.s.size-r.off)], r.off)
+	if changed := r.s.unchanged(); changed != nil {
+		return 0, changed
 	}
+	r.off += int64(n)
 	return n, err
 }
 
@@ -291,7 +367,7 @@ func (r *sequential) Seek(offset int64, whence int) (int64, error) {
 	case io.SeekCurrent:
 		offset += r.off
 	case io.SeekEnd:
-		offset += r.size
+		offset += r.s.size
 	}
 	if offset < 0 {
 		return 0, fs.ErrInvalid
@@ -314,7 +390,13 @@ func (f *FS) link(ctx context.Context, all []*storing) {
 }
 
 func (f *FS) linkIn(ctx context.Context, id string, group []*storing) {
-	unlock := f.lockDirs(id)
+	unlock, err := f.lockDirs(ctx, id)
+	if err != nil {
+		for _, s := range group {
+			s.err = err
+		}
+		return
+	}
 	defer unlock()
 	group = slices.DeleteFunc(group, func(s *storing) bool {
 		s.err = s.unchanged() // also when it has lost its name, or got another
@@ -324,7 +406,7 @@ func (f *FS) linkIn(ctx context.Context, id string, group []*storing) {
 		return
 	}
 	slices.SortFunc(group, func(a, b *storing) int { return strings.Compare(a.at.name, b.at.name) })
-	err := f.seen.update(ctx, group[0].to, func(e *dir.Editor) error {
+	err = f.seen.update(ctx, group[0].to, func(e *dir.Editor) error {
 		for _, s := range group {
 			if err := s.set(e); err != nil {
 				return err
@@ -379,15 +461,16 @@ func (f *FS) stored(s *storing) error {
 }
 
 // postpone lets a file wait before it is tried again.
-func (f *FS) postpone(s *storing) {
-	s.n.mu.Lock()
-	defer s.n.mu.Unlock()
-	if errors.Is(s.err, errChanged) || f.ctx.Err() != nil {
-		return
+func (f *FS) postpone(ctx context.Context, s *storing) {
+	if errors.Is(s.err, errChanged) || ctx.Err() != nil {
+		return // that says nothing about the grid
 	}
+	s.n.mu.Lock()
 	wait := min(firstRetry<<min(s.n.tries, 10), lastRetry)
 	s.n.tries++
 	s.n.due = time.Now().Add(wait)
-	f.Logger.Warn("a file could not be stored and is tried again", "path", s.n.path, "after", wait, "error", s.err)
-	f.Failed(s.n.path, s.err)
+	path := s.n.path
+	s.n.mu.Unlock()
+	f.Logger.Warn("a file could not be stored and is tried again", "path", path, "after", wait, "error", s.err)
+	f.Failed(path, s.err)
 }

@@ -24,13 +24,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"log/slog"
 	"sync"
 	"time"
 
 	"cairn/grid/dir"
+	"cairn/grid/turn"
 	"cairn/share/capability"
 )
 
@@ -120,9 +120,8 @@ type FS struct {
 	ctx    context.Context // of the work in the background
 	cancel context.CancelFunc
 	work   sync.WaitGroup
-	wake   chan struct{} // holds a token when a file may have to be stored
-	seed   maphash.Seed
-	turns  [256]sync.Mutex // one for each directory, by the hash of its ID
+	wake   chan struct{}      // holds a token when a file may have to be stored
+	turns  turn.Turns[string] // of directories, by their IDs
 
 	mu     sync.Mutex // guards what follows
 	inodes map[place]*inode
@@ -139,7 +138,7 @@ func New(c Config) (*FS, error) {
 	}
 	f := &FS{
 		Config: c, spool: s, blocks: newBlocks(c.CacheBytes), seen: newSeen(c.Dirs, c.FreshFor),
-		seed: maphash.MakeSeed(), wake: make(chan struct{}, 1), inodes: map[place]*inode{},
+		wake: make(chan struct{}, 1), inodes: map[place]*inode{},
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	for _, r := range records {

@@ -43,7 +43,8 @@ type grid struct {
 	puts    int
 	batches int
 	read    int64
-	before  func() // called before a file is stored
+	before  func()                          // called before a file is stored, half-way where it is overwritten
+	hang    func(ctx context.Context) error // called instead of it, if it is not nil, where the file is not small
 }
 
 func newGrid(t *testing.T) *grid {
@@ -98,7 +99,10 @@ func (g *grid) put(data []byte) (capability.Capability, error) {
 	return c, nil
 }
 
-func (g *grid) Put(_ context.Context, file io.ReadSeeker, size int64) (capability.Capability, error) {
+func (g *grid) Put(ctx context.Context, file io.ReadSeeker, size int64) (capability.Capability, error) {
+	if g.hang != nil {
+		return capability.Capability{}, g.hang(ctx)
+	}
 	data, err := io.ReadAll(file)
 	if err != nil || int64(len(data)) != size {
 		return capability.Capability{}, fmt.Errorf("read %d of %d bytes: %w", len(data), size, err)
@@ -121,7 +125,16 @@ func (g *grid) PutSmall(_ context.Context, files [][]byte) ([]capability.Capabil
 }
 
 func (g *grid) Overwrite(_ context.Context, c capability.Capability, file io.ReadSeeker, size int64) error {
-	data, err := io.ReadAll(file)
+	data := make([]byte, size/2)
+	_, err := io.ReadFull(file, data)
+	if g.before != nil {
+		g.before()
+	}
+	if err == nil {
+		var rest []byte
+		rest, err = io.ReadAll(file)
+		data = append(data, rest...)
+	}
 	if err != nil || int64(len(data)) != size {
 		return fmt.Errorf("read %d of %d bytes: %w", len(data), size, err)
 	}
