@@ -16,6 +16,7 @@ import (
 	"cairn/internal/s3test"
 	"cairn/internal/waittest"
 	"cairn/node/control"
+	"cairn/share"
 )
 
 // A bucketGrid is a grid of node processes, of which the first ones keep their shares in buckets.
@@ -153,12 +154,20 @@ func TestTenNodesWithBuckets(t *testing.T) {
 	g.must(t, "repair", "-q", "--dir", g.dirs[9], without)
 	g.wantShares(t, 9, without, 10)
 
+	// Each node has a share of its own of the first two files. The third one was placed without the buckets: whether the others took more
+	// than one share each then, so that there is none for this node, is a matter of how fast they were, and what it has others may have too.
+	var leaving control.Status
+	g.ask(t, &leaving, "status", "--dir", g.dirs[2])
+	var third control.Report
+	g.ask(t, &third, "check", "--dir", g.dirs[9], without)
+	files := 2
+	if len(third.Holders[share.ServerID(leaving.Node)]) > 0 {
+		files++
+	}
 	var left control.LeaveReport
 	g.ask(t, &left, "grid", "leave", "--dir", g.dirs[2])
-	// Each node has a share of its own of the first two files. The third one was placed without the buckets, so that what this node has of it
-	// others may have too.
-	if left.Files != 3 || left.Moved < 2 || left.Failed != 0 {
-		t.Errorf("left with %+v", left)
+	if left.Files != files || left.Moved < 2 || left.Failed != 0 {
+		t.Errorf("left with %+v, want %d files", left, files)
 	}
 	g.wantShares(t, 9, c, 10)
 	g.wantShares(t, 9, without, 10)
