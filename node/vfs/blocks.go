@@ -61,8 +61,10 @@ func (b *blocks) close() {
 
 // forget drops the blocks of contents that nobody reads any more.
 func (b *blocks) forget(c *content) {
-	for n := range (c.Size() + blockSize - 1) / blockSize {
-		b.kept.Remove(blockID{c, n})
+	for _, id := range b.kept.Keys() { // a file may have many more blocks
+		if id.content == c {
+			b.kept.Remove(id)
+		}
 	}
 }
 

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
+	"cairn/grid/dir"
 	"cairn/share"
+	"cairn/share/encoding"
 )
 
 // A File is an open file. It is safe for concurrent use; one read or write may see a part of another that is under way at the
@@ -90,6 +93,12 @@ func (f *File) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, fmt.Errorf("write at %d: %w", off, fs.ErrInvalid)
 	}
+	if off > encoding.MaxSize-int64(len(p)) {
+		return 0, f.n.named("write", errTooLarge)
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
 	for {
 		n, err := f.n.writeAt(ctx, p, off, f.flag&os.O_APPEND != 0)
 		if !errors.Is(err, errAgain) {
@@ -98,6 +107,8 @@ func (f *File) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
 	}
 }
 
+var errTooLarge = fmt.Errorf("%w: a file has at most %d bytes", share.ErrTooLarge, int64(encoding.MaxSize))
+
 // Truncate makes the file as long as size: what is behind it goes, what is missing becomes zeros.
 func (f *File) Truncate(ctx context.Context, size int64) error {
 	if err := f.check(f.writes()); err != nil {
@@ -105,6 +116,9 @@ func (f *File) Truncate(ctx context.Context, size int64) error {
 	}
 	if size < 0 {
 		return fmt.Errorf("truncate to %d: %w", size, fs.ErrInvalid)
+	}
+	if size > encoding.MaxSize {
+		return f.n.named("truncate", errTooLarge)
 	}
 	for {
 		err := f.n.truncate(ctx, size)
@@ -130,12 +144,13 @@ func (f *File) SetModified(ctx context.Context, t time.Time) error {
 	f.n.mu.Lock()
 	f.n.entry.Modified = t
 	f.n.gen++
-	dirty, path := f.n.dirty(), f.n.path
+	s := spot{at: f.n.at, parent: f.n.parent, path: strings.TrimPrefix(f.n.path, "/")}
+	done := f.n.dirty() || f.n.gone
 	f.n.mu.Unlock()
-	if dirty {
-		return nil // it gets there with the contents
+	if done {
+		return nil // it gets there with the contents, or never
 	}
-	return f.n.fs.SetModified(ctx, path, t)
+	return f.n.fs.attributeAt(ctx, s, func(e *dir.Entry) { e.Modified = t })
 }
 
 // Close ends the use of the file. What was written is stored some moments later; who has to know that it is calls Sync before. Its

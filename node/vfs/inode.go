@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -162,10 +163,11 @@ func (n *inode) change(ctx context.Context, keep bool) error {
 	if ready {
 		return nil
 	}
+	var c *content
 	var length int64
 	if keep {
-		c, err := n.content(ctx)
-		if err != nil {
+		var err error
+		if c, err = n.content(ctx); err != nil {
 			return err
 		}
 		defer c.release(n.fs.blocks)
@@ -179,6 +181,9 @@ func (n *inode) change(ctx context.Context, keep bool) error {
 	defer n.mu.Unlock()
 	if n.over != nil { // somebody was faster
 		return o.drop()
+	}
+	if keep && n.base != c { // it was stored meanwhile
+		return errors.Join(errAgain, o.drop())
 	}
 	n.over, n.under = o, n.entry.Capability
 	return nil

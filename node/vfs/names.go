@@ -118,18 +118,22 @@ func (s spot) wrong(what string, err error) error {
 
 // Stat describes what a path leads to. Errors of an FS are *fs.PathErrors; what is not there is share.ErrNotFound.
 func (f *FS) Stat(ctx context.Context, path string) (Info, error) {
-	s, err := f.find(ctx, path)
-	if err != nil {
-		return Info{}, err
+	for {
+		s, err := f.find(ctx, path)
+		if err != nil {
+			return Info{}, err
+		}
+		if s.x == nil {
+			return Info{Name: "/", Directory: true, Capability: f.Root}, nil
+		}
+		if n := f.inode(s.at); n != nil {
+			return n.info(), nil
+		}
+		entry, err := s.x.Lookup(ctx, s.at.name)
+		if f.seen.current(s.x) { // otherwise the file may have been stored just now
+			return infoOf(entry), s.wrong("stat", err)
+		}
 	}
-	if s.x == nil {
-		return Info{Name: "/", Directory: true, Capability: f.Root}, nil
-	}
-	if n := f.inode(s.at); n != nil {
-		return n.info(), nil
-	}
-	entry, err := s.x.Lookup(ctx, s.at.name)
-	return infoOf(entry), s.wrong("stat", err)
 }
 
 // inode returns the inode that has a place, nil when no file there is open or dirty.
@@ -154,11 +158,15 @@ func (f *FS) inodesIn(id string) map[string]*inode {
 
 // ReadDir returns at most limit entries of a directory behind a name, in the order of their names; all for a limit of 0.
 func (f *FS) ReadDir(ctx context.Context, path, after string, limit int) ([]Info, error) {
-	x, names, err := f.listed(ctx, path)
+	c, names, err := f.listed(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	open := f.inodesIn(tree.ID(x.Capability()))
+	open := f.inodesIn(tree.ID(c)) // before the directory: what is stored in between is in both, not in neither
+	x, err := f.directory(ctx, c, names)
+	if err != nil {
+		return nil, err
+	}
 	var infos []Info
 	for last := after; limit == 0 || len(infos) < limit; {
 		entries, err := x.List(ctx, last, 1000)
@@ -190,26 +198,18 @@ func (f *FS) ReadDir(ctx context.Context, path, after string, limit int) ([]Info
 	return infos, nil
 }
 
-// listed opens the directory at a path.
-func (f *FS) listed(ctx context.Context, path string) (*dir.Directory, []string, error) {
+// listed returns what a path leads to, for being listed.
+func (f *FS) listed(ctx context.Context, path string) (capability.Capability, []string, error) {
 	s, err := f.find(ctx, path)
-	if err != nil {
-		return nil, nil, err
+	if err != nil || s.x == nil {
+		return f.Root, nil, err
 	}
 	names := strings.Split(s.path, "/")
-	if s.x == nil {
-		x, err := f.directory(ctx, f.Root, nil)
-		return x, nil, err
-	}
 	if f.inode(s.at) != nil {
-		return nil, names, wrong("list", names, tree.ErrNotDirectory)
+		return capability.Capability{}, names, wrong("list", names, tree.ErrNotDirectory)
 	}
 	entry, err := s.x.Lookup(ctx, s.at.name)
-	if err != nil {
-		return nil, names, s.wrong("list", err)
-	}
-	x, err := f.directory(ctx, entry.Capability, names)
-	return x, names, err
+	return entry.Capability, names, s.wrong("list", err)
 }
 
 // Mkdir makes a directory. It returns share.ErrExists when something has the name.
@@ -359,6 +359,10 @@ func (f *FS) attribute(ctx context.Context, path string, change func(*dir.Entry)
 	if err != nil || s.x == nil {
 		return err
 	}
+	return f.attributeAt(ctx, s, change)
+}
+
+func (f *FS) attributeAt(ctx context.Context, s spot, change func(*dir.Entry)) error {
 	if err := tree.Writable(s.parent); err != nil {
 		return s.wrong("change", err)
 	}

@@ -17,20 +17,20 @@ import (
 // os.O_APPEND. It returns share.ErrNotFound, share.ErrExists for O_EXCL, tree.ErrIsDirectory, and capability.ErrAuthority or
 // share.ErrReadOnly for writing in a directory that is open for reading only.
 func (f *FS) Open(ctx context.Context, path string, flag int) (*File, error) {
-	s, err := f.find(ctx, path)
-	if err != nil {
-		return nil, err
-	}
 	file := &File{flag: flag}
-	if s.x == nil {
-		return nil, s.wrong("open", tree.ErrIsDirectory)
-	}
-	if file.writes() {
-		if err := tree.Writable(s.parent); err != nil {
-			return nil, s.wrong("open", err)
-		}
-	}
 	for {
+		s, err := f.find(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		if s.x == nil {
+			return nil, s.wrong("open", tree.ErrIsDirectory)
+		}
+		if file.writes() {
+			if err := tree.Writable(s.parent); err != nil {
+				return nil, s.wrong("open", err)
+			}
+		}
 		n, err := f.take(ctx, s, flag)
 		if errors.Is(err, errAgain) {
 			continue
@@ -66,7 +66,7 @@ func (f *FS) take(ctx context.Context, s spot, flag int) (*inode, error) {
 	case tree.IsDirectory(entry.Capability):
 		return nil, tree.ErrIsDirectory
 	}
-	return f.enter(&inode{fs: f, at: s.at, parent: s.parent, entry: entry, path: "/" + s.path}, flag)
+	return f.enter(&inode{fs: f, at: s.at, parent: s.parent, entry: entry, path: "/" + s.path}, s, flag)
 }
 
 // takeOpen gives an inode one more handle. One that is clean gives way when its name leads elsewhere by now: somebody else has
@@ -77,7 +77,7 @@ func (f *FS) takeOpen(ctx context.Context, n *inode, s spot, flag int) error {
 	defer f.mu.Unlock()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.gone || f.inodes[n.at] != n || n.at != s.at {
+	if n.gone || f.inodes[n.at] != n || n.at != s.at || !f.seen.current(s.x) {
 		return errAgain
 	}
 	if n.over == nil && n.writers == 0 && !n.entry.Capability.IsZero() && (err != nil || !entry.Capability.Equal(n.entry.Capability)) {
@@ -106,6 +106,9 @@ func (n *inode) hold(flag int) {
 
 // create makes a new, empty file. It is in the grid's directory when it has been stored.
 func (f *FS) create(s spot, flag int) (*inode, error) {
+	if err := tree.Writable(s.parent); err != nil {
+		return nil, err
+	}
 	o, err := f.spool.overlay(0)
 	if err != nil {
 		return nil, err
@@ -114,22 +117,22 @@ func (f *FS) create(s spot, flag int) (*inode, error) {
 	n, err := f.enter(&inode{
 		fs: f, at: s.at, parent: s.parent, path: "/" + s.path, over: o, gen: 1,
 		entry: dir.Entry{Name: s.at.name, Metadata: dir.Metadata{Modified: now, Created: now}},
-	}, flag)
+	}, s, flag)
 	if err != nil {
 		err = errors.Join(err, o.drop())
 	}
 	return n, err
 }
 
-// enter makes an inode known, with one handle.
-func (f *FS) enter(n *inode, flag int) (*inode, error) {
+// enter makes an inode known, with one handle, for what was found at a spot.
+func (f *FS) enter(n *inode, s spot, flag int) (*inode, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
 		return nil, share.ErrClosed
 	}
-	if f.inodes[n.at] != nil {
-		return nil, errAgain // somebody was faster
+	if f.inodes[n.at] != nil || !f.seen.current(s.x) {
+		return nil, errAgain // somebody was faster, or what was found has been stored anew since
 	}
 	n.storing = make(chan struct{}, 1)
 	n.hold(flag)
@@ -147,11 +150,11 @@ func (f *FS) leave(n *inode, writer bool) error {
 	var err error
 	if writer {
 		n.writers--
-		if n.writers == 0 && n.dirty() {
-			err = n.over.save(n.record())
-			n.due = time.Now().Add(f.WriteAfter)
-			f.poke()
-		}
+	}
+	if n.writers == 0 && n.dirty() && (writer || !n.over.recorded) { // one that only reads may have made the file
+		err = n.over.save(n.record())
+		n.due = time.Now().Add(f.WriteAfter)
+		f.poke()
 	}
 	f.settle(n)
 	return err

@@ -5,13 +5,19 @@ import (
 	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"cairn/grid/dir"
 	"cairn/grid/tree"
 	"cairn/share/capability"
 )
 
-// maxSeen is how many directories are kept.
-const maxSeen = 1000
+const (
+	// maxSeen is how many directories are kept.
+	maxSeen = 1000
+	// openTries is how often a directory is opened again because it was changed here meanwhile.
+	openTries = 3
+)
 
 // seen keeps the directories that were opened lately, so that a path does not ask the grid for each of its names again.
 type seen struct {
@@ -20,6 +26,7 @@ type seen struct {
 
 	mu   sync.Mutex // guards what follows
 	kept map[string]sight
+	own  *lru.Cache[string, uint64] // of directories, by their IDs, the newest version that this FS wrote
 }
 
 type sight struct {
@@ -28,7 +35,11 @@ type sight struct {
 }
 
 func newSeen(dirs *dir.Dirs, fresh time.Duration) *seen {
-	return &seen{dirs: dirs, fresh: fresh, kept: map[string]sight{}}
+	own, err := lru.New[string, uint64](maxSeen)
+	if err != nil {
+		panic("vfs: " + err.Error()) // only of a size that is not positive
+	}
+	return &seen{dirs: dirs, fresh: fresh, kept: map[string]sight{}, own: own}
 }
 
 // open returns a directory as it was a moment ago, or is.
@@ -36,15 +47,30 @@ func (s *seen) open(ctx context.Context, c capability.Capability) (*dir.Director
 	s.mu.Lock()
 	had, ok := s.kept[c.Text()]
 	s.mu.Unlock()
-	if ok && (time.Since(had.at) < s.fresh || had.x.Version().Sequence == 0) {
+	if ok && (time.Since(had.at) < s.fresh && s.current(had.x) || had.x.Version().Sequence == 0) {
 		return had.x, nil
 	}
-	began := time.Now()
-	x, err := s.dirs.Open(ctx, c)
-	if err == nil {
+	for try := 1; ; try++ {
+		began := time.Now()
+		x, err := s.dirs.Open(ctx, c)
+		if err != nil {
+			return nil, err
+		}
 		s.keep(x, began)
+		if s.current(x) {
+			return x, nil
+		}
+		if try == openTries {
+			s.own.Add(tree.ID(c), x.Version().Sequence) // that is what there is now
+			return x, nil
+		}
 	}
-	return x, err
+}
+
+// current reports whether a directory is at least what this FS made of it last: an answer may have been overtaken by a change.
+func (s *seen) current(x *dir.Directory) bool {
+	own, ok := s.own.Peek(tree.ID(x.Capability()))
+	return !ok || x.Version().Sequence >= own
 }
 
 // update changes a directory and keeps what came of it.
@@ -55,6 +81,7 @@ func (s *seen) update(ctx context.Context, c capability.Capability, edit func(*d
 		s.forget(c)
 		return err
 	}
+	s.own.Add(tree.ID(c), x.Version().Sequence)
 	s.keep(x, began)
 	return nil
 }

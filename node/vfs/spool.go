@@ -71,19 +71,26 @@ func openSpool(folder string, max int64, key [32]byte) (*spool, []record, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	names, err := filepath.Glob(filepath.Join(folder, "*"+dataSuffix))
+	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return nil, nil, err
 	}
 	s := &spool{folder: folder, max: max, key: key, seal: seal, change: make(chan struct{})}
 	records := map[string]record{}
-	for _, name := range names {
-		id := strings.TrimSuffix(filepath.Base(name), dataSuffix)
-		r, err := s.read(id)
-		if errors.Is(err, fs.ErrNotExist) {
-			if err := os.Remove(name); err != nil {
+	for _, entry := range entries {
+		id, data := strings.CutSuffix(entry.Name(), dataSuffix)
+		var r record
+		var err error
+		if data {
+			r, err = s.read(id)
+		}
+		if errors.Is(err, fs.ErrNotExist) || strings.HasPrefix(id, ".") { // a record that was being written
+			if err := os.Remove(filepath.Join(folder, entry.Name())); err != nil {
 				return nil, nil, err
 			}
+			continue
+		}
+		if !data {
 			continue
 		}
 		if err != nil {

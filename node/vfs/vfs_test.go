@@ -43,6 +43,7 @@ type grid struct {
 	puts    int
 	batches int
 	read    int64
+	opened  func()                          // called once when a file is opened, before the answer is there
 	before  func()                          // called before a file is stored, half-way where it is overwritten
 	hang    func(ctx context.Context) error // called instead of it, if it is not nil, where the file is not small
 }
@@ -74,6 +75,10 @@ func (r reader) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
 }
 
 func (g *grid) Open(_ context.Context, c capability.Capability) (vfs.Reader, error) {
+	if opened := g.opened; opened != nil {
+		g.opened = nil
+		defer opened()
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	data, ok := g.files[c.Text()]
