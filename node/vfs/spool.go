@@ -202,7 +202,7 @@ func (s *spool) reserve(ctx context.Context, n int64) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-timer.C:
-			return fmt.Errorf("%w: %d bytes wait for being stored in the grid, which does not take them", share.ErrNoSpace, s.max)
+			return fmt.Errorf("%w: %d bytes, as many as may, wait for being stored in the grid; files that are open wait until they are closed or synced", share.ErrNoSpace, s.max)
 		}
 	}
 }

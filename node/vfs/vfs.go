@@ -9,7 +9,7 @@
 //   - Sync returns nil when the file's contents and its name are on stable storage in the grid.
 //   - Close returns before that, when it has closed the last handle that writes. What was closed survives the end of the program, killed
 //     or not, and is stored after the next start. It does not survive the loss of this machine, nor a power cut within the moments that
-//     the system keeps files in memory.
+//     the system keeps files in memory: what is stored afterwards may be noise then, and what was is in the directory's history.
 //   - What was written and neither closed nor synced is lost with the program. The name keeps its former contents, stored or closed. To
 //     that end a file that was closed and is not stored yet is copied within the spool when it is written to again.
 //   - The spool is encrypted with a key that the owner of the FS keeps: who copies the disk reads neither names nor contents.
@@ -75,7 +75,9 @@ type Config struct {
 	Spool string
 	// SpoolKey encrypts what is in the spool. Another FS on the same spool needs the same.
 	SpoolKey [32]byte
-	// MaxDirty bounds the bytes in the spool: who writes more waits. 0 is DefaultMaxDirty.
+	// MaxDirty bounds the bytes that were written and are not stored yet: who writes more waits, so it bounds a file that is written in
+	// one piece too. On the disk they take up to twice as much while files are written to again that were closed, and a page of 4 KiB
+	// each where they are scattered. 0 is DefaultMaxDirty.
 	MaxDirty int64
 	// CacheBytes bounds the memory of the cache of what was read. 0 is DefaultCacheBytes.
 	CacheBytes int64
