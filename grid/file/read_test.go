@@ -64,7 +64,7 @@ func (s *stored) check(t *testing.T, r *file.Reader) {
 func (s *stored) bytesRead() int {
 	n := 0
 	for _, server := range s.stores {
-		server.set(func() { n += server.read })
+		n += server.bytesRead()
 	}
 	return n
 }
@@ -442,7 +442,7 @@ func copyOfAShareIsReadFirst(t *testing.T) {
 	if _, err := r.ReadAt(t.Context(), p, encoding.MinBlockSize+5); err != nil || !bytes.Equal(p, s.data[encoding.MinBlockSize+5:][:100]) {
 		t.Fatalf("got %v", err)
 	}
-	if n := s.bytesRead() + copied.read; n > 2*encoding.MinBlockSize+2000 {
+	if n := s.bytesRead() + copied.bytesRead(); n > 2*encoding.MinBlockSize+2000 {
 		t.Errorf("%d bytes were read for one bad block", n)
 	}
 }
@@ -487,8 +487,8 @@ func TestLocalShareIsPreferred(t *testing.T) {
 		r := s.reader(t)
 		synctest.Wait() // both are known
 		s.check(t, r)
-		if s.stores[0].read > 0 || own.read == 0 {
-			t.Errorf("%d bytes were read from afar, %d here", s.stores[0].read, own.read)
+		if afar, here := s.stores[0].bytesRead(), own.bytesRead(); afar > 0 || here == 0 {
+			t.Errorf("%d bytes were read from afar, %d here", afar, here)
 		}
 	})
 }

@@ -74,6 +74,11 @@ func (s *testServer) count(op string) int {
 	return s.counts[op]
 }
 
+func (s *testServer) bytesRead() (n int) {
+	s.set(func() { n = s.read })
+	return n
+}
+
 // hang blocks until the caller gives up, as a stopped server does.
 func hang(ctx context.Context, _ string) error {
 	<-ctx.Done()
