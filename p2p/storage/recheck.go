@@ -18,6 +18,8 @@ const (
 	// all of them do. The complaint that uses them up may read more, which counts against the hours that follow.
 	complaintsHour = 64 << 20
 	complaintsAll  = 256 << 20
+	// complaintsShare is which part of what others leave of complaintsAll a peer may use: however many use up theirs, something is left for the next one.
+	complaintsShare = 4
 	// complaintLeast is what a complaint counts for that has anything read at all, because requests cost too.
 	complaintLeast = 256 << 10
 	// complaintPlain is what one counts for where the store does not tell what it read.
@@ -52,11 +54,15 @@ func (x *complaintBudget) check(peer share.ServerID) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	now := time.Now()
-	if b := x.peers[peer]; b != nil && !b.has(now) {
-		return fmt.Errorf("%w: too many complaints of good shares within an hour", share.ErrBusy)
-	}
 	if !x.all.has(now) {
 		return fmt.Errorf("%w: too many complaints of good shares by all members within an hour", share.ErrBusy)
+	}
+	b := x.peers[peer]
+	if b == nil {
+		return nil
+	}
+	if spares := b.has(now); !spares || (complaintsShare-1)*(b.size-b.left) >= x.all.left {
+		return fmt.Errorf("%w: too many complaints of good shares within an hour", share.ErrBusy)
 	}
 	return nil
 }

@@ -63,3 +63,38 @@ func TestComplaintBudget(t *testing.T) {
 		}
 	})
 }
+
+// TestComplaintsLeaveSomething has members complain of good shares as often as they may: one that did not is heard all the same, and all together cost
+// no more than they may.
+func TestComplaintsLeaveSomething(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, members := range []int{5, 15} {
+			x := newComplaintBudget()
+			spent := 0
+			for turn := range 1000 {
+				peer := share.ServerID(fmt.Sprint("mallory ", turn%members))
+				for x.check(peer) == nil {
+					x.spend(peer, complaintLeast)
+					spent++
+				}
+			}
+			if err := x.check("alice"); err != nil {
+				t.Errorf("%d members complain: %v", members, err)
+			}
+			for x.check("alice") == nil {
+				x.spend("alice", complaintLeast)
+				spent++
+			}
+			if most := complaintsAll / complaintLeast; spent > most {
+				t.Errorf("%d complaints of good shares were looked into, want %d at most", spent, most)
+			}
+			time.Sleep(time.Minute)
+			if x.check("mallory 0") == nil {
+				t.Error("who used up its part is heard again a minute later")
+			}
+			if err := x.check("bob"); err != nil {
+				t.Errorf("a minute later: %v", err)
+			}
+		}
+	})
+}

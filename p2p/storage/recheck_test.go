@@ -118,6 +118,39 @@ func TestComplaintsHaveABudget(t *testing.T) {
 	}
 }
 
+// A damagedStore finds one share damaged, and all others good at a high price.
+type damagedStore struct {
+	*memory.Store
+	damaged share.StorageIndex
+}
+
+func (s damagedStore) Examine(_ context.Context, index share.StorageIndex, _ share.Number, _ int64) (bool, int64, error) {
+	return index != s.damaged, 8 << 20, nil
+}
+
+// TestTrueComplaintIsHeard has five members complain of good shares without end. The complaint of a sixth one, which is right, is looked into.
+func TestTrueComplaintIsHeard(t *testing.T) {
+	damaged := share.StorageIndex{1}
+	p := connect(t, damagedStore{memory.New(memory.Options{}), damaged}, storage.ServerOptions{}, storage.ClientOptions{})
+	for i := range 5 {
+		client := storage.NewClient(hostAt(t, tcp, p.far.Addresses()...), p.far.ID(), storage.ClientOptions{})
+		defer client.Close()
+		var refused error
+		for n := 0; refused == nil; n++ {
+			if n == 100 {
+				t.Fatalf("member %d may complain as often as it likes", i)
+			}
+			_, refused = client.Recheck(t.Context(), share.StorageIndex{2}, 0, 0)
+		}
+		if !errors.Is(refused, share.ErrBusy) {
+			t.Fatal(refused)
+		}
+	}
+	if held, err := p.client.Recheck(t.Context(), damaged, 0, 0); held || err != nil {
+		t.Errorf("a complaint that is right: %v, %v", held, err)
+	}
+}
+
 // TestRightComplaintsAreFree complains of what is not held, or turns out damaged, as often as it takes.
 func TestRightComplaintsAreFree(t *testing.T) {
 	store := &costlyStore{Store: memory.New(memory.Options{}), read: 1 << 40}
