@@ -47,7 +47,14 @@ type TreeProblem struct {
 // objects goes through a tree and calls the function for every encoded file behind it, each once. What cannot be read goes to
 // problem. An error of a function ends it.
 func (g *Grid) objects(ctx context.Context, root capability.Capability, path string, each func(Object) error, problem func(TreeProblem) error) (TreeCounts, error) {
-	o := &objects{g: g, ctx: ctx, each: each, problem: problem, seen: map[share.StorageIndex]bool{}, files: map[string]bool{}}
+	return g.objectsBut(ctx, root, path, nil, each, problem)
+}
+
+// objectsBut is objects without what is in those directories of which skip, if set, says so.
+func (g *Grid) objectsBut(
+	ctx context.Context, root capability.Capability, path string, skip func(path []string, in *dir.Directory) bool, each func(Object) error, problem func(TreeProblem) error,
+) (TreeCounts, error) {
+	o := &objects{g: g, ctx: ctx, each: each, problem: problem, skip: skip, seen: map[share.StorageIndex]bool{}, files: map[string]bool{}}
 	err := g.tree.Walk(ctx, root, path, o.visit)
 	return o.counts, err
 }
@@ -57,6 +64,7 @@ type objects struct {
 	ctx     context.Context
 	each    func(Object) error
 	problem func(TreeProblem) error
+	skip    func(path []string, in *dir.Directory) bool // nil skips nothing
 	seen    map[share.StorageIndex]bool
 	files   map[string]bool
 	counts  TreeCounts
@@ -81,6 +89,9 @@ func (o *objects) visit(v tree.Visit) error {
 			if err := o.add(object); err != nil {
 				return err
 			}
+		}
+		if o.skip != nil && o.skip(v.Path, v.Opened) {
+			return tree.ErrSkip
 		}
 		return nil
 	case v.Directory(): // for the second time
@@ -145,6 +156,8 @@ type TreeOptions struct {
 	Verify bool
 	// Repair makes missing and bad shares anew, and copies those that crowd on too few servers to others.
 	Repair bool
+	// Skip, if set, reports whether what is in a directory is left out.
+	Skip func(path []string, in *dir.Directory) bool
 	// Each, if set, is called for every object that was looked at, from one goroutine at a time.
 	Each func(TreeResult)
 }
@@ -188,7 +201,7 @@ func (g *Grid) CheckTree(ctx context.Context, root capability.Capability, path s
 		})
 		group = nil
 	}
-	counts, err := g.objects(working, root, path, func(object Object) error {
+	counts, err := g.objectsBut(working, root, path, o.Skip, func(object Object) error {
 		if group = append(group, object); len(group) == aheadObjects {
 			flush()
 		}

@@ -219,7 +219,8 @@ func (a api) Stat(ctx context.Context, c capability.Capability) (control.Stat, e
 }
 
 func (a api) Check(ctx context.Context, c capability.Capability, verify bool, progress func(control.Progress)) (control.Report, error) {
-	return a.n.grid.Check(ctx, c, verify, healthProgress("verifying", progress))
+	report, err := a.n.grid.Check(ctx, c, verify, healthProgress("verifying", progress))
+	return report, a.n.advise(c, err)
 }
 
 func (a api) Repair(ctx context.Context, c capability.Capability, verify bool, progress func(control.Progress)) (control.RepairReport, error) {
@@ -227,7 +228,7 @@ func (a api) Repair(ctx context.Context, c capability.Capability, verify bool, p
 	if err != nil || len(result.Made) > 0 {
 		a.n.history.add(repairedEvent(c, result, err))
 	}
-	return result, a.n.explainBucket(err)
+	return result, a.n.advise(c, err)
 }
 
 func (a api) Shutdown() { a.n.Shutdown() }

@@ -27,3 +27,14 @@ func TestHintOfRollback(t *testing.T) {
 		t.Errorf("with none: %s", hint)
 	}
 }
+
+// TestTypable: a path in advice can be typed, and where it began with a secret the person fills that in.
+func TestTypable(t *testing.T) {
+	for path, want := range map[string]string{
+		"home:docs": "home:docs", "[cairn:dir:…2agg]": "CAPABILITY", "[cairn:dir:…2agg]/a/b]": "CAPABILITY/a/b]", "home:[cairn:x]": "home:[cairn:x]", "home:]": "home:]",
+	} {
+		if got := typable(path); got != want {
+			t.Errorf("%s becomes %s, want %s", path, got, want)
+		}
+	}
+}

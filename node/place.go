@@ -84,15 +84,35 @@ func (p place) explain(n *Node, err error) error {
 	}
 	told := control.ErrorOf(n.explainBucket(fmt.Errorf("%s: %w", strings.TrimRight(wrong, "/:"), err)))
 	if few, ok := errors.AsType[*share.NotEnoughSharesError](err); ok && directory && few.Answered == few.Asked { // otherwise nothing may be lost
-		told.Hint = strings.TrimPrefix(told.Hint+"; "+formerVersions(wrong), "; ")
+		told.Hint = strings.TrimPrefix(told.Hint+"; "+formerVersions(typable(wrong)), "; ")
 	}
 	if _, beside := errors.AsType[*besideError](err); beside {
-		told.Hint = hintBeside(wrong)
+		told.Hint = hintBeside(typable(wrong))
 	}
 	if told.Hint == "" {
-		told.Hint = hintFor(wrong, err)
+		told.Hint = hintFor(typable(wrong), err)
 	}
 	return told
+}
+
+// advise adds the next step to an error about what a capability leads to.
+func (n *Node) advise(c capability.Capability, err error) error {
+	if err == nil {
+		return nil
+	}
+	told := control.ErrorOf(n.explainBucket(err))
+	if _, changes := c.Name(); changes && told.Hint == "" {
+		told.Hint = hintFor(control.AnyCapability, err)
+	}
+	return told
+}
+
+// typable returns a path as it may stand in a command: a capability, which is shown shortened, is for the person to fill in.
+func typable(path string) string {
+	if shown, rest, found := strings.Cut(path, "]"); found && strings.HasPrefix(shown, "[cairn:") {
+		return control.AnyCapability + rest
+	}
+	return path
 }
 
 // hintFor returns the next step after an error about a path, or nothing.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"cairn/grid"
+	"cairn/grid/dir"
 	"cairn/grid/tree"
 	"cairn/node/control"
 	"cairn/share"
@@ -63,6 +64,7 @@ func (c *treeCheck) begin() {
 func (c *treeCheck) run(ctx context.Context, note string, o grid.TreeOptions) error {
 	c.begin()
 	done := int64(0)
+	o.Skip = c.former
 	o.Each = func(r grid.TreeResult) {
 		done++
 		c.progress(control.Progress{Note: note, Done: done, Total: -1})
@@ -89,6 +91,18 @@ func (c *treeCheck) run(ctx context.Context, note string, o grid.TreeOptions) er
 	slices.SortFunc(c.report.Unanswered, func(a, b control.Silent) int { return cmp.Compare(a.Peer, b.Peer) })
 	slices.SortFunc(c.report.Unhealthy, func(a, b control.TreeItem) int { return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.ID, b.ID)) })
 	return nil
+}
+
+// former leaves former copies out that are to be ended: their shares need not last, and what goes on is elsewhere in the tree.
+func (c *treeCheck) former(path []string, in *dir.Directory) bool {
+	if !c.n.home.is(c.place.root) || tree.Join(path) != endingDirectory {
+		return false
+	}
+	if names, _, err := tree.Split(c.place.target.Path); err != nil || tree.Join(names) == endingDirectory {
+		return false // they are asked about
+	}
+	c.report.Former = in.Len()
+	return true
 }
 
 // count adds one object to the report.

@@ -39,7 +39,7 @@ func (a api) history(ctx context.Context, n tree.Node) ([]control.Version, error
 	}
 	found, err := a.n.grid.Files().History(ctx, c)
 	if err != nil {
-		return nil, err
+		return nil, a.lost(c, err)
 	}
 	if len(found) == 0 {
 		return nil, share.ErrNotFound
@@ -54,6 +54,15 @@ func (a api) history(ctx context.Context, n tree.Node) ([]control.Version, error
 	}
 	list[0].Retention = toldRetention(found[0].Head.Retention())
 	return list, nil
+}
+
+// lost returns in the place of share.ErrNotFound that something which was seen before is not there now.
+func (a api) lost(c capability.Capability, err error) error {
+	name, _ := c.Name()
+	if h, seen := a.n.state.Seen(name); seen && errors.Is(err, share.ErrNotFound) {
+		return &share.RollbackError{Name: name, Seen: h.Sequence}
+	}
+	return err
 }
 
 func toldRetention(r share.Retention) *control.Retention {
@@ -208,7 +217,7 @@ func (a api) restoreDirectory(ctx context.Context, c capability.Capability, requ
 	}
 	versions, err := a.n.grid.Dirs().Versions(ctx, c)
 	if err != nil {
-		return control.Version{}, err
+		return control.Version{}, a.lost(c, err)
 	}
 	at := slices.IndexFunc(versions, func(v dir.Version) bool {
 		return v.Sequence == request.Version && (request.Record == "" || tagOf(v.Digest) == request.Record)

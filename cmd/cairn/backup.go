@@ -125,8 +125,46 @@ func runBackup(ctx context.Context, a *app, o *backupOptions, source, target str
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
 	return a.running("backup", func(client *control.Client) error {
+		if err := a.mayKeep(ctx, client, source, target); err != nil {
+			return err
+		}
 		return a.backup(ctx, client, tree, m, files, treeResult{Source: source, Target: target}, o.fresh)
 	})
+}
+
+// mayKeep returns an error where a target cannot have snapshots, before anything is read: it is no directory, or it is where another backup
+// keeps its own.
+func (a *app) mayKeep(ctx context.Context, client *control.Client, source, target string) error {
+	for at := strings.TrimRight(target, "/"); nameOf(at) != ""; {
+		name, in := nameOf(at), strings.TrimRight(above(at), "/")
+		if name == backup.Archives || name == backup.Latest {
+			if all, err := snapshots(ctx, client, in); err == nil && len(all) > 0 {
+				return a.insideBackup(source, target, in)
+			}
+		}
+		at = in
+	}
+	e, err := client.Lookup(ctx, control.LookupRequest{Target: target})
+	switch {
+	case errors.Is(err, share.ErrNotFound):
+		return nil // it is made
+	case err != nil:
+		return err
+	case !e.Directory():
+		return withHint(usagef("%s is a file, and snapshots are kept in a directory", shownTarget(target)), "name another PATH, which is made if it is not there")
+	case !e.Writable:
+		return &control.Error{Code: control.CodeRefused, Message: fmt.Sprintf("%s: nothing can be changed in the directory with what is here", strings.TrimRight(shownTarget(target), "/:"))}
+	}
+	return nil
+}
+
+// insideBackup says that a target is in a backup, and how to go on with that.
+func (a *app) insideBackup(source, target, in string) error {
+	err := usagef("%s is in a backup, which keeps its snapshots there", strings.TrimRight(shownTarget(target), "/:"))
+	if strings.HasPrefix(in, "cairn:") { // a secret
+		return withHint(err, "leave \"/%s\" out to add a snapshot to it", backup.Archives)
+	}
+	return withHint(err, "\"%s\" adds a snapshot to it", a.command(typed("backup", noFlag(source), in)))
 }
 
 func (a *app) backup(ctx context.Context, client *control.Client, tree *localtree.Tree, m *backup.Memory, files *backup.Files, r treeResult, fresh bool) error {

@@ -105,7 +105,7 @@ func runCheck(ctx context.Context, a *app, o *checkOptions, text string) error {
 	report, err := client.Check(ctx, c, o.verify, bar.show)
 	bar.done()
 	if err != nil {
-		return about(err, "check %s", c)
+		return about(atPath(err, c, text), "check %s", subject(c, text))
 	}
 	document := struct {
 		control.Report
@@ -124,7 +124,7 @@ func runCheck(ctx context.Context, a *app, o *checkOptions, text string) error {
 // verdict returns an error when the file cannot be recovered, and advises to repair one that was typed so where that is needed.
 func (a *app) verdict(c capability.Capability, typedAs string, report control.Report) error {
 	if err := report.Err(); err != nil {
-		return about(control.ErrorOf(err), "check %s", c)
+		return about(control.ErrorOf(err), "check %s", subject(c, typedAs))
 	}
 	if !report.Healthy {
 		if strings.HasPrefix(typedAs, "cairn:") {
@@ -167,7 +167,7 @@ func runRepair(ctx context.Context, a *app, o *checkOptions, text string) error 
 	result, err := client.Repair(ctx, c, o.verify, bar.show)
 	bar.done()
 	if err != nil {
-		return about(err, "repair %s", c)
+		return about(atPath(err, c, text), "repair %s", subject(c, text))
 	}
 	document := struct {
 		control.RepairReport
@@ -183,6 +183,14 @@ func runRepair(ctx context.Context, a *app, o *checkOptions, text string) error 
 		printReport(w, result.After, names)
 		printCovers(w, c)
 	})
+}
+
+// subject returns how messages call what a capability leads to that a person named so.
+func subject(c capability.Capability, typedAs string) string {
+	if strings.HasPrefix(typedAs, "cairn:") { // a secret
+		return c.String()
+	}
+	return typedAs
 }
 
 // rootPage says in a document that only the first page of a directory was looked at.

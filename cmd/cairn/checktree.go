@@ -135,6 +135,13 @@ func printTreeReport(w io.Writer, o *checkOptions, r control.TreeReport, names p
 		fmt.Fprintf(w, "; %d files are in their capability, stored nowhere", r.Literals)
 	}
 	fmt.Fprintln(w)
+	if r.Former > 0 {
+		copies := "former copies"
+		if r.Former == 1 {
+			copies = "former copy"
+		}
+		fmt.Fprintf(w, "not counted: %d %s of what you unshared, which this node goes on marking as such; the new ones are counted\n", r.Former, copies)
+	}
 }
 
 func directoriesText(n int) string {

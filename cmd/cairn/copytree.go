@@ -170,6 +170,7 @@ func (a *app) down(ctx context.Context, client *control.Client, verb string, e c
 	o.Source, o.Progress, o.Memory = treeGrid{client: client}, bar.tree, versions
 	result, err := transfer.Down(ctx, o)
 	bar.done()
+	err = atPath(err, o.Root, e.Path)
 	if repeats, ok := errors.AsType[*transfer.RepeatsError](err); ok {
 		return withHint(err, "look at %s with \"cairn tree\"; if it is to be so, \"--repeats %d\" copies more of it", e.Path, 10*repeats.Limit)
 	}

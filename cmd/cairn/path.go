@@ -86,6 +86,20 @@ func (a *app) opened(ctx context.Context, verb, text string) (c capability.Capab
 	return c, err
 }
 
+// atPath says in an error about a capability where that is, for who named a path and not the capability.
+func atPath(err error, c capability.Capability, target string) error {
+	e, ok := errors.AsType[*control.Error](err)
+	if !ok || strings.HasPrefix(target, "cairn:") || strings.HasPrefix(target, "[") { // a secret, or what is shown of one
+		return err
+	}
+	at := *e
+	if rest, begins := strings.CutPrefix(e.Message, c.String()); begins {
+		at.Message = strings.TrimSuffix(target, ":") + rest
+	}
+	at.Hint = strings.ReplaceAll(e.Hint, control.AnyCapability, typed(target))
+	return &at
+}
+
 // A listing turns the paths of a listing into what the person typed with the rest behind it, so that they can be used again.
 type listing struct {
 	typed string // the target

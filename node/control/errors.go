@@ -49,6 +49,9 @@ func (e *Error) Error() string { return e.Message }
 // Is makes what was not found on the other side a share.ErrNotFound here.
 func (e *Error) Is(target error) bool { return target == share.ErrNotFound && e.Code == CodeNotFound }
 
+// AnyCapability stands in the hint of an Error for the capability that the request named, which is a secret.
+const AnyCapability = "CAPABILITY"
+
 // HintDirectory is the hint of an Error about a directory where a file is wanted. A verb without -r says something else in its place.
 const HintDirectory = "name a file in it, or use -r where a whole directory is meant"
 

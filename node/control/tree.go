@@ -285,8 +285,10 @@ type TreeReport struct {
 	Degraded      int `json:"degraded"`
 	Unrecoverable int `json:"unrecoverable"`
 	Literals      int `json:"literals"`
-	Repaired      int `json:"repaired"`
-	SharesMade    int `json:"shares_made"`
+	// Former are the former copies of what was unshared that are still to be ended; none of the other numbers counts them.
+	Former     int64 `json:"former"`
+	Repaired   int   `json:"repaired"`
+	SharesMade int   `json:"shares_made"`
 	// StoredFiles and StoredDirectories were thin and have been stored anew, with StoredBytes of files.
 	StoredFiles       int   `json:"stored_files"`
 	StoredDirectories int   `json:"stored_directories"`
