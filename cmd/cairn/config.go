@@ -22,10 +22,10 @@ func newConfigCommand(a *app) *cobra.Command {
 		Long: help(`Shows and changes the node's settings. A flag of "cairn up" wins over the environment, the environment over the file,
 the file over the default. A change takes effect when the node is started again.
 
-Every setting has an environment variable:
+Every setting has an environment variable: of storage.offer it is CAIRN_STORAGE_OFFER, and so on. "cairn config show
+--doc" says what each setting is for. These are all:
 
-` + environment() + `
-"cairn config show --doc" says what each is for.`),
+` + settings()),
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -33,15 +33,20 @@ Every setting has an environment variable:
 	return cmd
 }
 
-// environment lists the variables of all settings.
-func environment() string {
+// settings lists the keys of all settings, those of a section together.
+func settings() string {
 	var b strings.Builder
-	t := newTable(&b)
+	column, section := 0, ""
 	for _, f := range config.Fields() {
-		t.row("  "+f.Key, f.Env)
+		of, _, _ := strings.Cut(f.Key, ".")
+		if of != section || column+1+len(f.Key) > helpWidth {
+			b.WriteString("\n ")
+			column, section = 1, of
+		}
+		b.WriteString(" " + f.Key)
+		column += 1 + len(f.Key)
 	}
-	t.end()
-	return b.String()
+	return strings.TrimPrefix(b.String(), "\n")
 }
 
 func getenv(key string) string { return os.Getenv(key) }

@@ -36,23 +36,13 @@ func newCpCommand(a *app) *cobra.Command {
 		Long: help(`Copies files from disk to the grid, from the grid to disk, or from one place on the grid to another: into TARGET
 where that is a directory, and always where there are several. A SOURCE or TARGET is on the grid if it is a PATH; a
 file on disk whose name has a colon is written ./NAME. A file that has the name already is replaced, a directory is
-not. Files keep their times, and may be executed if they could be.
+not. On the grid nothing is sent: a copy of an immutable file is another name for it, and other copies are new ones,
+which change independently.
 
-With -r folders and directories are copied with what is in them: under their own name into a TARGET that exists, and
-otherwise as TARGET; with -T always as TARGET, and so is what is in SOURCE if that is written SOURCE/. at the end.
-What has not changed since it was copied last is not sent again, nor fetched. A copy that was interrupted goes on
-where it stopped; what it has stored is in TARGET, but for its last half minute. If TARGET was not there before, it
-goes on with -T, as its last line says. What cannot be read or changes meanwhile is passed over and named, and so is
-what is in the way and a directory inside itself; the exit status is then 1.
-
-A directory that is in several places is written to disk at each of them, until --repeats entries have been written
-once more. home:.cairn, which nodes keep for themselves, is copied only where it is named.
-
-Symbolic links are copied as links, except that without -r a SOURCE on disk is followed, and so is one with a slash
-behind it. On the grid nothing follows them; on disk nothing is written through links that are found in TARGET.
-
-On the grid nothing is sent: a copy of an immutable file is another name for it. A copy of a mutable file or, with
--r, of a directory is a new one, which changes independently.
+With -r directories are copied with what is in them: under their own name into a TARGET that exists, and otherwise as
+TARGET; with -T always as TARGET, and so is what is in SOURCE if that is written SOURCE/. at the end. What has not
+changed since is not sent again, nor fetched, and an interrupted copy goes on where it stopped. What cannot be copied
+is passed over and named; the exit status is then 1. Links are copied as links; docs/cli.md says which are followed.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
 		Example: "  cairn cp plan.txt home:docs/\n  cairn cp home:docs/plan.txt .\n  cairn cp -r home:docs home:docs-2026",

@@ -66,5 +66,5 @@ func meantVariable(name string) string {
 	if nearest, distance := spelling.Nearest(typed, known); distance <= max(1, len(typed)/3) {
 		return "did you mean " + variablePrefix + nearest + "?"
 	}
-	return "\"cairn help config\" lists those that there are"
+	return "\"cairn help config\" lists the settings, of which each has one"
 }

@@ -46,12 +46,25 @@ var statusText = map[int]string{
 func help(text string, statuses ...int) string {
 	all := append([]int{statusDone, statusFailed, statusUsage}, append(statuses, statusInterrupted)...)
 	var b strings.Builder
-	b.WriteString(strings.TrimSpace(text) + "\n\nExit status:\n")
-	for _, status := range all {
-		fmt.Fprintf(&b, "  %-4d%s\n", status, statusText[status])
+	b.WriteString(strings.TrimSpace(text) + "\n\nExit status:")
+	column := helpWidth // so that the first one begins a line
+	for i, status := range all {
+		said := fmt.Sprintf("%d %s", status, statusText[status])
+		if i < len(all)-1 {
+			said += ";"
+		}
+		if column+1+len(said) > helpWidth {
+			b.WriteString("\n ")
+			column = 1
+		}
+		b.WriteString(" " + said)
+		column += 1 + len(said)
 	}
-	return strings.TrimSuffix(b.String(), "\n")
+	return b.String()
 }
+
+// helpWidth is how many columns the lines of a help have that are filled by the program.
+const helpWidth = 118
 
 // A usageError says that the command line was not understood.
 type usageError struct {

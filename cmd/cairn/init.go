@@ -89,21 +89,14 @@ func newInitCommand(a *app) *cobra.Command {
 commented configuration file. Nothing is started and nothing is shared before the node joins a grid.
 
 The account follows from 24 words, the recovery phrase, which is shown once: write it down on paper. With it, "cairn
-recover" brings you back on a new machine; whoever else has it is you. With -q it is not shown, and stays in the
-directory until "cairn account phrase" shows it; with --json it is the field "phrase"; with --no-phrase nobody ever
-sees it. --sheet FILE writes it on a sheet to print.
+recover" brings you back on a new machine; whoever else has it is you. --from-phrase takes one that you have: typed on
+the terminal or from --phrase-file, never from the command line, which others on the machine can see.
 
---from-phrase makes the node from a phrase that you have. It is typed on the terminal, where it is not shown, or
-comes from --phrase-file; never from the command line, which others on the machine can see.
-
-With --storage s3://BUCKET/PREFIX the node keeps its shares in a bucket of an S3 server, and its disk only has an index
-of it. One node has a prefix at a time. The bucket is tried out first. The secret key is read from a file that only you
-can read, or asked for, and kept in one. --take-over gives the node what another one has stored there that is gone for
-good, as after a fire.`, statusNotFound, statusRefused),
+With --storage s3://BUCKET/PREFIX the shares go to a bucket of an S3 server, which is tried out first; docs/operate.md
+tells of it.`, statusNotFound, statusRefused),
 		Example: `  cairn init --nickname laptop --offer 50GB
   cairn init --from-phrase
-  cairn init --storage s3://my-bucket/cairn --region eu-central-1 --access-key AKIA... --secret-file ~/key --offer 500GB
-  cairn init --storage s3://shares/attic --endpoint http://127.0.0.1:9000 --access-key me --secret-file - --offer 1TB`,
+  cairn init --storage s3://my-bucket/cairn --region eu-central-1 --access-key AKIA... --secret-file ~/key --offer 500GB`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runInit(cmd.Context(), a, o) },
 	}

@@ -21,9 +21,7 @@ const homeTarget = control.HomeAlias + ":"
 
 // pathHelp explains targets in the help of every verb that takes them.
 const pathHelp = `A PATH is ALIAS:NAME/NAME, such as home:docs/plan.txt, or CAPABILITY/NAME. home: is your root directory, which every
-node has; "cairn alias" makes more. Names that differ only in their Unicode normalisation are the same name; names
-that differ in case are not. "." and repeated slashes count for nothing; ".." is refused, since a directory may be
-in many others.`
+node has; "cairn alias" makes more. ".." is refused, since a directory may be in many others.`
 
 // checkTargets refuses places on the grid that are not UTF-8: requests to the node would name something else in their place.
 func checkTargets(args []string) error {

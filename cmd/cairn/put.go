@@ -48,29 +48,17 @@ func newPutCommand(a *app) *cobra.Command {
 		Use:   "put [FILE] [PATH]",
 		Short: "store a file, print its capability",
 		Long: help(`Stores FILE on the grid and prints its capability, the only key to it: whoever has it can read the file, and nobody
-else can. With - or without FILE, what comes on standard input is stored.
+else can. With - or without FILE, what comes on standard input is stored. With PATH the file gets a name in a directory
+of the grid: in one that exists, or where PATH ends with a slash, its own name; what has the name is replaced.
 
-With PATH the file gets a name in a directory of the grid: in one that exists, or where PATH ends with a slash, its
-own name. What has the name already is replaced, except directories. With --mutable it is a file whose contents can
-be changed later: a put to the path of a mutable file, or to its write capability, writes its next version, and with
---offset only a part of it. "cairn history" shows the versions. How many of them are kept, and for how long, is as
---keep-versions and --keep-for say, or as the settings history.versions and history.keep do when the file is new.
-
-The same file stored again by this node takes no more space and gets the same capability, and an upload that was
-interrupted goes on where it stopped when the command is run again. Not so with --private or from standard input,
-which use a random key. A FILE that something writes to meanwhile is stored as it was read, and the exit status is 1.
-
-The upload succeeds when shares are on as many servers as --happy says. Where no other node takes shares, the file is
-on the disk of this node only, and a warning says so. A node that its grid does not admit any more refuses, unless
---alone is given. Files of at most 55 bytes are not stored at all: the capability holds them.
-
-With --keep-copy s3 the bucket of this node (cairn spill) gets a complete copy besides, from which the file can be read
-while no other node is there. It stays as long as the file's leases are renewed.
+With --mutable its contents can be changed later: a put to its path, or to its write capability, writes the next
+version, and with --offset only a part of it. An upload that was interrupted goes on where it stopped when the same
+command is run again, but for --private and standard input. It succeeds when shares are on as many servers as --happy
+says. docs/cli.md has the rest.
 
 `+pathHelp, statusNotFound, statusNotEnough, statusRefused),
-		Example: "  cairn put holiday.mp4\n  cairn put plan.txt home:docs/\n  tar c photos | cairn put - home:photos.tar\n" +
-			"  cairn put --mutable notes.txt home:notes.txt\n  echo done | cairn put --offset 120 - home:notes.txt",
-		Args: cobra.MaximumNArgs(2),
+		Example: "  cairn put plan.txt home:docs/\n  tar c photos | cairn put - home:photos.tar\n  cairn put --mutable notes.txt home:notes.txt",
+		Args:    cobra.MaximumNArgs(2),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 0 {
 				return nil, cobra.ShellCompDirectiveDefault

@@ -29,6 +29,20 @@ func TestUsageLinesSayWhatIsTaken(t *testing.T) {
 	walk(newRoot(&app{}))
 }
 
+// TestHelpFitsOnAScreen: no help of a command is longer than a tall window.
+func TestHelpFitsOnAScreen(t *testing.T) {
+	const lines = 54
+	for _, cmd := range newRoot(&app{}).Commands() {
+		var shown, said bytes.Buffer
+		if status := execute(t.Context(), []string{"help", cmd.Name()}, streams{in: os.Stdin, out: &shown, err: &said}); status != statusDone {
+			t.Errorf("help %s: status %d: %s", cmd.Name(), status, said.String())
+		}
+		if n := strings.Count(shown.String(), "\n"); n > lines {
+			t.Errorf("the help of %s has %d lines, at most %d are wanted", cmd.Name(), n, lines)
+		}
+	}
+}
+
 // TestMisunderstood reads what is said about command lines that are wrong.
 func TestMisunderstood(t *testing.T) {
 	for _, try := range []struct{ args, want, next string }{
