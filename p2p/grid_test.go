@@ -143,6 +143,22 @@ func TestRevokedIsNotUsed(t *testing.T) {
 	}
 }
 
+// TestRefusedWhileItAnswers: a peer that answers a hello after it was revoked is no peer again by that.
+func TestRefusedWhileItAnswers(t *testing.T) {
+	gate := &refusing{}
+	a := open(t, func(c *p2p.Config) { c.Gate = gate })
+	b := open(t, func(c *p2p.Config) { c.Bootstrap = a.Addresses() })
+	eventually(t, "both up", func() bool { return responsive(a) == 1 && responsive(b) == 1 })
+	gate.mu.Lock()
+	gate.out = map[share.ServerID]error{b.ID(): errors.New("revoked")}
+	gate.mu.Unlock()
+	a.Suspect(b.ID())
+	eventually(t, "it is refused by what it answers", func() bool {
+		p, known := a.Peer(b.ID())
+		return known && p.Problem != "" && !p.Responsive
+	})
+}
+
 func TestOtherGrid(t *testing.T) {
 	a := open(t, func(c *p2p.Config) { c.Grid = "river" })
 	b := open(t, func(c *p2p.Config) { c.Grid, c.Bootstrap = "brook", a.Addresses() })

@@ -243,6 +243,10 @@ func (h *Host) heard(id peer.ID, hello wire.Hello, latency time.Duration) {
 	if change != "" {
 		h.report(change, id, p, "")
 	}
+	if err := h.gater.admit(id); err != nil { // it was refused while it said this, and is being parted from
+		h.refuse(id, err)
+		return
+	}
 	for _, told := range hello.Peers {
 		h.hearOf(told)
 	}
