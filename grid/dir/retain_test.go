@@ -3,6 +3,7 @@ package dir_test
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"cairn/grid/dir"
@@ -11,7 +12,9 @@ import (
 )
 
 // TestRetainDirectory: what is kept of a directory is changed in a version that has the same entries, and stays with later ones.
-func TestRetainDirectory(t *testing.T) {
+func TestRetainDirectory(t *testing.T) { synctest.Test(t, testRetainDirectory) }
+
+func testRetainDirectory(t *testing.T) {
 	s := newServers(5)
 	c := create(t, s.dirs(t), entry("a", 1))
 	want := share.Retention{Versions: 100, Age: 90 * 24 * time.Hour}
