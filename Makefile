@@ -26,7 +26,7 @@ check:
 
 # Every test, with the race detector, in random order, each run printed.
 unit: s3server | .build
-	CGO_ENABLED=1 $(GO) test -race -shuffle=on -v -timeout 12m $(TEST_FLAGS) ./... 2>&1 | tee .build/test.log \
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on -v -timeout 40m $(TEST_FLAGS) ./... 2>&1 | tee .build/test.log \
 		|| { .ci/summary .build/test.log; exit 1; }
 
 # Two minutes of fuzzing in total, shared by all targets.
