@@ -11,6 +11,7 @@ import (
 	"cairn/node/config"
 	"cairn/share"
 	"cairn/share/s3"
+	"cairn/share/spill"
 )
 
 // What a bucket is used for, as its index keeps it.
@@ -96,6 +97,9 @@ func AbandonBucket(path string, tell func(s3.Content)) error {
 func BucketContents(path string, tell func(s3.Content)) error {
 	return s3.Contents(filepath.Join(path, bucketIndex), tell)
 }
+
+// IsCopy reports whether something in the bucket is a copy that stays there.
+func IsCopy(c s3.Content) bool { return spill.IsCopy(c.Owners) }
 
 // GiveUpBucket has the next start of the node begin without what is known of its bucket. What is in the bucket stays there.
 func GiveUpBucket(path string) error {

@@ -32,7 +32,11 @@ func (a *app) explainLeft(err error, c config.Config, origins config.Origins) er
 	}
 	back := a.backTo(left.Held, c, origins)
 	if !node.UsedForStorage(left.Held) {
-		back += fmt.Sprintf(", start the node, and bring back what is there: %q", a.command("spill drain --all"))
+		if a.leftCopiesOnly() {
+			back += ", and start the node"
+		} else {
+			back += fmt.Sprintf(", start the node, and bring back what is there: %q", a.command("spill drain --all"))
+		}
 	}
 	if origins == nil {
 		return withHint(err, "leave the settings as they are; %q hands what is there to others, and %s", a.command("grid leave"), giveUp)
@@ -127,6 +131,12 @@ func (a *app) leftBehind() ([]control.Spilled, error) {
 	return left, err
 }
 
+// leftCopiesOnly reports whether all that is in the bucket are copies, which are not brought back.
+func (a *app) leftCopiesOnly() bool {
+	left, err := a.leftBehind()
+	return err == nil && !slices.ContainsFunc(left, func(f control.Spilled) bool { return !f.Copy })
+}
+
 // listInto returns what adds the contents of a bucket to a list.
 func listInto(left *[]control.Spilled) func(s3.Content) {
 	return func(c s3.Content) {
@@ -134,7 +144,7 @@ func listInto(left *[]control.Spilled) func(s3.Content) {
 			*left = append(*left, control.Spilled{Name: c.Name.String()})
 			return
 		}
-		f := control.Spilled{File: c.Index.String(), Owners: c.Owners}
+		f := control.Spilled{File: c.Index.String(), Owners: c.Owners, Copy: node.IsCopy(c)}
 		for _, n := range c.Numbers {
 			f.Shares = append(f.Shares, int(n))
 		}

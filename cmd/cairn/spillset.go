@@ -37,8 +37,9 @@ line. Without --access-key the keys come from the environment, from the files of
 the machine. What is not named keeps its value. It holds from the node's next start on.
 
 A bucket that can never be this node's is refused: one whose prefix another node has, or holds something else, or is
-above or below the prefix of another node. With --take-over it becomes this node's with all that is in it, when the
-other node is gone for good. A server that is away, or keys that it does not take, are no obstacle, but told.`, statusNotFound, statusRefused),
+above or below the prefix of another node, and one of which the server says that there is none. With --take-over it
+becomes this node's with all that is in it, when the other node is gone for good. A server that is away, or keys that
+it does not take, are no obstacle, but told.`, statusNotFound, statusRefused),
 		Example: `  cairn spill set s3://my-bucket/cairn --region eu-central-1 --access-key AKIA... --secret-file -
   cairn spill set s3://shares/node1 --endpoint http://127.0.0.1:9000 --path-style`,
 		Args: cobra.ExactArgs(1),
@@ -133,7 +134,7 @@ func (a *app) examineSpill(ctx context.Context, dir *node.Dir, before, after con
 		return advice.explain(a.claimBucket(ctx, dir, where, keys, claim))
 	}
 	err = dir.LookAtBucket(ctx, keys.With(where), claim.BucketClaim)
-	if answer, ok := errors.AsType[*s3.Error](err); ok {
+	if answer, ok := errors.AsType[*s3.Error](err); ok && answer.Code != "NoSuchBucket" {
 		a.note("the bucket cannot be used yet: %s; \"%s\" tries it out", answer.Words, a.command("spill test"))
 		return nil
 	}

@@ -18,6 +18,9 @@ func keeperOf(owner string) string { return owner + keeperSuffix }
 // isKeeper reports whether an owner is one in whose name copies are kept.
 func isKeeper(owner string) bool { return strings.HasSuffix(owner, keeperSuffix) }
 
+// IsCopy reports whether what the far store has, leased by these owners, is a copy that stays there.
+func IsCopy(owners []string) bool { return slices.ContainsFunc(owners, isKeeper) }
+
 // kept reports whether leases say that what the far store has of a file is to stay there.
 func kept(leases []share.Lease, now time.Time) bool {
 	return slices.ContainsFunc(leases, func(l share.Lease) bool { return isKeeper(l.Owner) && l.Expires.After(now) })
