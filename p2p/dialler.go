@@ -162,6 +162,9 @@ func (h *Host) parted(id peer.ID, spared bool) {
 	now := time.Now()
 	p, wasUp := h.members.disconnect(id, spared, now, now.Add(wait+rand.N(partedRetry)))
 	if wasUp {
+		if err := h.gater.admit(id); err != nil { // Recheck looks only at who is connected, and at who is known to be away
+			h.members.refuse(id, err, now)
+		}
 		h.report(Down, id, p, "the connection ended")
 	}
 	if h.host.Network().Connectedness(id) != network.NotConnected {

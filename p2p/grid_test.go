@@ -137,10 +137,27 @@ func TestRevokedIsNotUsed(t *testing.T) {
 	eventually(t, "parted", func() bool { return responsive(a) == 0 })
 	a.Recheck() // as other news does
 	for _, id := range []share.ServerID{here.ID(), away.ID()} {
-		if p, known := a.Peer(id); !known || p.Problem == "" {
-			t.Errorf("a revoked peer is %+v, known: %v", p, known)
-		}
+		eventually(t, "it is known to be refused", func() bool { // that it went away may not have been noted yet
+			p, known := a.Peer(id)
+			return known && p.Problem != ""
+		})
 	}
+}
+
+// TestRevokedWhileItGoesAway: who is revoked before it is noted that it went away is known to be refused, and not only away.
+func TestRevokedWhileItGoesAway(t *testing.T) {
+	gate := &refusing{}
+	a := open(t, func(c *p2p.Config) { c.Gate = gate })
+	away := open(t, func(c *p2p.Config) { c.Bootstrap = a.Addresses() })
+	eventually(t, "both up", func() bool { return responsive(a) == 1 && responsive(away) == 1 })
+	gate.mu.Lock()
+	gate.out = map[share.ServerID]error{away.ID(): errors.New("revoked")}
+	gate.mu.Unlock()
+	away.Close()
+	eventually(t, "it is known to be refused", func() bool {
+		p, known := a.Peer(away.ID())
+		return known && p.Problem != ""
+	})
 }
 
 // TestRefusedWhileItAnswers: a peer that answers a hello after it was revoked is no peer again by that.
