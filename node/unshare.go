@@ -335,7 +335,7 @@ func (u *unsharing) remains() []string {
 	var list []string
 	for _, r := range u.renewed {
 		if !r.account.IsZero() && rightOf(r.capability) == control.RightWrite {
-			list = append(list, "another member's writes are refused until their node has fetched the new keys, which it does every two minutes, or when they run cairn shares; what they wrote in the last moments may be in the old copy alone")
+			list = append(list, "another member's writes are refused until their node has fetched the new keys, which it does every two minutes, or when they run \"cairn shares\"; what they wrote in the last moments may be in the old copy alone")
 			break
 		}
 	}
