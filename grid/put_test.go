@@ -224,20 +224,10 @@ func testFailedPutIsLetGo(t *testing.T) {
 	var refuses atomic.Bool
 	m := newMembers(8)
 	stores := make([]*memory.Store, len(m.servers))
-	leased := func() (n int) {
+	leases := func() (n int) {
 		t.Helper()
 		for _, s := range stores {
-			held, err := s.List(t.Context(), share.StorageIndex{}, 100)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, index := range held {
-				leases, err := s.Leases(t.Context(), index)
-				if err != nil {
-					t.Fatal(err)
-				}
-				n += len(leases)
-			}
+			n += leased(t, s)
 		}
 		return n
 	}
@@ -254,7 +244,7 @@ func testFailedPutIsLetGo(t *testing.T) {
 	if result, err := g.Put(t.Context(), bytes.NewReader(data), stream); err == nil {
 		t.Fatalf("stored: %+v", result)
 	}
-	if n := leased(); n != 0 {
+	if n := leases(); n != 0 {
 		t.Errorf("%d servers have leases on a stream that was not stored", n)
 	}
 	file := known(data)
@@ -273,7 +263,7 @@ func testFailedPutIsLetGo(t *testing.T) {
 	if result, err := g.Put(t.Context(), bytes.NewReader(data), file); err == nil {
 		t.Fatalf("stored: %+v", result)
 	}
-	if n := leased(); n != 4 {
+	if n := leases(); n != 4 {
 		t.Errorf("%d servers have leases on a file that was stored before, want 4", n)
 	}
 	for _, s := range stores {
