@@ -73,11 +73,14 @@ type distant struct {
 	share.Releaser
 }
 
-// leased returns how many leases there are on what a store holds.
-func leased(t *testing.T, s interface {
+// A lister tells what it holds and which leases are on it.
+type lister interface {
 	List(context.Context, share.StorageIndex, int) ([]share.StorageIndex, error)
 	Leases(context.Context, share.StorageIndex) ([]share.Lease, error)
-}) (n int) {
+}
+
+// leased returns how many leases there are on what a store holds.
+func leased(t *testing.T, s lister) (n int) {
 	t.Helper()
 	held, err := s.List(t.Context(), share.StorageIndex{}, 100)
 	if err != nil {
