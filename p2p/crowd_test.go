@@ -4,7 +4,6 @@ import (
 	"io"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -16,7 +15,7 @@ import (
 // TestCrowd: a host to which everybody connects parts with those that it carries nothing for, and they find others. A
 // connection in use stays.
 func TestCrowd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		const keep, most = 4, 4 + 2*8
 		n := newVirtualNet(t)
 		defer n.close()
@@ -55,7 +54,7 @@ func TestCrowd(t *testing.T) {
 
 // TestNeedlessConnection: two that dial each other at the same moment end up with one connection, and never with none.
 func TestNeedlessConnection(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		n := newVirtualNet(t)
 		defer n.close()
 		a, b := n.add(), n.add()
@@ -119,7 +118,7 @@ func connectedTo(a, b *virtualNode) bool {
 // TestTrimmedIsReachedAtOnce: a member that parted with this host because too many are connected to it is reached again the moment
 // somebody wants to.
 func TestTrimmedIsReachedAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		n := newVirtualNet(t)
 		defer n.close()
 		n.few = 4

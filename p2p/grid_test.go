@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -209,7 +208,7 @@ func TestOtherVersion(t *testing.T) {
 }
 
 func TestJoinThroughOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		const count = 20
 		n := newVirtualNet(t)
 		defer n.close()
@@ -276,7 +275,7 @@ func TestUnusableBook(t *testing.T) {
 }
 
 func TestAddressChange(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		n := newVirtualNet(t)
 		defer n.close()
 		a := n.add()

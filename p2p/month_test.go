@@ -51,7 +51,7 @@ const (
 // run find each other, a stream to each of them works, no stream takes longer than five seconds to open, to whomever, and
 // what the hosts leave behind does not grow.
 func TestVirtualMonth(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		m := &month{virtualNet: newVirtualNet(t), random: rand.New(rand.NewPCG(3, 4)), begin: time.Now(), changes: map[string]int{}}
 		defer m.close()
 		first := m.add()

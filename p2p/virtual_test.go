@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
@@ -163,7 +162,7 @@ func (n *virtualNet) met() bool {
 
 // TestVirtualHungPeer: a machine that vanishes without a word costs nobody more than five seconds, at any time after.
 func TestVirtualHungPeer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		n := newVirtualNet(t)
 		defer n.close()
 		first := n.add()
